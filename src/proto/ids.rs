@@ -1,0 +1,71 @@
+//! The numbers that are not integers: each has a type, so that none is taken for another.
+
+use std::fmt;
+
+/// A transaction id: the epoch in the high 32 bits, a counter in the low 32. Totally ordered,
+/// unsigned in meaning, though its field on the wire is a signed long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Zxid(pub u64);
+
+impl Zxid {
+    /// Before every transaction.
+    pub const ZERO: Zxid = Zxid(0);
+
+    /// From its signed field.
+    pub fn from_long(value: i64) -> Self {
+        Zxid(value as u64)
+    }
+
+    /// As its signed field.
+    pub fn to_long(self) -> i64 {
+        self.0 as i64
+    }
+
+    /// The epoch of the leader that made it.
+    pub fn epoch(self) -> Epoch {
+        Epoch((self.0 >> 32) as u32)
+    }
+
+    /// Its place within the epoch.
+    pub fn counter(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The id after this one.
+    pub fn next(self) -> Self {
+        Zxid(self.0.wrapping_add(1))
+    }
+}
+
+impl fmt::Display for Zxid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{:x}", self.0)
+    }
+}
+
+/// The number of a leadership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Epoch(pub u32);
+
+/// A server's id: the N of `server.N`, and the content of `myid`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sid(pub i64);
+
+/// A session's id. The top byte names the server that created it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct SessionId(pub i64);
+
+impl SessionId {
+    /// No session: what a new client sends, and the session of the server's own requests.
+    pub const NONE: SessionId = SessionId(0);
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{:x}", self.0)
+    }
+}
+
+/// A client connection of this process, unique over the process's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);

@@ -1,0 +1,21 @@
+//! What the bytes say: ids, operations, error codes, paths, and every record of the client
+//! protocol and the transaction log.
+
+pub mod acl;
+pub mod error_code;
+pub mod ids;
+pub mod op_code;
+pub mod password;
+pub mod path;
+pub mod requests;
+pub mod responses;
+pub mod stat;
+pub mod txns;
+pub mod watch_event;
+
+pub use acl::{Acl, AclList, perms};
+pub use error_code::ErrorCode;
+pub use ids::{ConnectionId, Epoch, SessionId, Sid, Zxid};
+pub use op_code::OpCode;
+pub use stat::{Stat, StatPersisted};
+pub use watch_event::EventType;
