@@ -11,6 +11,8 @@
 //! No clock, no threads, no sleeping: a caller that owns those drives the values of this module.
 
 pub mod disk;
+#[cfg(test)]
+pub(crate) mod faulty_disk;
 pub mod sync_queue;
 pub mod txn_log;
 

@@ -229,3 +229,151 @@ impl SyncQueue {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persistence::disk::RealDisk;
+    use crate::persistence::faulty_disk::FaultyDisk;
+    use crate::persistence::txn_log::{LogReader, ZeroFill};
+    use crate::proto::SessionId;
+    use crate::proto::txns::{Txn, TxnHeader};
+    use crate::time::Instant;
+
+    struct StoppedClock;
+
+    impl Clock for StoppedClock {
+        fn now(&self) -> Instant {
+            Instant { mono_ms: 0, wall_ms: 0 }
+        }
+        fn nanos(&self) -> u64 {
+            0
+        }
+    }
+
+    fn append(zxid: u64) -> DiskRequest {
+        let header = TxnHeader {
+            client_id: SessionId(1),
+            cxid: 0,
+            zxid: Zxid(zxid),
+            time: 0,
+            txn_type: -10,
+        };
+        let mut bytes = Vec::new();
+        header.write(&mut bytes);
+        Txn::CreateSession { timeout_ms: 5 }.write(&mut bytes);
+        DiskRequest::Append { ticket: Ticket(zxid), zxid: Zxid(zxid), bytes: bytes.into() }
+    }
+
+    fn queue(
+        disk: impl Disk + 'static,
+        dir: &std::path::Path,
+        options: SyncQueueOptions,
+    ) -> SyncQueue {
+        let run = Box::new(ZeroFill::run);
+        let clock = Arc::new(StoppedClock);
+        SyncQueue::new(Arc::new(disk), dir.to_owned(), Zxid::ZERO, options, clock, run)
+    }
+
+    fn zxids(dir: &std::path::Path, name: &str) -> Vec<u64> {
+        let mut reader = LogReader::open(&RealDisk, &dir.join(name), 1 << 20).unwrap();
+        let mut zxids = Vec::new();
+        while let Some(record) = reader.next().unwrap() {
+            zxids.push(record.zxid.0);
+        }
+        assert_eq!(reader.end().unwrap().torn, None);
+        zxids
+    }
+
+    #[test]
+    fn a_batch_is_written_and_synced_once_and_reports_its_highest_ticket() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new();
+        let mut queue = queue(disk.clone(), dir.path(), SyncQueueOptions::default());
+        queue.process(&mut vec![append(1)]).unwrap();
+        let before = disk.syncs();
+        let mut batch = vec![append(2), append(3), append(4)];
+        let report = queue.process(&mut batch).unwrap();
+        assert_eq!(disk.syncs() - before, 1);
+        assert_eq!((report.ticket, report.txns, report.synced), (Ticket(4), 3, true));
+        assert!(batch.is_empty());
+        queue.close().unwrap();
+        assert_eq!(zxids(dir.path(), "log.1"), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_roll_begins_a_new_file_with_the_next_append() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut queue = queue(RealDisk, dir.path(), SyncQueueOptions::default());
+        let mut batch = vec![append(0xe), append(0xf), DiskRequest::Roll, append(0x10)];
+        assert_eq!(queue.process(&mut batch).unwrap().ticket, Ticket(0x10));
+        let report = queue.process(&mut vec![DiskRequest::Roll, DiskRequest::Roll]).unwrap();
+        assert_eq!((report.ticket, report.bytes), (Ticket(0x10), 0));
+        queue.process(&mut vec![append(0x11)]).unwrap();
+        assert_eq!(zxids(dir.path(), "log.e"), [0xe, 0xf]);
+        assert_eq!(zxids(dir.path(), "log.10"), [0x10]);
+        assert_eq!(zxids(dir.path(), "log.11"), [0x11]);
+        let size =
+            |name| std::os::unix::fs::MetadataExt::size(&dir.path().join(name).metadata().unwrap());
+        assert_eq!(size("log.e"), 16 + 2 * (36 + 13), "a finished file ends with its last record");
+        assert_eq!(size("log.11"), 16 + (256 << 10) + (4 << 20), "a file in use has room ahead");
+    }
+
+    #[test]
+    fn a_file_over_the_size_limit_is_the_last_of_its_batch() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SyncQueueOptions { txn_log_size_limit_kb: 1, ..Default::default() };
+        let mut queue = queue(RealDisk, dir.path(), options);
+        queue.process(&mut (1..=30).map(append).collect()).unwrap();
+        queue.process(&mut vec![append(31)]).unwrap();
+        assert_eq!(zxids(dir.path(), "log.1").len(), 30);
+        assert_eq!(zxids(dir.path(), "log.1f"), [31]);
+    }
+
+    #[test]
+    fn after_a_failed_sync_nothing_is_reported_ever_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new();
+        let mut queue = queue(disk.clone(), dir.path(), SyncQueueOptions::default());
+        queue.process(&mut vec![append(1)]).unwrap();
+        disk.fail_syncs_after(0);
+        let error = queue.process(&mut vec![append(2)]).unwrap_err();
+        assert!(error.to_string().starts_with("cannot sync /"), "{error}");
+        disk.fail_syncs_after(i64::MAX);
+        assert!(queue.process(&mut vec![append(3)]).is_err());
+        assert!(queue.close().is_err());
+    }
+
+    #[test]
+    fn a_failed_write_is_an_error_and_never_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new();
+        let mut queue = queue(disk.clone(), dir.path(), SyncQueueOptions::default());
+        disk.fail_writes_after(0);
+        assert!(queue.process(&mut vec![append(1)]).is_err());
+        disk.fail_writes_after(i64::MAX);
+        assert!(queue.process(&mut vec![append(2)]).is_err());
+    }
+
+    #[test]
+    fn without_force_sync_nothing_is_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new();
+        let options = SyncQueueOptions { force_sync: false, ..Default::default() };
+        let mut queue = queue(disk.clone(), dir.path(), options);
+        assert!(!queue.process(&mut vec![append(1)]).unwrap().synced);
+        assert_eq!(disk.syncs(), 0);
+        assert_eq!(zxids(dir.path(), "log.1"), [1]);
+    }
+
+    #[test]
+    #[should_panic(expected = "transaction 0x1 was given to the log after 0x1")]
+    fn a_zxid_that_is_not_above_the_last_is_our_mistake() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut queue = queue(RealDisk, dir.path(), SyncQueueOptions::default());
+        queue.process(&mut vec![append(1)]).unwrap();
+        let DiskRequest::Append { zxid, bytes, .. } = append(1) else { unreachable!() };
+        let again = DiskRequest::Append { ticket: Ticket(2), zxid, bytes };
+        let _ = queue.process(&mut vec![again]);
+    }
+}

@@ -15,7 +15,7 @@
 //! | the checksum fits, but with another length than the field's: only the field changed | rotten |
 //! | the file ends inside the record | torn |
 //! | the byte behind the transaction is not 'B' | torn |
-//! | wrong checksum, and a whole sector inside the record holds only zeros | torn |
+//! | wrong checksum, and a sector inside the record holds only zeros (the first one: from the record on) | torn |
 //! | wrong checksum otherwise | rotten |
 //! | length 0, something follows, but from the record's start on the sector with the length field holds only zeros | torn |
 //! | length 0 and something follows otherwise: a sector was written, with no length in it | rotten |
@@ -134,12 +134,15 @@ pub(super) fn zeros_from(file: &dyn DiskFile, from: u64, size: u64) -> Result<bo
 }
 
 impl Place<'_> {
-    /// Whether a whole sector within the record of `length` bytes at this place is zeros.
+    /// Whether a sector within the record of `length` bytes at this place is zeros: a whole one,
+    /// or the first one from the record's start on, if more of the record lies in it than the
+    /// four bytes that are zeros in every record.
     fn holds_zero_sector(&self, length: usize) -> Result<bool, DiskError> {
         let record = self.read(self.offset, length + OVERHEAD)?;
         let first = (self.offset.next_multiple_of(SECTOR) - self.offset) as usize;
-        let Some(sectors) = record.get(first..) else { return Ok(false) };
-        Ok(sectors.chunks_exact(SECTOR as usize).any(all_zero))
+        let Some((head, sectors)) = record.split_at_checked(first) else { return Ok(false) };
+        let head_is_zero = head.len() > 4 && all_zero(head);
+        Ok(head_is_zero || sectors.chunks_exact(SECTOR as usize).any(all_zero))
     }
 
     /// Whether a sector with a part of the length field in it is zeros from this place on.

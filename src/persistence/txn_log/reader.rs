@@ -102,7 +102,10 @@ impl LogReader {
     /// # Errors
     /// A file that cannot be read, or that does not begin as a log does.
     pub fn open(disk: &dyn Disk, path: &Path, max_record: usize) -> Result<Self, LogError> {
-        let file = disk.open(path)?;
+        LogReader::over(disk.open(path)?, path, max_record)
+    }
+
+    fn over(file: Arc<dyn DiskFile>, path: &Path, max_record: usize) -> Result<Self, LogError> {
         let size = file.size()?;
         let mut header = [0; FILE_HEADER.len()];
         let read = file.read_at(0, &mut header)?;
@@ -227,5 +230,217 @@ impl LogReader {
             return Err(DiskError::new("read", &self.path, source).into());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persistence::txn_log::record;
+
+    struct BytesFile(Vec<u8>);
+
+    impl DiskFile for BytesFile {
+        fn size(&self) -> Result<u64, DiskError> {
+            Ok(self.0.len() as u64)
+        }
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
+            let rest = self.0.get(offset as usize..).unwrap_or_default();
+            let n = rest.len().min(buffer.len());
+            buffer[..n].copy_from_slice(&rest[..n]);
+            Ok(n)
+        }
+        fn write_all_at(&self, _: u64, _: &[u8]) -> Result<(), DiskError> {
+            unreachable!("a reader does not write")
+        }
+        fn sync_data(&self) -> Result<(), DiskError> {
+            unreachable!("a reader does not sync")
+        }
+        fn sync_all(&self) -> Result<(), DiskError> {
+            unreachable!("a reader does not sync")
+        }
+        fn set_len(&self, _: u64) -> Result<(), DiskError> {
+            unreachable!("a reader does not cut")
+        }
+    }
+
+    /// How reading a file ended.
+    #[derive(Debug, PartialEq)]
+    enum Ended {
+        Clean,
+        /// The torn tail starts here.
+        Torn(u64),
+        /// The damage starts here.
+        Rotten(u64),
+        NoHeader,
+        NotALog,
+    }
+    use Ended::*;
+
+    /// The zxids read from a file of these bytes, and how it ended.
+    fn read(bytes: &[u8]) -> (Vec<u64>, Ended) {
+        let mut zxids = Vec::new();
+        let file = Arc::new(BytesFile(bytes.to_vec()));
+        let mut reader = match LogReader::over(file, Path::new("log.1"), 1 << 20) {
+            Ok(reader) => reader,
+            Err(LogError::NoHeader { .. }) => return (zxids, NoHeader),
+            Err(LogError::NotALog { .. }) => return (zxids, NotALog),
+            Err(e) => panic!("{e}"),
+        };
+        loop {
+            match reader.next() {
+                Ok(Some(record)) => zxids.push(record.zxid.0),
+                Ok(None) => break,
+                Err(LogError::Rotten { offset, .. }) => return (zxids, Rotten(offset)),
+                Err(e) => panic!("{e}"),
+            }
+        }
+        let end = reader.end().unwrap().clone();
+        (zxids, end.torn.map_or(Clean, |torn| Torn(torn.offset)))
+    }
+
+    /// A record with `zxid`, its transaction `size` bytes without a zero sector in it.
+    fn record_of(zxid: u64, size: usize) -> Vec<u8> {
+        let mut txn: Vec<u8> = (0..size).map(|i| (i % 251) as u8 | 1).collect();
+        txn[12..20].copy_from_slice(&zxid.to_be_bytes());
+        let mut out = Vec::new();
+        record::append(&txn, &mut out);
+        out
+    }
+
+    /// A log of records of these sizes, zxids from 1, and the offset of the last one.
+    fn log_of(sizes: &[usize], padding: usize) -> (Vec<u8>, usize) {
+        let mut bytes = FILE_HEADER.to_vec();
+        let mut last = bytes.len();
+        for (i, &size) in sizes.iter().enumerate() {
+            last = bytes.len();
+            bytes.extend(record_of(i as u64 + 1, size));
+        }
+        bytes.resize(bytes.len() + padding, 0);
+        (bytes, last)
+    }
+
+    #[test]
+    fn zeros_or_nothing_end_the_log() {
+        for padding in [0, 1, 11, 12, 13, 512, 70_000] {
+            assert_eq!(read(&log_of(&[48, 99], padding).0), (vec![1, 2], Clean), "{padding} zeros");
+        }
+        assert_eq!(read(&FILE_HEADER), (vec![], Clean));
+    }
+
+    #[test]
+    fn records_larger_than_a_chunk_are_read() {
+        let sizes = [CHUNK, 100, CHUNK - 13, CHUNK - 12, 32];
+        assert_eq!(read(&log_of(&sizes, 5000).0), (vec![1, 2, 3, 4, 5], Clean));
+    }
+
+    #[test]
+    fn a_record_cut_at_any_byte_is_torn() {
+        let (bytes, last) = log_of(&[48, 99], 0);
+        for cut in last + 1..bytes.len() {
+            // The checksum begins with zeros; so few of them are no record yet.
+            let expected = if cut <= last + 4 { Clean } else { Torn(last as u64) };
+            assert_eq!(read(&bytes[..cut]), (vec![1], expected), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_never_was_and_one_of_another_file() {
+        assert_eq!(read(b""), (vec![], NoHeader));
+        assert_eq!(read(&FILE_HEADER[..15]), (vec![], NoHeader));
+        assert_eq!(read(&[0; 4096]), (vec![], NoHeader));
+        assert_eq!(read(b"ZKSN\0\0\0\x02\0\0\0\0\0\0\0\0"), (vec![], NotALog));
+    }
+
+    #[test]
+    fn impossible_lengths_are_rot() {
+        for length in [-1, -2, i32::MIN, (1 << 20) + 1, i32::MAX] {
+            let (mut bytes, last) = log_of(&[48, 99], 1000);
+            bytes[last + 8..last + 12].copy_from_slice(&length.to_be_bytes());
+            assert_eq!(read(&bytes), (vec![1], Rotten(last as u64)), "length {length}");
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_before_the_terminator_is_rot() {
+        for padding in [0, 2000] {
+            let (whole, last) = log_of(&[48, 99, 60], padding);
+            let first = last - 99 - 13;
+            for at in [first, last] {
+                let size = if at == first { 99 } else { 60 };
+                for bit in 0..(12 + size) * 8 {
+                    let mut bytes = whole.clone();
+                    bytes[at + bit / 8] ^= 1 << (bit % 8);
+                    let (_, ended) = read(&bytes);
+                    assert_eq!(ended, Rotten(at as u64), "bit {bit} of the record at {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_terminator_is_torn_at_the_end_and_rot_before_a_record() {
+        for terminator in [0, b'A', 0xff] {
+            let (mut bytes, last) = log_of(&[48, 99], 1000);
+            bytes[last + 12 + 99] = terminator;
+            assert_eq!(read(&bytes), (vec![1], Torn(last as u64)));
+            let (mut bytes, last) = log_of(&[48, 99], 1000);
+            bytes[last - 1] = terminator;
+            assert_eq!(read(&bytes), (vec![], Rotten(16)));
+        }
+    }
+
+    #[test]
+    fn a_record_with_any_sector_unwritten_is_torn() {
+        // From 77 bytes into a sector over three more.
+        let (whole, last) = log_of(&[48, 1700], 4096);
+        let end = last + 1700 + 13;
+        for sector in last / 512..=(end - 1) / 512 {
+            let mut bytes = whole.clone();
+            bytes[(sector * 512).max(last)..(sector + 1) * 512].fill(0);
+            assert_eq!(read(&bytes), (vec![1], Torn(last as u64)), "sector {sector}");
+        }
+        // The same, but a later record is whole: these bytes were durable once.
+        let (whole, last) = log_of(&[48, 1700, 50], 4096);
+        let first = last - 1700 - 13;
+        for sector in first / 512..(last / 512) {
+            let mut bytes = whole.clone();
+            bytes[(sector * 512).max(first)..(sector + 1) * 512].fill(0);
+            assert_eq!(read(&bytes), (vec![1], Rotten(first as u64)), "sector {sector}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_straddles_sectors_is_torn_with_either_of_them_unwritten() {
+        for into_prefix in 5..12 {
+            let gap = 1024 - into_prefix - 16 - 13;
+            let (whole, last) = log_of(&[gap, 300], 4096);
+            assert_eq!(last, 1024 - into_prefix);
+            let mut bytes = whole.clone();
+            bytes[1024..1536].fill(0);
+            assert_eq!(read(&bytes), (vec![1], Torn(last as u64)), "{into_prefix}: second sector");
+            let mut bytes = whole;
+            bytes[last..1024].fill(0);
+            assert_eq!(read(&bytes), (vec![1], Torn(last as u64)), "{into_prefix}: first sector");
+        }
+    }
+
+    #[test]
+    fn a_zero_length_in_a_sector_that_was_written_is_rot() {
+        let (mut bytes, last) = log_of(&[48, 99], 1000);
+        bytes[last..last + 12].fill(0);
+        assert_eq!(read(&bytes), (vec![1], Rotten(last as u64)));
+        let (mut bytes, last) = log_of(&[48, 99], 5000);
+        bytes[last + 12 + 99 + 3000] = 7;
+        let end = (last + 12 + 99 + 1) as u64;
+        assert_eq!(read(&bytes), (vec![1, 2], Torn(end)), "a byte in a later sector");
+    }
+
+    #[test]
+    fn a_length_promises_no_memory() {
+        let (mut bytes, last) = log_of(&[48, 99], 0);
+        bytes[last + 8..last + 12].copy_from_slice(&(1i32 << 20).to_be_bytes());
+        bytes[last + 20] ^= 1;
+        assert_eq!(read(&bytes), (vec![1], Torn(last as u64)));
     }
 }

@@ -198,3 +198,128 @@ impl CurrentFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persistence::disk::RealDisk;
+    use crate::persistence::faulty_disk::FaultyDisk;
+    use crate::persistence::txn_log::{ZeroFill, record};
+
+    fn records(zxids: std::ops::RangeInclusive<u64>, size: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        for zxid in zxids {
+            let mut txn = vec![0xaa; size];
+            txn[12..20].copy_from_slice(&zxid.to_be_bytes());
+            record::append(&txn, &mut out);
+        }
+        out
+    }
+
+    fn count(path: &std::path::Path) -> usize {
+        let mut reader = LogReader::open(&RealDisk, path, 1 << 30).unwrap();
+        let mut n = 0;
+        while reader.next().unwrap().is_some() {
+            n += 1;
+        }
+        assert_eq!(reader.end().unwrap().torn, None);
+        n
+    }
+
+    const OPTIONS: LogWriterOptions = LogWriterOptions { pre_alloc_bytes: 64 << 20, sync: true };
+
+    /// A filler that keeps jobs for the test to run.
+    fn kept() -> (ZeroFiller, std::sync::mpsc::Receiver<ZeroFill>) {
+        let (send, receive) = std::sync::mpsc::channel();
+        (Box::new(move |job| send.send(job).unwrap()), receive)
+    }
+
+    #[test]
+    fn a_batch_that_reaches_a_fill_in_flight_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (filler, jobs) = kept();
+        let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, filler);
+        log.append(Zxid(1), &records(1..=1, 100)).unwrap();
+        let job = jobs.recv().unwrap();
+        // Within the first zeros: no waiting, though the fill has not run.
+        log.append(Zxid(2), &records(2..=2, 1000)).unwrap();
+        let (written, wait) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let (log, written) = (&mut log, written);
+            scope.spawn(move || {
+                log.append(Zxid(3), &records(3..=3, 300 << 10)).unwrap();
+                written.send(()).unwrap();
+            });
+            assert!(wait.try_recv().is_err());
+            job.run();
+            wait.recv().unwrap();
+        });
+        log.sync().unwrap();
+        assert_eq!(count(&dir.path().join("log.1")), 3);
+    }
+
+    #[test]
+    fn a_batch_larger_than_everything_filled_extends_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = Box::new(ZeroFill::run);
+        let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, run);
+        log.append(Zxid(1), &records(1..=9, 1 << 20)).unwrap();
+        log.append(Zxid(10), &records(10..=18, 1 << 20)).unwrap();
+        assert_eq!(count(&dir.path().join("log.1")), 18);
+        log.close().unwrap();
+        let size = RealDisk.list(dir.path()).unwrap()[0].size;
+        assert_eq!(size, 16 + 18 * ((1 << 20) + 13));
+    }
+
+    #[test]
+    fn no_room_for_zeros_is_no_failure_of_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new();
+        let faults = disk.clone();
+        let filler: ZeroFiller = Box::new(move |job| {
+            faults.fail_writes_after(0);
+            job.run();
+            faults.fail_writes_after(i64::MAX);
+        });
+        let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
+        for zxid in 1..=40 {
+            log.append(Zxid(zxid), &records(zxid..=zxid, 10 << 10)).unwrap();
+        }
+        log.close().unwrap();
+        assert_eq!(count(&dir.path().join("log.1")), 40);
+    }
+
+    #[test]
+    fn a_failed_sync_of_zeros_fails_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new();
+        let faults = disk.clone();
+        let filler: ZeroFiller = Box::new(move |job| {
+            faults.fail_syncs_after(0);
+            job.run();
+            faults.fail_syncs_after(i64::MAX);
+        });
+        let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
+        log.append(Zxid(1), &records(1..=1, 100)).unwrap();
+        assert!(log.append(Zxid(2), &records(2..=2, 100)).is_err());
+    }
+
+    #[test]
+    fn a_log_that_never_got_a_record_gives_way_and_one_with_records_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        for leftover in [&b""[..], &FILE_HEADER[..7], &FILE_HEADER, &[0; 700]] {
+            let path = dir.path().join("log.1");
+            RealDisk.create_new(&path).unwrap().write_all_at(0, leftover).unwrap();
+            let run = Box::new(ZeroFill::run);
+            let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, run);
+            log.append(Zxid(1), &records(1..=1, 100)).unwrap();
+            log.close().unwrap();
+            assert_eq!(count(&path), 1);
+            let run = Box::new(ZeroFill::run);
+            let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, run);
+            let error = log.append(Zxid(1), &records(1..=1, 100)).unwrap_err();
+            assert!(error.to_string().contains("holds transactions already"), "{error}");
+            RealDisk.remove(&path).unwrap();
+        }
+    }
+}
