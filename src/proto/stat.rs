@@ -136,15 +136,16 @@ impl StatPersisted {
         }
     }
 
-    /// The node's part of the tree digest, version 2: the CRC-32 of path, data and this stat.
-    /// The root's path is empty here; that nodes below `/zookeeper/` count nothing is the
-    /// caller's affair.
+    /// The node's part of the tree digest, version 2: the CRC-32 of path, data and this stat
+    /// (protocol: path of the root is empty; nodes below `/zookeeper/` count nothing and are the
+    /// caller's affair).
     pub fn digest(&self, path: &[u8], data: &[u8]) -> u32 {
-        self.digest_after(digest_prefix(path, data))
+        self.digest_after(content_crc(path, data))
     }
 
-    /// The digest when the CRC of path and data is known already ([`digest_prefix`]).
-    pub fn digest_after(&self, prefix: u32) -> u32 {
+    /// [`digest`](Self::digest), given the [`content_crc`] of path and data: a parent whose stat
+    /// changes with every child need not have its data read each time.
+    pub fn digest_after(&self, content_crc: u32) -> u32 {
         let mut fields = [0u8; StatPersisted::SIZE];
         fields[0..8].copy_from_slice(&self.czxid.0.to_be_bytes());
         fields[8..16].copy_from_slice(&self.mzxid.0.to_be_bytes());
@@ -155,15 +156,14 @@ impl StatPersisted {
         fields[44..48].copy_from_slice(&self.cversion.to_be_bytes());
         fields[48..52].copy_from_slice(&self.aversion.to_be_bytes());
         fields[52..60].copy_from_slice(&self.ephemeral_owner.to_be_bytes());
-        let mut crc = crc32fast::Hasher::new_with_initial(prefix);
+        let mut crc = crc32fast::Hasher::new_with_initial(content_crc);
         crc.update(&fields);
         crc.finalize()
     }
 }
 
-/// The CRC-32 of a node's path and data, from which its digest goes on over the stat. It stays
-/// the same while children come and go.
-pub fn digest_prefix(path: &[u8], data: &[u8]) -> u32 {
+/// The CRC-32 of path and data: where a node's digest starts.
+pub fn content_crc(path: &[u8], data: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(path);
     crc.update(data);
