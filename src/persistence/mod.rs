@@ -15,6 +15,8 @@ pub mod disk;
 #[cfg(test)]
 pub(crate) mod faulty_disk;
 pub mod restore;
+#[cfg(test)]
+mod restore_tests;
 pub mod snapshot;
 pub mod sync_queue;
 pub mod txn_log;

@@ -167,3 +167,125 @@ impl<'p> Output<'p> {
 fn count(n: usize) -> i32 {
     i32::try_from(n).expect("fewer than two thousand million sessions or ACL lists")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persistence::faulty_disk::FaultyDisk;
+    use crate::persistence::snapshot::read_snapshot;
+    use crate::proto::SessionId;
+    use crate::proto::stat::OwnerEncoding;
+    use crate::proto::txns::{CreateKind, CreateTxn, Txn, TxnHeader, TxnRecord};
+    use crate::tree::{Database, TreeOptions};
+
+    const TREE: TreeOptions = TreeOptions {
+        owners: OwnerEncoding { extended_types: false, emulate_353_ttl: false },
+        digest_enabled: true,
+        hash_seed: 7,
+    };
+    const OPTIONS: SnapshotOptions = SnapshotOptions { digest: true, last_zxid: true };
+
+    /// A database with that many nodes of 1,000 bytes, and a session.
+    fn database(nodes: i64) -> SharedDatabase {
+        let mut database = Database::new(TREE);
+        let header = |zxid: i64, txn_type| TxnHeader {
+            client_id: SessionId(5),
+            cxid: 0,
+            zxid: Zxid::from_long(zxid),
+            time: zxid,
+            txn_type,
+        };
+        let txn = Txn::CreateSession { timeout_ms: 4000 };
+        database.apply(&TxnRecord { header: header(1, -10), txn, digest: None }, &mut ());
+        for i in 0..nodes {
+            let path = format!("/n{i}");
+            let kind = CreateKind::Plain { ephemeral: i % 2 == 0, with_stat: false };
+            let acl = b"\0\0\0\x01\0\0\0\x1f\0\0\0\x05world\0\0\0\x06anyone";
+            let (data, parent_cversion) = (Some(&[7; 1000][..]), -1);
+            let create = CreateTxn { path: path.as_bytes(), data, acl, parent_cversion, kind };
+            let (header, txn) = (header(i + 2, 1), Txn::Create(create));
+            database.apply(&TxnRecord { header, txn, digest: None }, &mut ());
+        }
+        SharedDatabase::new(database)
+    }
+
+    #[test]
+    fn what_is_written_in_pieces_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, shared) = (FaultyDisk::new(), database(3000));
+        let mut pieces = Vec::new();
+        let capture = shared.begin_snapshot();
+        let written =
+            write_snapshot(&disk, dir.path(), &shared, capture, OPTIONS, |n| pieces.push(n))
+                .unwrap();
+        assert_eq!((written.name.as_str(), written.zxid), ("snapshot.bb9", Zxid(3001)));
+        assert_eq!(pieces.iter().sum::<u64>(), written.bytes);
+        assert!(pieces.len() >= 3 && pieces.iter().all(|&n| n < 2 << 20), "{pieces:?}");
+        let path = dir.path().join(&written.name);
+        let loaded = read_snapshot(&disk, &path, written.zxid, TREE, 1 << 20).unwrap();
+        let original = shared.read();
+        assert_eq!(loaded.database.tree.digest(), original.tree.digest());
+        assert_eq!(loaded.database.tree.ephemerals_count(), 1500);
+        assert_eq!(loaded.database.session_timeout(SessionId(5)), Some(4000));
+        assert_eq!(loaded.digest, Some((Zxid(3001), original.tree.digest())));
+        assert_eq!(loaded.last_zxid, Some(Zxid(3001)));
+    }
+
+    #[test]
+    fn the_snapshot_of_nothing_has_a_digest_section_of_zeros() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = SharedDatabase::new(Database::new(TREE));
+        let (disk, capture) = (FaultyDisk::new(), shared.begin_snapshot());
+        let written = write_snapshot(&disk, dir.path(), &shared, capture, OPTIONS, |_| ()).unwrap();
+        assert_eq!(written.name, "snapshot.0");
+        let bytes = disk.read(&dir.path().join("snapshot.0")).unwrap();
+        let section = bytes.len() - 21 - 33;
+        assert_eq!(
+            bytes[section..section + 20],
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0]
+        );
+        let path = dir.path().join("snapshot.0");
+        let loaded = read_snapshot(&disk, &path, Zxid::ZERO, TREE, 1 << 20).unwrap();
+        assert_eq!(loaded.digest, None);
+    }
+
+    #[test]
+    fn a_failure_at_any_write_or_sync_leaves_nothing_that_looks_like_a_snapshot() {
+        let shared = database(3000);
+        for failing in 0..10 {
+            for writes in [true, false] {
+                let dir = tempfile::tempdir().unwrap();
+                let disk = FaultyDisk::new();
+                match writes {
+                    true => disk.fail_writes_after(failing),
+                    false => disk.fail_syncs_after(failing),
+                }
+                let capture = shared.begin_snapshot();
+                let written = write_snapshot(&disk, dir.path(), &shared, capture, OPTIONS, |_| ());
+                let left = disk.list(dir.path()).unwrap();
+                let directory_unsynced =
+                    matches!(&written, Err(e) if e.to_string().contains("sync the directory"));
+                if written.is_ok() || directory_unsynced {
+                    assert_eq!(left.len(), 1);
+                } else {
+                    assert_eq!(left, [], "after {failing} operations");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_tree_that_is_replaced_meanwhile_gives_no_snapshot() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, shared) = (FaultyDisk::new(), database(3000));
+        let mut first = true;
+        let capture = shared.begin_snapshot();
+        let written = write_snapshot(&disk, dir.path(), &shared, capture, OPTIONS, |_| {
+            if std::mem::take(&mut first) {
+                shared.write().replace(Database::new(TREE));
+            }
+        });
+        assert!(matches!(written, Err(SnapshotWriteError::CaptureLost(_))));
+        assert_eq!(disk.list(dir.path()).unwrap(), []);
+    }
+}
