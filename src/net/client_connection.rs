@@ -237,8 +237,7 @@ impl ConnectionTask {
         if all_written && core.ending().is_some() {
             return Progress::Over;
         }
-        let wants_input =
-            core.wants_input() && !(core.has_unfinished() && shared.submit.is_full());
+        let wants_input = core.wants_input() && !(core.has_unfinished() && shared.submit.is_full());
         let talked = core.is_done_talking();
         drop(core);
         if talked && all_written {
