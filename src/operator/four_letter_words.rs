@@ -12,8 +12,24 @@ use crate::status::{ClientLine, Status};
 /// The words that are recognised before a handshake, whitelisted or not. Any other four bytes
 /// are a length.
 pub const WORDS: &[[u8; 4]] = &[
-    *b"conf", *b"cons", *b"crst", *b"dirs", *b"dump", *b"envi", *b"gtmk", *b"hash", *b"isro",
-    *b"mntr", *b"ruok", *b"srst", *b"srvr", *b"stat", *b"stmk", *b"wchc", *b"wchp", *b"wchs",
+    *b"conf",
+    *b"cons",
+    *b"crst",
+    *b"dirs",
+    *b"dump",
+    *b"envi",
+    *b"gtmk",
+    *b"hash",
+    *b"isro",
+    *b"mntr",
+    *b"ruok",
+    *b"srst",
+    *b"srvr",
+    *b"stat",
+    *b"stmk",
+    *b"wchc",
+    *b"wchp",
+    *b"wchs",
     TELNET_CLOSE,
 ];
 
