@@ -138,8 +138,8 @@ impl Hold<'_> {
     }
 
     fn commit(&mut self, proposal: &Proposal, db: &mut Database) {
-        let record = TxnRecord::read(&proposal.txn, usize::MAX)
-            .expect("what prep has written can be read");
+        let record =
+            TxnRecord::read(&proposal.txn, usize::MAX).expect("what prep has written can be read");
         let mut delivery = Delivery { hold: self, frame: Vec::new() };
         let applied = db.apply(&record, &mut delivery);
         if let Some(origin) = &proposal.origin {
@@ -148,7 +148,9 @@ impl Hold<'_> {
             self.metrics.latency.record(waited, 1);
             match &proposal.new_session {
                 None => {
-                    self.reply(origin.connection, |out| write_reply(origin, &record, &applied, out));
+                    self.reply(origin.connection, |out| {
+                        write_reply(origin, &record, &applied, out)
+                    });
                 }
                 Some(new) => {
                     let session = proposal.session;

@@ -7,7 +7,6 @@
 //!                               └─────────── persisted ─────────────┘
 //! ```
 
-
 pub mod assembly;
 pub mod carry_out;
 pub mod clock;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::config::FourLetterWhitelist;
 use crate::metrics::Metrics;
 use crate::net::connections::Connections;
 use crate::operator::four_letter_words;
-use crate::config::FourLetterWhitelist;
 use crate::status::{ClientLine, Status};
 use crate::time::Clock;
 use crate::tree::SharedDatabase;
@@ -74,10 +74,7 @@ impl WordSources {
                     self.metrics.sessionless_connections_expired.get(),
                 ),
                 ("stale_sessions_expired", self.metrics.stale_sessions_expired.get()),
-                (
-                    "fsync_threshold_exceed_count",
-                    self.metrics.fsync_threshold_exceed_count.get(),
-                ),
+                ("fsync_threshold_exceed_count", self.metrics.fsync_threshold_exceed_count.get()),
             ],
         }
     }
