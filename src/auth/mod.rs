@@ -28,7 +28,7 @@ pub use policy::{AuthFailed, AuthPolicy};
 use crate::proto::Acl;
 
 /// The scheme whose identity may do everything.
-pub(crate) const SUPER: &[u8] = b"super";
+const SUPER: &[u8] = b"super";
 const WORLD: &[u8] = b"world";
 const AUTH: &[u8] = b"auth";
 const IP: &[u8] = b"ip";

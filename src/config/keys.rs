@@ -103,7 +103,7 @@ const fn text(name: &'static str) -> Key {
 const fn unless(name: &'static str, idle: &'static str) -> Key {
     Key { name, class: Class::NotYet(Form::Text(Some(idle))) }
 }
-const fn bool(name: &'static str, idle: Option<bool>) -> Key {
+const fn switch(name: &'static str, idle: Option<bool>) -> Key {
     Key { name, class: Class::NotYet(Form::Bool(idle)) }
 }
 const fn int(name: &'static str, idle: Option<i32>) -> Key {
@@ -212,8 +212,8 @@ const KEYS: &[Key] = &[
     text("znode.container.checkIntervalMs"),
     text("znode.container.maxPerMinute"),
     text("znode.container.maxNeverUsedIntervalMs"),
-    bool("localSessionsEnabled", Some(false)),
-    bool("localSessionsUpgradingEnabled", Some(false)),
+    switch("localSessionsEnabled", Some(false)),
+    switch("localSessionsUpgradingEnabled", Some(false)),
     // Who the members are.
     ensemble("server.*"),
     ensemble("group.*"),
@@ -227,11 +227,11 @@ const KEYS: &[Key] = &[
     int("observerMasterPort", Some(0)),
     not_yet("electionAlg", Form::OneOf(&["3"])),
     not_yet("peerType", Form::OneOf(&["participant", "observer"])),
-    bool("quorumListenOnAllIPs", None),
-    bool("syncEnabled", Some(true)),
-    bool("reconfigEnabled", Some(false)),
-    bool("multiAddress.enabled", Some(false)),
-    bool("multiAddress.reachabilityCheckEnabled", None),
+    switch("quorumListenOnAllIPs", None),
+    switch("syncEnabled", Some(true)),
+    switch("reconfigEnabled", Some(false)),
+    switch("multiAddress.enabled", Some(false)),
+    switch("multiAddress.reachabilityCheckEnabled", None),
     int("multiAddress.reachabilityCheckTimeoutMs", None),
     text("oraclePath"),
     unless("leaderServes", "yes"),

@@ -16,6 +16,7 @@
 //!   in a [`Notice`]. So is a key nobody knows, with the nearest one that exists.
 //! * Secrets are [`Secret`]s: no `Debug`, notice, error or start-up log shows one (CVE-2026-24308).
 
+mod asked;
 mod effective;
 pub mod keys;
 mod membership;
@@ -24,6 +25,7 @@ mod parse;
 pub mod properties;
 mod secret;
 mod suggest;
+mod take;
 mod values;
 mod whitelist;
 

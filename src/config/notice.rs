@@ -12,8 +12,8 @@ pub struct Notice {
     pub kind: NoticeKind,
     /// The key, as written in the file (made printable).
     pub key: String,
-    /// The line of the file, from 1.
-    pub line: usize,
+    /// The line of the file, from 1; None for what is missing from it.
+    pub line: Option<usize>,
     /// What there is to say of the key.
     pub what: String,
 }
@@ -33,7 +33,7 @@ pub enum NoticeKind {
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {} {}", self.line, self.key, self.what)
+        write_line(f, self.line, &self.key, &self.what)
     }
 }
 
@@ -50,13 +50,7 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(line) = self.line {
-            write!(f, "line {line}: ")?;
-        }
-        if !self.key.is_empty() {
-            write!(f, "{} ", self.key)?;
-        }
-        f.write_str(&self.what)
+        write_line(f, self.line, &self.key, &self.what)
     }
 }
 
@@ -83,6 +77,21 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl std::error::Error for ConfigErrors {}
+
+fn write_line(
+    f: &mut fmt::Formatter<'_>,
+    line: Option<usize>,
+    key: &str,
+    what: &str,
+) -> fmt::Result {
+    if let Some(line) = line {
+        write!(f, "line {line}: ")?;
+    }
+    if !key.is_empty() {
+        write!(f, "{key} ")?;
+    }
+    f.write_str(what)
+}
 
 /// `text` fit for one line of a log: escaped, and cut where it is absurdly long.
 pub fn printable(text: &str) -> String {

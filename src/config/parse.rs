@@ -3,17 +3,14 @@
 
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use super::keys::{self, Asks, Class, Form, Key, Why};
+use super::asked::{Asked, asked, check_form};
+use super::keys::{self, Asks, Class, Key, Why};
 use super::membership::{self, ClientPart};
 use super::notice::{ConfigError, ConfigErrors, Notice, NoticeKind, printable};
 use super::properties::{self, Property};
 use super::secret::is_secret;
 use super::suggest::nearest;
-use super::values::{self, Allowed, boolean, decimal, decoded, yes_no};
-use super::{Config, DEFAULT_TICK_TIME_MS, FourLetterWhitelist, Secret};
+use super::{Config, DEFAULT_TICK_TIME_MS};
 
 /// A file that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,15 +36,15 @@ pub fn parse(text: &[u8], file_name: &str) -> Result<Parsed, ConfigErrors> {
     draft.finish(&properties).map_err(refuse)
 }
 
-/// A configuration in the making.
-struct Draft {
+/// A configuration in the making. The keys in effect are taken by `take`.
+pub(super) struct Draft {
     /// Everything that stands for itself.
-    config: Config,
-    data_dir: Option<PathBuf>,
-    data_log_dir: Option<PathBuf>,
-    min_session_timeout_ms: Option<i32>,
-    max_session_timeout_ms: Option<i32>,
-    jute_max_buffer_extrasize: Option<usize>,
+    pub(super) config: Config,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) data_log_dir: Option<PathBuf>,
+    pub(super) min_session_timeout_ms: Option<i32>,
+    pub(super) max_session_timeout_ms: Option<i32>,
+    pub(super) jute_max_buffer_extrasize: Option<usize>,
     notices: Vec<Notice>,
     errors: Vec<ConfigError>,
 }
@@ -102,7 +99,7 @@ impl Draft {
                 self.notice(NoticeKind::Ignored, property, format!("is ignored: it {reason}"));
             }
             Class::Protection(asks, what) => {
-                self.judge_protection(property, &property.value, asks, what);
+                self.judge_protection(property, asks, what);
             }
             // All of them together, in `finish`.
             Class::Ensemble => {}
@@ -113,10 +110,9 @@ impl Draft {
     /// either, but the operator surely meant it, and a protection asked for in vain is refused.
     fn judge_unknown(&mut self, property: &Property) {
         let bare = property.key.strip_prefix("zookeeper.").unwrap_or(&property.key);
-        let prefixed = bare.len() != property.key.len();
         match keys::find(bare) {
             Some(Key { class: Class::Protection(asks, what), .. }) => {
-                self.judge_protection(property, &property.value, asks, what);
+                self.judge_protection(property, asks, what);
             }
             Some(_) => {
                 let what = format!(
@@ -129,9 +125,7 @@ impl Draft {
             None => {
                 let what = match nearest(bare, keys::names()) {
                     Some(name) => format!("is unknown and has no effect; did you mean {name}?"),
-                    None if prefixed || !bare.is_empty() => {
-                        "is unknown and has no effect".to_owned()
-                    }
+                    None if !property.key.is_empty() => "is unknown and has no effect".to_owned(),
                     None => "(a line without a key) has no effect".to_owned(),
                 };
                 self.notice(NoticeKind::Unknown, property, what);
@@ -139,8 +133,8 @@ impl Draft {
         }
     }
 
-    fn judge_protection(&mut self, property: &Property, value: &str, asks: Asks, what: &str) {
-        match asked(asks, value) {
+    fn judge_protection(&mut self, property: &Property, asks: Asks, what: &str) {
+        match asked(asks, &property.value) {
             Ok(Asked::Nothing) => {}
             Ok(Asked::Something) => {
                 let what = format!(
@@ -153,121 +147,6 @@ impl Draft {
         }
     }
 
-    /// Takes the value of a key that is in effect.
-    fn take(&mut self, property: &Property) -> Result<(), Allowed> {
-        const I32_MAX: i64 = i32::MAX as i64;
-        // So many KiB that their bytes still are an i64.
-        const KIB_MAX: i64 = i64::MAX / 1024;
-        let value = property.value.as_str();
-        let config = &mut self.config;
-        match property.key.as_str() {
-            "dataDir" => self.data_dir = Some(self.directory(property)?),
-            "dataLogDir" => self.data_log_dir = Some(self.directory(property)?),
-            "snapCount" => {
-                config.snap_count = decoded(value, 0..=I32_MAX)?;
-                if config.snap_count < 2 {
-                    config.snap_count = 2;
-                    self.notice(
-                        NoticeKind::Warning,
-                        property,
-                        "is taken as 2, the least".to_owned(),
-                    );
-                }
-            }
-            "snapSizeLimitInKb" => config.snap_size_limit_kb = decoded(value, i64::MIN..=KIB_MAX)?,
-            "txnLogSizeLimitInKb" => {
-                config.txn_log_size_limit_kb = decoded(value, i64::MIN..=KIB_MAX)?;
-            }
-            "preAllocSize" => config.pre_alloc_size_kb = decimal(value, 0..=KIB_MAX)?,
-            "forceSync" => {
-                config.force_sync = yes_no(value)?;
-                if !config.force_sync {
-                    let what = "is no: acknowledged changes can be lost if the machine stops";
-                    self.notice(NoticeKind::Warning, property, what.to_owned());
-                }
-            }
-            "fsync.warningthresholdms" => {
-                config.fsync_warning_threshold_ms = decoded(value, 0..=i64::MAX)?;
-            }
-            "snapshot.trust.empty" => config.snapshot_trust_empty = boolean(value)?,
-            "datadir.autocreate" => config.datadir_autocreate = boolean(value)?,
-            "db.autocreate" => config.db_autocreate = boolean(value)?,
-            "digest.enabled" => config.digest_enabled = boolean(value)?,
-            "serializeLastProcessedZxid.enabled" => {
-                config.serialize_last_processed_zxid = boolean(value)?;
-            }
-            "closeSessionTxn.enabled" => config.close_session_txn = boolean(value)?,
-            "extendedTypesEnabled" => config.extended_types = boolean(value)?,
-            "emulate353TTLNodes" => config.emulate_353_ttl = boolean(value)?,
-            "clientPort" => {
-                let port: u16 = decimal(value, 0..=65535)
-                    .map_err(|allowed| format!("{allowed} (0 is no client port)"))?;
-                config.client_port = (port != 0).then_some(port);
-            }
-            "clientPortAddress" => config.client_port_address = Some(values::host(value)?),
-            "clientPortListenBacklog" => {
-                let backlog: i32 = decimal(value, -1..=I32_MAX)
-                    .map_err(|allowed| format!("{allowed} (-1 is the system's default)"))?;
-                config.client_port_listen_backlog = u32::try_from(backlog).ok();
-            }
-            "tickTime" => {
-                // Twenty of them must be a time-out.
-                config.tick_time_ms = decimal(value, 1..=I32_MAX / 20)?;
-            }
-            "minSessionTimeout" => self.min_session_timeout_ms = session_timeout(value)?,
-            "maxSessionTimeout" => self.max_session_timeout_ms = session_timeout(value)?,
-            "maxClientCnxns" => {
-                config.max_client_cnxns = decimal(value, 0..=I32_MAX)
-                    .map_err(|allowed| format!("{allowed} (0 is without limit)"))?;
-            }
-            "globalOutstandingLimit" => {
-                config.global_outstanding_limit = decoded(value, 1..=I32_MAX)?;
-            }
-            "nio.sessionlessCnxnTimeout" => {
-                config.sessionless_cnxn_timeout_ms = decoded(value, 1..=I32_MAX)?;
-            }
-            "jute.maxbuffer" => config.jute_max_buffer = decoded(value, 1..=I32_MAX)?,
-            "jute.maxbuffer.extrasize" => {
-                self.jute_max_buffer_extrasize = Some(decoded(value, 0..=I32_MAX)?);
-            }
-            "4lw.commands.whitelist" => {
-                let list = FourLetterWhitelist::parse(value);
-                for word in list.unknown_words() {
-                    let word = printable(word);
-                    let what = format!("lists {word}, which is no four-letter word");
-                    self.notice(NoticeKind::Warning, property, what);
-                }
-                self.config.four_letter_whitelist = list;
-            }
-            "skipACL" => {
-                config.skip_acl = yes_no(value)?;
-                if config.skip_acl {
-                    let what = "is yes: no permission is checked".to_owned();
-                    self.notice(NoticeKind::Warning, property, what);
-                }
-            }
-            "DigestAuthenticationProvider.enabled" => {
-                config.digest_provider_enabled = boolean(value)?;
-            }
-            "DigestAuthenticationProvider.superDigest" => {
-                config.super_digest = super_digest(value)?;
-            }
-            key => unreachable!("{key} is in effect according to the table, but nothing takes it"),
-        }
-        Ok(())
-    }
-
-    /// A path, with a word of warning if it depends on where the server was started.
-    fn directory(&mut self, property: &Property) -> Result<PathBuf, Allowed> {
-        let path = values::path(&property.value)?;
-        // As in Apache ZooKeeper, who writes ./ knows.
-        if path.is_relative() && !path.starts_with(".") {
-            let what = "is relative to the directory the server is started in".to_owned();
-            self.notice(NoticeKind::Warning, property, what);
-        }
-        Ok(path)
-    }
-
     /// Checks what concerns several keys, and fills in what depends on others.
     fn finish(mut self, properties: &[Property]) -> Result<Parsed, Vec<ConfigError>> {
         let line = |key: &str| properties.iter().find(|p| p.key == key).map(|p| p.line);
@@ -275,7 +154,7 @@ impl Draft {
             |p: &&Property| keys::find(&p.key).is_some_and(|key| key.class == Class::Ensemble);
         let members: Vec<&Property> = properties.iter().filter(of_ensemble).collect();
         match membership::judge(&members) {
-            Ok(client) => self.merge_client(client, line("clientPortAddress"), line("clientPort")),
+            Ok(client) => self.merge_client(client, line("clientPort"), line("clientPortAddress")),
             Err(errors) => self.errors.extend(errors),
         }
         self.finish_timeouts(line("minSessionTimeout").or(line("maxSessionTimeout")));
@@ -303,45 +182,37 @@ impl Draft {
     fn merge_client(
         &mut self,
         on_server_line: Option<ClientPart>,
-        address_line: Option<usize>,
         port_line: Option<usize>,
+        address_line: Option<usize>,
     ) {
-        let is_any = |host: &String| matches!(host.as_str(), "0.0.0.0" | "::");
-        let wrong_port = |error: &ConfigError| error.key == "clientPort";
-        if self.config.client_port.is_none() {
-            if let Some(line) = address_line
-                && !self.errors.iter().any(wrong_port)
-            {
-                let what = "needs a clientPort beside it".to_owned();
-                return self.refuse("clientPortAddress", Some(line), what);
-            }
+        let told = |error: &ConfigError| error.key.starts_with("clientPort");
+        if self.errors.iter().any(told) {
+            return;
+        }
+        let port = self.config.client_port;
+        if let (None, Some(line)) = (port, address_line) {
+            let what = "needs a clientPort beside it".to_owned();
+            return self.refuse("clientPortAddress", Some(line), what);
         }
         let Some(part) = on_server_line else {
-            if self.config.client_port.is_none() && !self.errors.iter().any(wrong_port) {
-                self.notices.push(Notice {
-                    kind: NoticeKind::Warning,
-                    key: "clientPort".to_owned(),
-                    line: port_line.unwrap_or(0),
-                    what: "is not set: nobody can connect".to_owned(),
-                });
+            if port.is_none() {
+                let what = "is not set: nobody can connect".to_owned();
+                let (kind, key) = (NoticeKind::Warning, "clientPort".to_owned());
+                self.notices.push(Notice { kind, key, line: port_line, what });
             }
             return;
         };
-        match self.config.client_port {
-            Some(port) if port != part.port => {
-                let what = format!(
-                    "is {port}, but the server line {} says {}; they must be equal",
-                    part.line, part.port
-                );
-                self.refuse("clientPort", port_line, what);
-            }
-            _ => self.config.client_port = Some(part.port),
+        if let Some(port) = port.filter(|&port| port != part.port) {
+            let what = format!("is {port}, but the server line {} has {}", part.line, part.port);
+            self.refuse("clientPort", port_line, what);
         }
-        let address = self.config.client_port_address.take().filter(|host| !is_any(host));
+        let address = self.config.client_port_address.take();
+        let address = address.filter(|host| !matches!(host.as_str(), "0.0.0.0" | "::"));
         if address.is_some() && address != part.host {
-            let what = format!("and the server line {} must be equal", part.line);
+            let what = format!("and the server line {} have different addresses", part.line);
             self.refuse("clientPortAddress", address_line, what);
         }
+        self.config.client_port = Some(part.port);
         self.config.client_port_address = part.host;
     }
 
@@ -352,7 +223,11 @@ impl Draft {
         config.min_session_timeout_ms = self.min_session_timeout_ms.unwrap_or(2 * tick);
         config.max_session_timeout_ms = self.max_session_timeout_ms.unwrap_or(20 * tick);
         let (min, max) = (config.min_session_timeout_ms, config.max_session_timeout_ms);
-        if min > max {
+        // What was refused was told, and its default must not be blamed.
+        let told = |error: &ConfigError| {
+            ["tickTime", "minSessionTimeout", "maxSessionTimeout"].contains(&error.key.as_str())
+        };
+        if min > max && !self.errors.iter().any(told) {
             let what = format!(
                 "({min} ms) must not be above maxSessionTimeout ({max} ms); \
                  without a value they are 2 and 20 ticks of tickTime"
@@ -375,8 +250,8 @@ impl Draft {
         }
     }
 
-    fn notice(&mut self, kind: NoticeKind, property: &Property, what: String) {
-        let (key, line) = (printable(&property.key), property.line);
+    pub(super) fn notice(&mut self, kind: NoticeKind, property: &Property, what: String) {
+        let (key, line) = (printable(&property.key), Some(property.line));
         self.notices.push(Notice { kind, key, line, what });
     }
 
@@ -393,79 +268,356 @@ impl Draft {
     }
 }
 
-/// Whether a value wants anything of the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Nothing,
-    Something,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Asked {
-    fn unless(idle: bool) -> Asked {
-        if idle { Asked::Nothing } else { Asked::Something }
+    const BASE: &str = "dataDir=/data\nclientPort=2181\n";
+
+    fn parsed(lines: &str) -> Parsed {
+        let text = format!("{BASE}{lines}");
+        parse(text.as_bytes(), "zoo.cfg").unwrap_or_else(|errors| panic!("{lines}: {errors}"))
     }
-}
 
-fn asked(asks: Asks, value: &str) -> Result<Asked, Allowed> {
-    const SPEAKS_FOR_ITSELF: [&str; 2] = [
-        "org.apache.zookeeper.server.auth.DigestAuthenticationProvider",
-        "org.apache.zookeeper.server.auth.IPAuthenticationProvider",
-    ];
-    let idle = match asks {
-        _ if value.is_empty() => true,
-        Asks::True => !boolean(value)?,
-        Asks::UnlessFalse => value.eq_ignore_ascii_case("false"),
-        Asks::Unless(word) => value.eq_ignore_ascii_case(word),
-        // -1 is what some keys call no port.
-        Asks::Port => decimal::<i64>(value, i64::MIN..=i64::MAX).is_ok_and(|port| port <= 0),
-        Asks::OtherProvider => SPEAKS_FOR_ITSELF.contains(&value),
-    };
-    Ok(Asked::unless(idle))
-}
+    /// What is said of `lines`, which begin on line 3.
+    fn notices(lines: &str) -> Vec<(NoticeKind, String)> {
+        let told = parsed(lines).notices;
+        told.into_iter().map(|notice| (notice.kind, notice.to_string())).collect()
+    }
 
-fn check_form(form: Form, value: &str) -> Result<Asked, Allowed> {
-    const I32: std::ops::RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
-    let idle = match form {
-        Form::Text(idle) => idle.is_some_and(|idle| value == idle),
-        Form::Bool(idle) => Some(boolean(value)?) == idle,
-        Form::Int(idle) => Some(decimal::<i32>(value, I32)?) == idle,
-        Form::Interval => {
-            let number = ["ms", "s", "m", "h", "d"]
-                .iter()
-                .find_map(|unit| value.strip_suffix(unit))
-                .map_or(value, str::trim_end);
-            let allowed = |_| "hours, or a number and ms, s, m, h or d".to_owned();
-            decimal::<i32>(number, I32).map_err(allowed)? <= 0
+    fn errors(text: &str) -> Vec<String> {
+        let errors = parse(text.as_bytes(), "zoo.cfg").expect_err(text).errors;
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    fn base_errors(lines: &str) -> Vec<String> {
+        errors(&format!("{BASE}{lines}"))
+    }
+
+    #[test]
+    fn a_minimal_file_gets_the_defaults_without_a_word() {
+        let Parsed { config, notices } = parsed("");
+        assert_eq!(notices, []);
+        assert_eq!(
+            config,
+            Config {
+                client_port: Some(2181),
+                ..Config::defaults("/data".into(), "/data".into(), 3000)
+            }
+        );
+        assert_eq!((config.min_session_timeout_ms, config.max_session_timeout_ms), (6000, 60_000));
+        assert_eq!(config.four_letter_whitelist.to_string(), "srvr");
+    }
+
+    #[test]
+    fn all_errors_are_told_in_the_order_of_the_file() {
+        let told =
+            errors("tickTime=0\nforceSync=maybe\nsslQuorum=true\n\nclientPort=x\nsnapCount=\n");
+        assert_eq!(
+            told,
+            [
+                "line 1: tickTime must be a whole number from 1 to 107374182, not \"0\"",
+                "line 2: forceSync must be yes or no (in lower case), not \"maybe\"",
+                "line 3: sslQuorum asks for protection that this version does not have \
+             (TLS between servers); remove it to run without",
+                "line 5: clientPort must be a whole number from 0 to 65535 (0 is no client port), \
+             not \"x\"",
+                "line 6: snapCount must be a whole number from 0 to 2147483647, not \"\"",
+                "dataDir is missing: it must name the directory of the snapshots",
+            ]
+        );
+        assert_eq!(errors("a=\\u1\nb=\\uxyza").len(), 2);
+    }
+
+    #[test]
+    fn what_asks_for_protection_refuses() {
+        for line in [
+            "secureClientPort=2281",
+            "secureClientPort=x",
+            "secureClientPortAddress=0.0.0.0",
+            "sslQuorum=TRUE",
+            "portUnification=true",
+            "sslQuorumReloadCertFiles=true",
+            "client.portUnification=true",
+            "client.certReload=true",
+            "ssl.keyStore.location=/ks.jks",
+            "ssl.quorum.trustStore.password=geheim",
+            "ssl.clientAuth=need",
+            "ssl.quorum.hostnameVerification=true",
+            "ssl.authProvider=x509",
+            "quorum.auth.enableSasl=true",
+            "quorum.auth.learnerRequireSasl=true",
+            "quorum.auth.kerberos.servicePrincipal=zk/_HOST",
+            "java.security.auth.login.config=/jaas.conf",
+            "requireKerberosConfig=true",
+            "sessionRequireClientSASLAuth=true",
+            "enforce.auth.enabled=true",
+            "ensembleAuthName=prod",
+            "DigestAuthenticationProvider.digestAlg=SHA-256",
+            "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+            "authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider",
+            "authProvider.key=org.apache.zookeeper.server.auth.KeyAuthenticationProvider",
+            "authProvider.9=com.example.OurProvider",
+            "admin.forceHttps=true",
+            "admin.needClientAuth=true",
+            "admin.portUnification=true",
+            "metricsProvider.httpsPort=7443",
+            "metricsProvider.ssl.keyStore.location=/ks.jks",
+            // Without effect in Apache, but nobody writes this and wants no protection.
+            "zookeeper.sslQuorum=true",
+            "zookeeper.ssl.keyStore.location=/ks.jks",
+            "zookeeper.sessionRequireClientSASLAuth=true",
+        ] {
+            let told = base_errors(line);
+            let key = line.split('=').next().unwrap();
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].starts_with(&format!("line 3: {key} asks for protection")), "{told:?}");
+            assert!(!told[0].contains("geheim"), "{told:?}");
         }
-        Form::OneOf(words) => {
-            let at = words.iter().position(|word| word.eq_ignore_ascii_case(value));
-            at.ok_or_else(|| words.join(" or "))? == 0
+    }
+
+    #[test]
+    fn what_asks_for_no_protection_says_nothing() {
+        for line in [
+            "secureClientPort=0",
+            "secureClientPort=",
+            "sslQuorum=false",
+            "portUnification=False",
+            "client.portUnification=false",
+            "ssl.hostnameVerification=false",
+            "ssl.keyStore.password=",
+            "ssl.clientAuth=NONE",
+            "quorum.auth.enableSasl=false",
+            "java.security.auth.login.config=",
+            "sessionRequireClientSASLAuth=false",
+            "enforce.auth.enabled=false",
+            "DigestAuthenticationProvider.digestAlg=SHA1",
+            "authProvider.1=org.apache.zookeeper.server.auth.DigestAuthenticationProvider",
+            "authProvider.2=org.apache.zookeeper.server.auth.IPAuthenticationProvider",
+            "admin.forceHttps=false",
+            "metricsProvider.httpsPort=-1",
+        ] {
+            assert_eq!(notices(line), [], "{line}");
         }
-    };
-    Ok(Asked::unless(idle))
-}
-
-/// -1 stands for the default, as in Apache ZooKeeper.
-fn session_timeout(value: &str) -> Result<Option<i32>, Allowed> {
-    let default = |allowed| format!("{allowed} (or -1 for the default)");
-    if decimal::<i64>(value, -1..=-1).is_ok() {
-        return Ok(None);
     }
-    decimal(value, 1..=i64::from(i32::MAX)).map(Some).map_err(default)
-}
 
-/// `name:base64(sha1(name:password))`. Any other text could never match, and so would lock out the
-/// super user without a word.
-fn super_digest(value: &str) -> Result<Option<Secret>, Allowed> {
-    if value.is_empty() {
-        return Ok(None);
+    #[test]
+    fn a_switch_for_protection_is_a_switch() {
+        for line in ["sslQuorum=yes", "portUnification=1", "sessionRequireClientSASLAuth=on"] {
+            let told = base_errors(line);
+            assert!(told[0].contains("must be true or false"), "{told:?}");
+        }
     }
-    let digest = value.split_once(':').filter(|(name, _)| !name.is_empty());
-    let is_sha1 = |text: &str| STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 20);
-    match digest {
-        Some((_, digest)) if is_sha1(digest) => Ok(Some(Secret::new(value))),
-        _ => Err("name:digest, the digest being base64 of the SHA-1 of name:password \
-                  (28 characters), as ZooKeeper's DigestAuthenticationProvider prints it"
-            .to_owned()),
+
+    #[test]
+    fn a_key_without_effect_yet_is_named_once() {
+        for line in [
+            "initLimit=10",
+            "syncLimit=5",
+            "autopurge.snapRetainCount=3",
+            "autopurge.purgeInterval=24",
+            "autopurge.purgeInterval=30m",
+            "admin.serverPort=8080",
+            "admin.enableServer=true",
+            "reconfigEnabled=true",
+            "peerType=observer",
+            "enforceQuota=true",
+            "superUser=ops",
+            "superUser.2=dev",
+            "fips-mode=true",
+            "readonlymode.enabled=true",
+            "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider",
+            "connectionMaxTokens=5",
+            "quorumListenOnAllIPs=true",
+        ] {
+            let key = line.split('=').next().unwrap();
+            let what = format!("line 3: {key} is known but not yet in effect in this version");
+            assert_eq!(notices(line), [(NoticeKind::NotYet, what)], "{line}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_asks_for_what_is_so_anyway_needs_no_word() {
+        for line in [
+            "admin.enableServer=false",
+            "autopurge.purgeInterval=0",
+            "reconfigEnabled=false",
+            "peerType=participant",
+            "electionAlg=3",
+            "standaloneEnabled=true",
+            "leaderServes=yes",
+            "maxCnxns=0",
+        ] {
+            assert_eq!(notices(line), [], "{line}");
+        }
+    }
+
+    #[test]
+    fn what_apache_refuses_of_keys_without_effect_is_refused() {
+        for (line, allowed) in [
+            ("initLimit=ten", "a whole number"),
+            ("syncLimit=", "a whole number"),
+            ("peerType=leader", "participant or observer"),
+            ("electionAlg=0", "3"),
+            ("reconfigEnabled=yes", "true or false"),
+            ("localSessionsEnabled=1", "true or false"),
+            ("autopurge.purgeInterval=daily", "hours"),
+        ] {
+            let told = base_errors(line);
+            assert!(told[0].starts_with("line 3: ") && told[0].contains(allowed), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_means_nothing_here_is_ignored_and_named() {
+        for line in ["jvm.pause.monitor=true", "nio.numWorkerThreads=8", "serverCnxnFactory=x.Y"] {
+            let told = notices(line);
+            assert_eq!(told.len(), 1);
+            assert_eq!(told[0].0, NoticeKind::Ignored, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_with_the_nearest_one() {
+        for (line, hint) in [
+            ("clientport=2182", "did you mean clientPort?"),
+            ("tickTimes=2000", "did you mean tickTime?"),
+            ("snapcount=5", "did you mean snapCount?"),
+            ("sslquorum=true", "did you mean sslQuorum?"),
+            ("zookeeper.snapCuont=5", "did you mean snapCount?"),
+            ("wholly.different.thing=5", "is unknown and has no effect"),
+        ] {
+            let told = notices(line);
+            assert_eq!(told.len(), 1);
+            assert_eq!(told[0].0, NoticeKind::Unknown);
+            assert!(told[0].1.starts_with("line 3: ") && told[0].1.ends_with(hint), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_with_the_prefix_of_properties_has_no_effect_and_is_told() {
+        let Parsed { config, notices } = parsed("zookeeper.snapCount=7");
+        assert_eq!(config.snap_count, 100_000);
+        let told = notices[0].to_string();
+        assert!(told.starts_with("line 3: zookeeper.snapCount has no effect"), "{told}");
+        assert!(told.contains("write snapCount"), "{told}");
+    }
+
+    #[test]
+    fn a_repeated_key_is_told_and_the_last_counts() {
+        let Parsed { config, notices } = parsed("clientPort=2182\n");
+        assert_eq!(config.client_port, Some(2182));
+        assert_eq!(
+            notices[0].to_string(),
+            "line 3: clientPort stands on line 2 too; this later line counts"
+        );
+    }
+
+    #[test]
+    fn every_notice_is_one_line_and_shows_no_value() {
+        let told =
+            notices("a\\nb\\u0007=geheim\nzookeeper.superUser=geheim\nsuperUser=geheim\n=geheim");
+        assert_eq!(told.len(), 4);
+        for (_, line) in told {
+            assert!(!line.contains('\n') && !line.contains("geheim"), "{line}");
+        }
+    }
+
+    #[test]
+    fn client_port_and_address_go_together() {
+        let address = |lines: &str| {
+            let config = parse(format!("dataDir=/d\n{lines}").as_bytes(), "f").unwrap().config;
+            (config.client_port_address, config.client_port)
+        };
+        assert_eq!(
+            address("clientPort=1\nclientPortAddress=[::1]"),
+            (Some("::1".to_owned()), Some(1))
+        );
+        assert_eq!(address("server.1=h:2:3;2181"), (None, Some(2181)));
+        assert_eq!(
+            address("clientPort=2181\nserver.1=h:2:3;10.0.0.1:2181"),
+            (Some("10.0.0.1".to_owned()), Some(2181))
+        );
+        assert_eq!(
+            address("clientPort=2181\nclientPortAddress=0.0.0.0\nserver.1=h:2:3;10.0.0.1:2181"),
+            (Some("10.0.0.1".to_owned()), Some(2181))
+        );
+        assert_eq!(
+            address("clientPort=2181\nclientPortAddress=10.0.0.2\nserver.1=h:2:3"),
+            (Some("10.0.0.2".to_owned()), Some(2181))
+        );
+        for (lines, told) in [
+            ("clientPortAddress=::1", "line 2: clientPortAddress needs a clientPort beside it"),
+            (
+                "clientPort=0\nclientPortAddress=::1",
+                "line 3: clientPortAddress needs a clientPort beside it",
+            ),
+            (
+                "clientPort=2182\nserver.1=h:2:3;2181",
+                "line 2: clientPort is 2182, but the server line 3 has 2181",
+            ),
+            (
+                "clientPort=2181\nclientPortAddress=10.0.0.2\nserver.1=h:2:3;2181",
+                "line 3: clientPortAddress and the server line 4 have different addresses",
+            ),
+        ] {
+            assert_eq!(errors(&format!("dataDir=/d\n{lines}")), [told]);
+        }
+        let told = parse(b"dataDir=/d", "f").unwrap().notices;
+        assert_eq!(told[0].to_string(), "clientPort is not set: nobody can connect");
+    }
+
+    #[test]
+    fn session_timeouts_follow_the_tick_and_each_other() {
+        let timeouts = |lines: &str| {
+            let config = parsed(lines).config;
+            (config.min_session_timeout_ms, config.max_session_timeout_ms)
+        };
+        assert_eq!(timeouts("tickTime=500"), (1000, 10_000));
+        assert_eq!(timeouts("minSessionTimeout=-1\nmaxSessionTimeout=-1"), (6000, 60_000));
+        assert_eq!(timeouts("maxSessionTimeout=60000000"), (6000, 60_000_000));
+        assert_eq!(timeouts("tickTime=107374182").1, 2_147_483_640);
+        for (lines, line) in [
+            (
+                "minSessionTimeout=9000\nmaxSessionTimeout=8000",
+                "line 3: minSessionTimeout (9000 ms)",
+            ),
+            ("maxSessionTimeout=5000", "line 3: minSessionTimeout (6000 ms)"),
+            ("tickTime=100\nminSessionTimeout=9000", "line 4: minSessionTimeout (9000 ms)"),
+            ("tickTime=x\nmaxSessionTimeout=5000", "line 3: tickTime must be"),
+        ] {
+            let told = base_errors(lines);
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].starts_with(line), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn extrasize_follows_maxbuffer() {
+        let sizes = |lines: &str| {
+            let config = parsed(lines).config;
+            (config.jute_max_buffer, config.jute_max_buffer_extrasize)
+        };
+        assert_eq!(sizes(""), (1_048_575, 1_048_575));
+        assert_eq!(sizes("jute.maxbuffer=0x400000"), (4_194_304, 4_194_304));
+        assert_eq!(sizes("jute.maxbuffer=100"), (100, 1024));
+        assert_eq!(sizes("jute.maxbuffer.extrasize=2000"), (1_048_575, 2000));
+        assert_eq!(sizes("jute.maxbuffer.extrasize=5"), (1_048_575, 1024));
+        assert_eq!(notices("jute.maxbuffer.extrasize=5").len(), 1);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let text = b"dataDir=/d\nserver.1=[::1]:2888:3888|a:1:2:observer;[::]:2181;1\nclientPort=\\u0031\n";
+        for at in 0..text.len() {
+            for byte in [0, b'\n', b'\\', b'=', b':', b'[', b']', b';', b'|', b'-', 0xff] {
+                let mut changed = text.to_vec();
+                changed[at] = byte;
+                if let Err(errors) = parse(&changed, "f") {
+                    assert!(!errors.errors.is_empty());
+                }
+                let _ = parse(&changed[..at], "f");
+            }
+        }
     }
 }

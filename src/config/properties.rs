@@ -1,4 +1,4 @@
-//! The format of `java.util.Properties`, read exactly as Java reads it.
+//! The format of `java.util.Properties`, read as Java reads it.
 //!
 //! * Bytes are ISO-8859-1; lines end with `\n`, `\r` or both.
 //! * Blank lines, and lines whose first visible character is `#` or `!`, do not count.
@@ -9,8 +9,9 @@
 //! * `\t \n \r \f \uXXXX` are escapes; a backslash before anything else vanishes.
 //! * Of entries with the same key the last counts.
 //!
-//! Unlike Java's, every entry knows its line. ZooKeeper trims keys and values once more; so does
-//! this reader, with Java's idea of a blank (everything up to U+0020).
+//! Unlike Java's, every entry knows its line, and a lone backslash that ends the file is nothing.
+//! ZooKeeper trims keys and values once more; so does this reader, with Java's idea of a blank
+//! (everything up to U+0020).
 
 use std::collections::BTreeMap;
 
@@ -176,11 +177,7 @@ impl Iterator for LogicalLines<'_> {
         let mut bytes = Vec::new();
         let mut number = 0;
         loop {
-            let Some(line) = self.natural_line() else {
-                // The file ended behind a backslash.
-                return (!bytes.is_empty()).then_some(LogicalLine { bytes, number });
-            };
-            let line = skip_blanks(line);
+            let line = skip_blanks(self.natural_line()?);
             // Java asks only whether anything was collected, so behind a line of one backslash
             // blank lines and comments are skipped again.
             if bytes.is_empty() {
@@ -192,7 +189,8 @@ impl Iterator for LogicalLines<'_> {
             let backslashes = line.iter().rev().take_while(|&&byte| byte == b'\\').count();
             let goes_on = backslashes % 2 == 1;
             bytes.extend_from_slice(&line[..line.len() - usize::from(goes_on)]);
-            if !goes_on && !bytes.is_empty() {
+            // A lone backslash that ends the file is nothing, though an empty key to Java.
+            if !bytes.is_empty() && (!goes_on || self.rest.is_empty()) {
                 return Some(LogicalLine { bytes, number });
             }
         }
@@ -254,6 +252,7 @@ mod tests {
         );
         // Line 1 is only a backslash: nothing was collected, so line 2 is a comment.
         assert_eq!(pairs(b"\\\n#x\nk=v"), [("k".into(), "v".into(), 3)]);
+        assert_eq!(pairs(b"k=v\n\\"), [("k".into(), "v".into(), 1)]);
         // An entry's line is the one it begins on.
         assert_eq!(
             pairs(b"\nk=a\\\n\\\n b\nc=d"),
