@@ -79,7 +79,7 @@ impl DatabaseBuilder {
     /// Makes room in the index for that many nodes: an estimate of the caller's, never a number
     /// that the snapshot promised.
     pub fn reserve(&mut self, nodes: usize) {
-        self.tree.index.reserve(nodes, &self.tree.nodes);
+        self.tree.index.reserve(nodes);
     }
 
     /// Adds a session with its timeout in milliseconds; a second mention overwrites.
