@@ -183,7 +183,9 @@ impl TestServer {
             if let Some(status) = process.try_wait().expect("the child's state") {
                 return Err(Refusal { code: status.code(), log: self.log() });
             }
-            if self.try_word("srvr").is_some_and(|answer| answer.contains("Mode: ")) {
+            let serving = self.try_word("srvr").is_some_and(|answer| answer.contains("Mode: "));
+            // Somebody else may have taken the port meanwhile: then ours ends by itself.
+            if serving && process.try_wait().expect("the child's state").is_none() {
                 self.process = Some(process);
                 return Ok(());
             }
@@ -286,7 +288,7 @@ impl TestServer {
     /// The answer to a four-letter word, if there is one now.
     pub fn try_word(&self, word: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.address()).ok()?;
-        stream.set_read_timeout(Some(DEADLINE)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
         stream.write_all(word.as_bytes()).ok()?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).ok()?;
