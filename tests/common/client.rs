@@ -434,6 +434,22 @@ impl RawClient {
         self.xid
     }
 
+    /// Sends the same request so many times.
+    #[track_caller]
+    pub fn submit_many(&mut self, times: usize, op: i32, body: &[u8]) {
+        for _ in 0..times {
+            self.submit(op, body);
+        }
+    }
+
+    /// Takes so many replies, which must be successes.
+    #[track_caller]
+    pub fn take_ok(&mut self, times: usize) {
+        for _ in 0..times {
+            self.reply().ok();
+        }
+    }
+
     /// The next reply; events before it are kept for [`event`](Self::event).
     #[track_caller]
     pub fn reply(&mut self) -> Reply {

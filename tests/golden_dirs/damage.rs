@@ -87,13 +87,13 @@ fn an_unknown_transaction_type_is_refused() {
     assert_refused(setup, "log.42");
 }
 
-/// 10.2: a log that does not begin like one.
+/// a log that does not begin like one.
 #[test]
 fn a_wrong_magic_number_is_refused() {
     assert_refused(damaged("log.42", |bytes| bytes[0] = b'X'), "log.42");
 }
 
-/// 10.2: an empty last log is what a crash leaves between creating and writing it.
+/// an empty last log is what a crash leaves between creating and writing it.
 #[test]
 fn an_empty_last_log_is_ignored() {
     let server = damaged("log.42", |bytes| bytes.clear()).start();
@@ -136,7 +136,7 @@ fn logs_without_a_snapshot_are_refused() {
     assert_refused(setup, "snapshot");
 }
 
-/// 10.2: transactions are missing between the snapshot and the log.
+/// transactions are missing between the snapshot and the log.
 #[test]
 fn a_hole_behind_the_snapshot_is_refused() {
     if skip_deviation("Java does not notice holes") {

@@ -205,7 +205,7 @@ fn compressed_snapshots_alone_are_refused_in_words() {
     }
 }
 
-/// 2.7: TTL nodes on disk while extended types are off would be read as ephemerals of sessions
+/// TTL nodes on disk while extended types are off would be read as ephemerals of sessions
 /// that never were.
 #[test]
 fn ttl_nodes_need_extended_types() {
