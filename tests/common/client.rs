@@ -313,6 +313,8 @@ pub struct RawClient {
     input: Vec<u8>,
     events: VecDeque<Event>,
     xid: i32,
+    /// Whether the server may be killed at any moment: then a connection may end inside a frame.
+    pub lenient: bool,
     /// What the server said to the connect request; all zero before.
     pub welcome: Welcome,
 }
@@ -321,11 +323,21 @@ impl RawClient {
     /// A connection on which nothing was said yet.
     #[track_caller]
     pub fn tcp(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the server accepts");
+        Self::over(TcpStream::connect(address).expect("the server accepts"))
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("nodelay");
         let welcome =
             Welcome { version: 0, timeout_ms: 0, session: 0, password: vec![], read_only: None };
-        RawClient { stream, input: Vec::new(), events: VecDeque::new(), xid: 0, welcome }
+        RawClient {
+            stream,
+            input: Vec::new(),
+            events: VecDeque::new(),
+            xid: 0,
+            lenient: false,
+            welcome,
+        }
     }
 
     /// A new session with a timeout that no test reaches.
@@ -349,6 +361,17 @@ impl RawClient {
         client.send(&hello.frame());
         client.take_welcome();
         client
+    }
+
+    /// A session on a server that may be killed at any moment, if it gives one.
+    pub fn try_connect(address: SocketAddr, hello: &Hello) -> Option<Self> {
+        let mut client = Self::over(TcpStream::connect(address).ok()?);
+        client.lenient = true;
+        if !client.try_send(&hello.frame()) {
+            return None;
+        }
+        client.welcome = Welcome::read(&client.frame()?);
+        (!client.welcome.refused()).then_some(client)
     }
 
     /// Reads the connect response.
@@ -400,7 +423,8 @@ impl RawClient {
             let mut piece = [0; 65536];
             match self.stream.read(&mut piece) {
                 Ok(0) => {
-                    assert!(self.input.is_empty(), "the connection ended inside a frame");
+                    let whole = self.lenient || self.input.is_empty();
+                    assert!(whole, "the connection ended inside a frame");
                     return Ok(None);
                 }
                 Ok(n) => self.input.extend_from_slice(&piece[..n]),
@@ -432,6 +456,12 @@ impl RawClient {
         self.xid += 1;
         self.send(&bodies::frame(self.xid, op, body));
         self.xid
+    }
+
+    /// Sends a request, if the connection takes it; whether it did.
+    pub fn try_submit(&mut self, op: i32, body: &[u8]) -> bool {
+        self.xid += 1;
+        self.try_send(&bodies::frame(self.xid, op, body))
     }
 
     /// Sends the same request so many times.

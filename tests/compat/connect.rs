@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use crate::common::{
-    DEADLINE, Hello, RawClient, Setup, TestServer, bodies, err, eventually, flag, op, shared,
-    skip_deviation,
+    DEADLINE, Hello, RawClient, Setup, TestServer, bodies, err, eventually, flag, foreign_server,
+    op, shared, skip_deviation,
 };
 
 /// C-001: a new client gets a non-zero id, 16 password bytes, version 0 and a timeout.
@@ -292,13 +292,14 @@ fn sigterm_ends_with_success() {
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-/// C-025: what is asked for and does not exist is refused at start, not ignored.
+/// Exit codes: a configuration that makes no sense is refused with 2.
 #[test]
-fn a_configuration_without_data_dir_is_refused() {
-    let mut setup = Setup::new(&[]);
-    setup.set("dataDir", "");
-    let refusal = setup.refusal();
-    assert_eq!(refusal.code, Some(2), "{refusal:?}");
+fn a_senseless_configuration_is_refused() {
+    for (key, value) in [("tickTime", "soon"), ("clientPortAddress", "no such host!")] {
+        let refusal = Setup::new(&[(key, value)]).refusal();
+        assert_eq!(refusal.code, Some(2), "{key}: {refusal:?}");
+        assert!(foreign_server() || refusal.log.contains(key), "it names the key: {refusal:?}");
+    }
 }
 
 /// after the handshake a four-letter word is an absurd length.

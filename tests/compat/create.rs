@@ -100,7 +100,7 @@ fn invalid_paths_are_bad_arguments() {
         assert_eq!(set, err::BAD_ARGUMENTS, "setACL {path:?}");
         // The parent is looked up first, so a missing one is told instead.
         let create = c.create(path, b"", 0).err;
-        let parent_missing = matches!(path, "/a//b" | "/a/./b" | "/a/../b" | "//x");
+        let parent_missing = matches!(path, "a/b" | "/a//b" | "/a/./b" | "/a/../b");
         let expected = if parent_missing { err::NO_NODE } else { err::BAD_ARGUMENTS };
         assert_eq!(create, expected, "create {path:?}");
     }

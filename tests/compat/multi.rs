@@ -1,7 +1,7 @@
 //! multi and multiRead: all or nothing, and what each part answers.
 
 use crate::common::client::Part;
-use crate::common::{RawClient, TestServer, bodies, err, flag, op, shared};
+use crate::common::{RawClient, TestServer, bodies, err, flag, op, shared, skip_deviation};
 
 type Parts = Vec<(i32, Vec<u8>)>;
 
@@ -321,7 +321,7 @@ fn a_null_path_spoils_the_multi() {
 /// C-179: multiRead's parts succeed or fail each for itself.
 #[test]
 fn multi_read_answers_each_part_for_itself() {
-    let server = shared();
+    let server = TestServer::start(&[]);
     let mut c = RawClient::new(&server);
     let path = c.scratch("c179");
     c.create(&format!("{path}/a"), b"data", 0).ok();
@@ -348,6 +348,9 @@ fn multi_read_answers_each_part_for_itself() {
 /// C-180: multiRead registers the watches that its parts ask for.
 #[test]
 fn multi_read_registers_watches() {
+    if skip_deviation("Java loses the watch flags when it decodes the parts") {
+        return;
+    }
     let server = shared();
     let mut c = RawClient::new(&server);
     let path = c.scratch("c180");
