@@ -36,11 +36,6 @@ impl Blob {
         &self.0[start..start + length]
     }
 
-    /// Any byte of it, for whoever wants it in the cache.
-    pub(super) fn first_byte(&self) -> u8 {
-        self.0[0]
-    }
-
     pub(super) fn data(&self) -> Option<&[u8]> {
         let (start, length, null) = self.header();
         if null { None } else { Some(&self.0[start + length..]) }

@@ -83,7 +83,7 @@ impl Database {
 
     /// Makes room in the index for that many more nodes, before a long replay: an estimate.
     pub fn reserve(&mut self, nodes: usize) {
-        self.tree.index.reserve(nodes, &self.tree.nodes);
+        self.tree.index.reserve(nodes);
     }
 
     /// The last transaction that was applied.
