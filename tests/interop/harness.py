@@ -5,6 +5,7 @@ here is ended by its id; every wait names what it waits for and has a deadline.
 """
 
 import contextlib
+import logging
 import os
 import pathlib
 import shutil
@@ -40,6 +41,9 @@ DEFAULTS = {
     "DigestAuthenticationProvider.superDigest": SUPER_DIGEST,
 }
 START_LIMIT_SECONDS = 20
+
+# kazoo reports every lost connection; here they are lost on purpose.
+logging.getLogger("kazoo").setLevel(logging.CRITICAL)
 
 _tests = []
 _processes = []  # (process, owner or None)
@@ -134,14 +138,18 @@ class Server:
         self.port = port or free_port()
         self.process = None
         self.log = self.home / "server.log"
+        self.settings = settings
         lines = {**DEFAULTS, "dataDir": self.data_dir, "clientPort": self.port, **settings}
         self.config = self.home / "zoo.cfg"
-        self.config.write_text("".join(f"{key.replace('__', '.')}={value}\n" for key, value in lines.items()))
+        self.config.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
         _servers.append(self)
 
     def command(self):
         if self.kind == "apache":
-            return java_command("org.apache.zookeeper.server.quorum.QuorumPeerMain", str(self.config), classes=False)
+            # Java takes these from its command line only.
+            properties = [f"-D{key}={value}" for key, value in self.settings.items() if key.startswith("znode.")]
+            main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+            return java_command(*properties, main, str(self.config), classes=False)
         return [os.environ["ZKSERVER_BINARY"], "--config", str(self.config)]
 
     def start(self):
@@ -198,7 +206,7 @@ class Server:
 
 def four_letter_word(port, word):
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
             connection.sendall(word.encode())
             answer = b""
             while piece := connection.recv(65536):

@@ -1,1 +1,191 @@
+"""Sessions: how they end, how they are resumed, what refuses them."""
 
+import subprocess
+import sys
+import time
+
+from kazoo.client import KazooState
+
+import raw
+from harness import KIND, TICK_MS, equal, kazoo, new_kazoo, running, start_process, test, wait_until
+
+VICTIM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import harness
+from collections import namedtuple
+client = harness.new_kazoo(namedtuple("Server", "port")(int(sys.argv[2])), timeout=float(sys.argv[3]))
+client.start()
+client.create("/victim", b"", ephemeral=True)
+print("ready", flush=True)
+import threading; threading.Event().wait()
+"""
+
+
+def refuse_resume(port, session):
+    try:
+        raw.Client(port, session=session)
+    except raw.SessionRefused:
+        return
+    raise AssertionError("the session was resumed")
+
+
+@test
+def a_killed_client_vanishes_after_its_timeout(server):
+    timeout_ms = 2000
+    with kazoo(server) as observer:
+        command = [sys.executable, "-c", VICTIM, __file__.rpartition("/")[0], str(server.port), str(timeout_ms / 1000)]
+        victim = start_process(command, stdout=subprocess.PIPE)
+        equal(victim.stdout.readline(), b"ready\n", "the victim lives")
+        killed = time.monotonic()
+        victim.kill()
+        victim.wait(10)
+        victim.stdout.close()
+        assert observer.exists("/victim"), "a dead client is not yet a dead session"
+        wait_until(lambda: observer.exists("/victim") is None, "the ephemeral node vanishes")
+        lived_ms = (time.monotonic() - killed) * 1000
+        # kazoo pings after half its read timeout, a third of the session's, less some jitter.
+        assert lived_ms > timeout_ms * 0.6, f"too early: {lived_ms:.0f} ms"
+        assert lived_ms < timeout_ms + TICK_MS + 500, f"too late: {lived_ms:.0f} ms"
+
+
+@test
+def a_silent_session_lives_its_timeout_and_at_most_a_tick_more(server):
+    with kazoo(server) as observer:
+        connection = raw.Client(server.port, timeout_ms=1500)
+        connection.create("/silent", b"", raw.EPHEMERAL)
+        silent_since = time.monotonic()
+        gone = []
+        observer.DataWatch("/silent", lambda data, stat: gone.append(time.monotonic()) if stat is None else None)
+        wait_until(lambda: gone, "expired")
+        lived_ms = (gone[0] - silent_since) * 1000
+        assert 1500 - 20 <= lived_ms <= 1500 + TICK_MS + 300, f"lived {lived_ms:.0f} ms"
+        refuse_resume(server.port, connection.session)
+
+
+@test
+def a_ping_keeps_a_session(server):
+    connection = raw.Client(server.port, timeout_ms=1000)
+    connection.create("/pinged", b"", raw.EPHEMERAL)
+    started = time.monotonic()
+
+    def ping_for_three_timeouts():
+        connection.ping()
+        return time.monotonic() - started > 3
+
+    wait_until(ping_for_three_timeouts, "three timeouts pass")
+    assert connection.exists("/pinged"), "alive"
+    connection.close()
+
+
+@test
+def resume_with_client_id(server):
+    first = new_kazoo(server)
+    first.start()
+    first.create("/resumed", ephemeral=True)
+    identity = first.client_id
+    lost = []
+    first.add_listener(lost.append)
+    with kazoo(server, client_id=identity) as second:
+        equal(second.client_id, identity, "the same session")
+        equal(second.exists("/resumed").owner_session_id, identity[0], "with its nodes")
+        wait_until(lambda: KazooState.SUSPENDED in lost, "the older connection was dropped")
+        first._stopped.set()  # no fight for the session with the second
+    first.stop()
+    with kazoo(server) as observer:
+        equal(observer.exists("/resumed"), None, "closed by the second")
+    refuse_resume(server.port, identity)
+
+
+@test
+def resume_after_kill_and_restart():
+    with running("resume") as server:
+        connection = raw.Client(server.port, timeout_ms=8000)
+        connection.create("/mine", b"", raw.EPHEMERAL)
+        server.kill_and_restart()
+        again = raw.Client(server.port, timeout_ms=8000, session=connection.session)
+        equal(again.session, connection.session, "id and password")
+        equal(again.timeout_ms, 8000, "timeout")
+        equal(again.ephemerals(), ["/mine"], "its nodes")
+        again.close()
+        with kazoo(server) as observer:
+            equal(observer.exists("/mine"), None, "closed")
+
+
+@test
+def a_session_nobody_resumes_expires_after_a_restart():
+    with running("expire-restart") as server:
+        connection = raw.Client(server.port, timeout_ms=1500)
+        connection.create("/orphan", b"", raw.EPHEMERAL)
+        server.kill_and_restart()
+        with kazoo(server) as observer:
+            assert observer.exists("/orphan"), "a restart gives every session its whole timeout again"
+            wait_until(lambda: observer.exists("/orphan") is None, "then it expires")
+        refuse_resume(server.port, connection.session)
+
+
+@test
+def a_wrong_password_is_refused(server):
+    connection = raw.Client(server.port)
+    connection.create("/guarded", b"", raw.EPHEMERAL)
+    refuse_resume(server.port, (connection.session_id, bytes(16)))
+    refuse_resume(server.port, (connection.session_id, connection.password[::-1]))
+    if KIND == "apache":
+        # It hangs up on the owner before it looks at the password; the session itself goes on.
+        connection = raw.Client(server.port, session=connection.session)
+    equal(connection.ephemerals(), ["/guarded"], "the owner noticed nothing")
+    connection.close()
+
+
+@test
+def an_unknown_session_is_refused(server):
+    connection = raw.Client(server.port)
+    refuse_resume(server.port, (connection.session_id + 4711, connection.password))
+    connection.close()
+    refuse_resume(server.port, connection.session)
+
+
+@test
+def kazoo_learns_of_its_expiry():
+    with running("expiry") as server:
+        states = []
+        client = new_kazoo(server, timeout=1.5)
+        client.add_listener(states.append)
+        client.start()
+        session = client.client_id[0]
+        client.create("/expiring", ephemeral=True)
+        closer = raw.Client(server.port, session=client.client_id)
+        closer.close()
+        expected = [KazooState.CONNECTED, KazooState.SUSPENDED, KazooState.LOST, KazooState.CONNECTED]
+        wait_until(lambda: states == expected, f"suspended, lost, new session: {states}", 15)
+        assert client.client_id[0] != session, "a new session"
+        equal(client.exists("/expiring"), None, "the old one's node is gone")
+        client.stop()
+        client.close()
+
+
+@test
+def a_client_ahead_of_the_server_is_turned_away(server):
+    # It has seen the future: a server that answered it would show it the past.
+    try:
+        raw.Client(server.port, last_zxid=1 << 40)
+    except (ConnectionError, raw.SessionRefused):
+        return
+    raise AssertionError("accepted")
+
+
+@test
+def ephemerals_by_session(server):
+    one, two = raw.Client(server.port), raw.Client(server.port)
+    one.create("/eph")
+    for owner, name in ((one, "a"), (one, "b"), (two, "c")):
+        owner.create(f"/eph/{name}", b"", raw.EPHEMERAL)
+    equal(one.ephemerals("/eph"), ["/eph/a", "/eph/b"], "one's")
+    equal(one.ephemerals("/eph/b"), ["/eph/b"], "by prefix")
+    equal(two.ephemerals(), ["/eph/c"], "two's")
+    # Deleted and made anew by another, a node changes its owner.
+    two.delete("/eph/a")
+    two.create("/eph/a", b"", raw.EPHEMERAL)
+    one.close()
+    equal(two.children("/eph"), ["a", "c"], "one's close left two's node alone")
+    two.close()
