@@ -33,9 +33,9 @@ def exchange(first_kind, second_kind, how, **settings):
     server = Server("exchange", kind=first_kind, **settings).start()
     filled = contents.fill(server)
     before = contents.dump(server)
-    assert len(before) > contents.MANY, "enough nodes"
+    assert len(before) > 1000, f"only {len(before)} nodes"
     filled.hang_up()
-    for round_number, kind in enumerate((second_kind, first_kind, second_kind), start=1):
+    for round_number, kind in enumerate((second_kind, first_kind), start=1):
         server = hand_over(server, kind, how, **settings)
         after = contents.dump(server)
         contents.compare(before, after)
