@@ -39,7 +39,6 @@ def written():
         filled.hang_up()
         server.kill_and_restart()
         filled.resume(server)
-        contents.expect_expiry(filled, server)
         contents.go_on(filled, server, 1)
         nodes = contents.dump(server)
         session = filled.first.session_id
@@ -81,7 +80,7 @@ def every_log_is_whole():
         " createTTL /exchange/kinds/ttl,t,[31,s{'world,'anyone}\n],5,1099511627775\n",
         " createContainer /exchange/kinds/container,c,[31,s{'world,'anyone}\n],3\n",
         " setData /exchange/versions,0,1\n",
-        " createSession 2000\n",
+        " createSession 1000\n",
     ):
         assert line in text, f"not in the dump: {line!r}"
 

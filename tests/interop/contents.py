@@ -15,27 +15,24 @@ ROOT = "/exchange"
 ALICE = "alice:secret"
 ALICE_ID = "alice:" + base64.b64encode(hashlib.sha1(ALICE.encode()).digest()).decode()
 SESSION_MS = 10000
-SHORT_MS = 2000
-# Its node is the only one allowed to vanish by itself, see `expect_expiry`.
-SHORT_LIVED = f"{ROOT}/short-lived"
 MANY = 1500  # a tenth is deleted again
 
 
 class Contents:
     """What `fill` left behind: the sessions that are to survive the exchange."""
 
-    def __init__(self, first, second, short):
-        self.first, self.second, self.short = first, second, short
+    def __init__(self, first, second):
+        self.first, self.second = first, second
 
     def hang_up(self):
         """Leaves the sessions to themselves, each just heard of."""
-        for client in (self.short, self.first, self.second):
+        for client in (self.first, self.second):
             if client:
                 client.ping()
                 client.hang_up()
 
     def resume(self, server):
-        """Takes the sessions up again, except the short one, on the server that has the directory now."""
+        """Takes the sessions up again on the server that has the directory now."""
         self.first = resume(server, self.first)
         if self.second:
             self.second = resume(server, self.second)
@@ -68,10 +65,7 @@ def fill(server):
     closing.close()
     expiring.hang_up()
     wait_until(lambda: first.exists(f"{ROOT}/expiring") is None, "the silent session expires")
-    short = raw.Client(server.port, SHORT_MS)
-    short.create(SHORT_LIVED, b"", raw.EPHEMERAL)
-    second.ping()
-    return Contents(first, second, short)
+    return Contents(first, second)
 
 
 def _every_kind(zk):
@@ -240,18 +234,6 @@ def go_on(contents, server, round_number):
             equal(zk.exists(path), None, f"{path}, whose session was closed on the other server")
 
 
-def expect_expiry(contents, server):
-    """The short-lived session, which nobody took up, is alive when the new server starts and then expires there."""
-    zk = contents.first
-    wait_until(lambda: zk.exists(SHORT_LIVED) is None, "the short session expires on the new server")
-    try:
-        raw.Client(server.port, session=contents.short.session)
-    except raw.SessionRefused:
-        contents.short = None
-        return
-    raise AssertionError("an expired session was resumed")
-
-
 # --- reading everything ----------------------------------------------------------------------------------------------
 
 
@@ -282,25 +264,16 @@ def dump(server):
     return nodes
 
 
-def compare(before, after, ignore=(SHORT_LIVED,)):
+def compare(before, after):
     """Two dumps must tell the same of every node. Only quota statistics may differ: no transaction carries them."""
     problems = []
     for path in sorted(set(before) | set(after)):
-        if path in ignore:
-            continue
         old, new = before.get(path), after.get(path)
         if path.endswith("/zookeeper_stats"):
-            old, new = (True, old[2]) if old else old, (True, new[2]) if new else new
-        elif path == ROOT:
-            # The parent of the short-lived node.
-            old, new = (old[0], _without_children(old[1]), old[2]), (new[0], _without_children(new[1]), new[2])
+            old, new = old and old[2], new and new[2]
         if old != new:
             problems.append(f"{path}\n  before {shorten(old)}\n  after  {shorten(new)}")
     assert not problems, f"{len(problems)} nodes differ:\n" + "\n".join(problems[:10])
-
-
-def _without_children(stat):
-    return stat._replace(cversion=0, num_children=0, pzxid=0)
 
 
 def shorten(node):

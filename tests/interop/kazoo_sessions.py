@@ -9,6 +9,9 @@ from kazoo.client import KazooState
 import raw
 from harness import KIND, TICK_MS, equal, kazoo, new_kazoo, running, start_process, test, wait_until
 
+# How late a busy machine may make us see what has happened.
+BUSY_MS = 1500
+
 VICTIM = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -46,34 +49,37 @@ def a_killed_client_vanishes_after_its_timeout(server):
         lived_ms = (time.monotonic() - killed) * 1000
         # kazoo pings after half its read timeout, a third of the session's, less some jitter.
         assert lived_ms > timeout_ms * 0.6, f"too early: {lived_ms:.0f} ms"
-        assert lived_ms < timeout_ms + TICK_MS + 500, f"too late: {lived_ms:.0f} ms"
+        assert lived_ms < timeout_ms + TICK_MS + BUSY_MS, f"too late: {lived_ms:.0f} ms"
 
 
 @test
 def a_silent_session_lives_its_timeout_and_at_most_a_tick_more(server):
     with kazoo(server) as observer:
         connection = raw.Client(server.port, timeout_ms=1500)
+        # The server hears of the session for the last time somewhere between these two moments.
+        before = time.monotonic()
         connection.create("/silent", b"", raw.EPHEMERAL)
-        silent_since = time.monotonic()
+        after = time.monotonic()
         gone = []
         observer.DataWatch("/silent", lambda data, stat: gone.append(time.monotonic()) if stat is None else None)
         wait_until(lambda: gone, "expired")
-        lived_ms = (gone[0] - silent_since) * 1000
-        assert 1500 - 20 <= lived_ms <= 1500 + TICK_MS + 300, f"lived {lived_ms:.0f} ms"
+        least_ms, most_ms = (gone[0] - after) * 1000, (gone[0] - before) * 1000
+        assert most_ms >= 1500, f"too early: lived {most_ms:.0f} ms"
+        assert least_ms <= 1500 + TICK_MS + BUSY_MS, f"too late: lived {least_ms:.0f} ms"
         refuse_resume(server.port, connection.session)
 
 
 @test
 def a_ping_keeps_a_session(server):
-    connection = raw.Client(server.port, timeout_ms=1000)
+    connection = raw.Client(server.port, timeout_ms=1500)
     connection.create("/pinged", b"", raw.EPHEMERAL)
     started = time.monotonic()
 
-    def ping_for_three_timeouts():
+    def ping_for_two_timeouts_and_a_half():
         connection.ping()
-        return time.monotonic() - started > 3
+        return time.monotonic() - started > 2.5 * 1.5
 
-    wait_until(ping_for_three_timeouts, "three timeouts pass")
+    wait_until(ping_for_two_timeouts_and_a_half, "time passes")
     assert connection.exists("/pinged"), "alive"
     connection.close()
 
@@ -117,10 +123,13 @@ def a_session_nobody_resumes_expires_after_a_restart():
     with running("expire-restart") as server:
         connection = raw.Client(server.port, timeout_ms=1500)
         connection.create("/orphan", b"", raw.EPHEMERAL)
-        server.kill_and_restart()
+        server.kill()
+        started = time.monotonic()
+        server.start()
         with kazoo(server) as observer:
-            assert observer.exists("/orphan"), "a restart gives every session its whole timeout again"
-            wait_until(lambda: observer.exists("/orphan") is None, "then it expires")
+            wait_until(lambda: observer.exists("/orphan") is None, "it expires")
+            lived_s = time.monotonic() - started
+            assert lived_s >= 1.5, f"a restart gives every session its whole timeout again, but it lived {lived_s:.2f} s"
         refuse_resume(server.port, connection.session)
 
 
