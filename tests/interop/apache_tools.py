@@ -12,7 +12,8 @@ from harness import Server, equal, java_command, running, test
 SETTINGS = {"snapCount": 600}
 TXN = re.compile(r"^.{8,40} session 0x[0-9a-f]+ cxid 0x[0-9a-f]+ zxid 0x([0-9a-f]+) (\w+)(.*)$", re.MULTILINE)
 NODE = re.compile(
-    r"^----\n(/.*)\n  cZxid = (\w+)\n  ctime = .*\n  mZxid = (\w+)\n  mtime = .*\n  pZxid = (\w+)\n  cversion = (-?\d+)\n"
+    r"^----\n(/.*)\n  cZxid = (\w+)\n  ctime = .*\n  mZxid = (\w+)\n  mtime = .*\n  pZxid = (\w+)\n"
+    r"  cversion = (-?\d+)\n"
     r"  dataVersion = (-?\d+)\n  aclVersion = (-?\d+)\n  ephemeralOwner = (\w+)\n  (?:dataLength|data) = ?(.*)$",
     re.MULTILINE,
 )
@@ -26,7 +27,8 @@ def tool(name, *arguments):
     command = java_command(name, *map(str, arguments))
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, cwd="/")
     output = done.stdout.decode(errors="replace")
-    assert done.returncode == 0, f"{command[-2:]} ended with {done.returncode}: {output[-500:]}{done.stderr.decode()[-500:]}"
+    errors = done.stderr.decode(errors="replace")
+    assert done.returncode == 0, f"{command[-2:]} ended with {done.returncode}: {output[-500:]}{errors[-500:]}"
     return output
 
 
@@ -120,7 +122,8 @@ def every_snapshot_tells_the_tree():
 @test
 def the_newest_snapshot_with_its_data():
     zxid, path = files("snapshot")[-1]
-    nodes = {node[0]: node[-1] for node in NODE.findall(tool("org.apache.zookeeper.server.SnapshotFormatter", "-d", path))}
+    output = tool("org.apache.zookeeper.server.SnapshotFormatter", "-d", path)
+    nodes = {node[0]: node[-1] for node in NODE.findall(output)}
     compared = 0
     for name, (data, stat, _) in written().nodes.items():
         if max(stat.czxid, stat.mzxid) <= zxid and not name.endswith("/zookeeper_stats"):

@@ -1,7 +1,8 @@
 """Access control: schemes, permissions, what is shown to whom."""
 
 from kazoo.exceptions import AuthFailedError, BadVersionError, InvalidACLError, NoAuthError
-from kazoo.security import ACL, CREATOR_ALL_ACL, Id, OPEN_ACL_UNSAFE, Permissions, READ_ACL_UNSAFE, make_acl, make_digest_acl
+from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE, Id, Permissions
+from kazoo.security import make_acl, make_digest_acl
 
 from harness import SUPER, equal, kazoo, new_kazoo, refused, running, test, wait_until
 
@@ -21,7 +22,8 @@ def open_acl(server):
 
 @test
 def digest(server):
-    with kazoo(server, **user("alice")) as alice, kazoo(server) as nobody, kazoo(server, **user("alice", "no")) as thief:
+    thieves = user("alice", "no")
+    with kazoo(server, **user("alice")) as alice, kazoo(server) as nobody, kazoo(server, **thieves) as thief:
         alice.create("/acl-digest", b"secret", acl=[make_digest_acl("alice", "pw", all=True)])
         equal(alice.get("/acl-digest")[0], b"secret", "alice reads")
         for stranger in (nobody, thief):

@@ -320,7 +320,7 @@ def unicode_paths(server):
 @test
 def bad_paths_are_refused(server):
     connection = raw.Client(server.port)
-    for path in ("", "relative", "/trailing/", "//double", "/a//b", "/.", "/..", "/a/../b", "/nul\0", "/\x01", "/\ud7ff\ue000"):
+    for path in ("", "relative", "/trailing/", "//double", "/a//b", "/.", "/..", "/a/../b", "/nul\0", "/\x01", "/\ue000"):
         with refused(raw.Refused):
             connection.create(path)
     equal(connection.children("/").count("a"), 0, "nothing was made")

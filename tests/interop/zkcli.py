@@ -175,7 +175,8 @@ def quotas(server):
         zk.expect("create /cli-quota x", "Created /cli-quota")
         zk.expect("listquota /cli-quota", ".*quota for /cli-quota does not exist.")
         zk.expect("setquota -n 5 /cli-quota", "")
-        zk.expect("listquota /cli-quota", ".*Output quota for /cli-quota count=5,.*\nOutput stat for /cli-quota count=.*")
+        limits = r".*Output quota for /cli-quota count=5,.*\nOutput stat for /cli-quota count=.*"
+        zk.expect("listquota /cli-quota", limits)
         zk.expect("create /cli-quota/a x", "Created /cli-quota/a")
         zk.expect("listquota /cli-quota", ".*Output stat for /cli-quota count=2,bytes=2.*")
         zk.expect("delquota -n /cli-quota", "")

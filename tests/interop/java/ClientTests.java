@@ -109,7 +109,8 @@ public final class ClientTests {
                     (rc, path, ctx, name) -> told.add(rc + name), null);
         }
         for (int i = 0; i < 3000; i++) {
-            Harness.equal(String.format("0/many/n-%010d", i), told.poll(Harness.LIMIT_MS, TimeUnit.MILLISECONDS), "reply");
+            String reply = told.poll(Harness.LIMIT_MS, TimeUnit.MILLISECONDS);
+            Harness.equal(String.format("0/many/n-%010d", i), reply, "reply");
         }
         Harness.equal(3000, zk.getAllChildrenNumber("/many"), "descendants");
     }
@@ -179,7 +180,8 @@ public final class ClientTests {
         other.setData("/pw", EMPTY, -1);
         other.delete("/pw/a/b", -1);
         other.delete("/pw/a", -1);
-        for (String expected : new String[] {"NodeChildrenChanged /pw", "NodeDataChanged /pw", "NodeChildrenChanged /pw"}) {
+        for (String expected : new String[] {"NodeChildrenChanged /pw", "NodeDataChanged /pw",
+                "NodeChildrenChanged /pw"}) {
             Harness.equal(expected, one.next(), "persistent");
         }
         for (String expected : new String[] {"NodeCreated /pw/a", "NodeCreated /pw/a/b", "NodeDataChanged /pw/a/b",
