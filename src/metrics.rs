@@ -1,1 +1,185 @@
-//! stub
+//! Every metric: its name, its kind and its meaning.
+//!
+//! A [`Metrics`] is a value owned by a server, of handles that are resolved once. The handles are
+//! the `metrics` crate's, over atomics that the four-letter words read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use metrics::{Counter, CounterFn, Gauge, GaugeFn};
+
+/// What a server counts.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// `packets_received`: requests, words and handshakes taken from clients.
+    pub packets_received: Count,
+    /// `packets_sent`: replies and events given to clients.
+    pub packets_sent: Count,
+    /// `bytes_received`: bytes read from clients.
+    pub bytes_received: Count,
+    /// `connection_rejected`: connections closed at accept.
+    pub connection_rejected: Count,
+    /// `sessionless_connections_expired`: connections closed for want of a handshake.
+    pub sessionless_connections_expired: Count,
+    /// `stale_sessions_expired`: sessions ended by their timeout.
+    pub stale_sessions_expired: Count,
+    /// `fsync_threshold_exceed_count`: syncs of the log that took too long.
+    pub fsync_threshold_exceed_count: Count,
+    /// `outstanding_requests`: submissions whose replies are not out yet.
+    pub outstanding_requests: Level,
+    /// `min_latency`, `avg_latency`, `max_latency`: from a request's receipt to its reply.
+    pub latency: Latency,
+}
+
+/// A number that only grows.
+#[derive(Debug)]
+pub struct Count {
+    handle: Counter,
+    value: Arc<AtomicU64>,
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        let value = Arc::new(AtomicU64::new(0));
+        Count { handle: Counter::from_arc(value.clone()), value }
+    }
+}
+
+impl Count {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        if n > 0 {
+            CounterFn::increment(&*self.value, n);
+        }
+    }
+
+    /// The number.
+    pub fn get(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+
+    /// The handle, for an exporter.
+    pub fn handle(&self) -> &Counter {
+        &self.handle
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug)]
+pub struct Level {
+    handle: Gauge,
+    value: Arc<SignedLevel>,
+}
+
+#[derive(Debug, Default)]
+struct SignedLevel(AtomicI64);
+
+impl GaugeFn for SignedLevel {
+    fn increment(&self, value: f64) {
+        self.0.fetch_add(value as i64, Ordering::Relaxed);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.0.fetch_sub(value as i64, Ordering::Relaxed);
+    }
+
+    fn set(&self, value: f64) {
+        self.0.store(value as i64, Ordering::Relaxed);
+    }
+}
+
+impl Default for Level {
+    fn default() -> Self {
+        let value = Arc::new(SignedLevel::default());
+        Level { handle: Gauge::from_arc(value.clone()), value }
+    }
+}
+
+impl Level {
+    /// Adds `n`, which may be negative.
+    pub fn add(&self, n: i64) {
+        self.value.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The number; one that is being counted down elsewhere reads as 0 at worst.
+    pub fn get(&self) -> u64 {
+        self.value.0.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    /// The handle, for an exporter.
+    pub fn handle(&self) -> &Gauge {
+        &self.handle
+    }
+}
+
+/// Milliseconds from receipt to reply.
+#[derive(Debug)]
+pub struct Latency {
+    min: AtomicU64,
+    max: AtomicU64,
+    sum: AtomicU64,
+    count: AtomicU64,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Latency {
+            min: AtomicU64::new(u64::MAX),
+            max: AtomicU64::new(0),
+            sum: AtomicU64::new(0),
+            count: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Latency {
+    /// `n` requests took `millis` each.
+    pub fn record(&self, millis: u64, n: u64) {
+        if n == 0 {
+            return;
+        }
+        if millis < self.min.load(Ordering::Relaxed) {
+            self.min.fetch_min(millis, Ordering::Relaxed);
+        }
+        if millis > self.max.load(Ordering::Relaxed) {
+            self.max.fetch_max(millis, Ordering::Relaxed);
+        }
+        self.sum.fetch_add(millis * n, Ordering::Relaxed);
+        self.count.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The shortest, 0 before the first.
+    pub fn min(&self) -> u64 {
+        match self.min.load(Ordering::Relaxed) {
+            u64::MAX => 0,
+            millis => millis,
+        }
+    }
+
+    /// The longest, 0 before the first.
+    pub fn max(&self) -> u64 {
+        self.max.load(Ordering::Relaxed)
+    }
+
+    /// The mean, 0 before the first.
+    pub fn avg(&self) -> f64 {
+        match self.count.load(Ordering::Relaxed) {
+            0 => 0.0,
+            count => self.sum.load(Ordering::Relaxed) as f64 / count as f64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_start_at_zero() {
+        let latency = Latency::default();
+        assert_eq!((latency.min(), latency.avg(), latency.max()), (0, 0.0, 0));
+        latency.record(4, 1);
+        latency.record(1, 3);
+        assert_eq!((latency.min(), latency.avg(), latency.max()), (1, 1.75, 4));
+    }
+}

@@ -1,1 +1,22 @@
-//! stub
+//! Sockets: accepting clients, and moving their bytes to and from the connection core.
+//!
+//! What a request means is decided elsewhere: decoded submissions go to a [`Submit`], four-letter
+//! words to a [`WordHandler`], both given by the server.
+
+pub mod client_connection;
+pub mod client_listener;
+pub mod connections;
+pub mod limits;
+
+use crate::processor::request::Submission;
+
+/// Takes what the connections ask for.
+pub trait Submit: Send + Sync {
+    /// Takes one connection's submissions of one pass, in order. Never blocks.
+    fn submit(&self, submissions: Vec<Submission>);
+    /// Whether so much waits that only connections with nothing unfinished may submit.
+    fn is_full(&self) -> bool;
+}
+
+/// Answers a four-letter word with the text to send.
+pub type WordHandler = dyn Fn([u8; 4]) -> Vec<u8> + Send + Sync;

@@ -1,1 +1,3 @@
-//! stub
+//! What operators see of a running server.
+
+pub mod four_letter_words;

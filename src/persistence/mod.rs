@@ -1,1 +1,32 @@
-//! stub
+//! What is kept on disk: the transaction log, snapshots, the directories they live in.
+//!
+//! The bytes are Apache ZooKeeper's; either server starts on what the other wrote. Whatever a
+//! server has promised rests on two rules that hold in here:
+//!
+//! * a ticket is reported only after the bytes before it were synced ([`sync_queue`]);
+//! * nothing that was durable once is ever taken for absent: a file that cannot be read, a wrong
+//!   checksum, a hole in the zxids refuse the start ([`restore`]). Only a record that was still
+//!   being written when the power went, one that no one was told of, is cut off ([`txn_log`]).
+//!
+//! No clock, no threads, no sleeping: a caller that owns those drives the values of this module.
+
+pub mod disk;
+#[cfg(test)]
+pub(crate) mod faulty_disk;
+pub mod sync_queue;
+pub mod txn_log;
+
+pub use disk::{Disk, DiskError, DiskFile, RealDisk};
+pub use sync_queue::{DiskRequest, Persisted, SyncQueue, SyncQueueOptions};
+
+use crate::proto::Zxid;
+
+/// The zxid that `name` is made of besides `prefix`. Java's rule: anything `Long.parseLong(_, 16)`
+/// takes; other names are not ours and are ignored.
+fn hex_suffix(name: &str, prefix: &str) -> Option<Zxid> {
+    let digits = name.strip_prefix(prefix)?;
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    i64::from_str_radix(digits, 16).ok().map(Zxid::from_long)
+}

@@ -1,1 +1,24 @@
-//! stub
+//! The road of a request, stage by stage.
+//!
+//! ```text
+//! reads    connection ─▶ read (under the reader's lock) ─▶ connection
+//! writes   connection ─▶ prep ─▶ proposal ─▶ sync ─▶ commit ─▶ apply ─▶ final ─▶ connection
+//!                        │                   │       │
+//!                        zxid, time,         ticket  waits for the disk's report
+//!                        change records
+//! ```
+//!
+//! The stages are plain values that the role composes (`quorum::standalone`); apply and final run
+//! where the effects are carried out (`server`). The names are Apache's: `PrepRequestProcessor`,
+//! `SyncRequestProcessor`, `CommitProcessor`, `FinalRequestProcessor`.
+
+pub mod change_record;
+pub mod commit;
+pub mod connection;
+pub mod connection_queue;
+pub mod final_request;
+pub mod prep;
+pub mod proposal;
+pub mod read;
+pub mod request;
+pub mod sync;

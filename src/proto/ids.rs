@@ -69,3 +69,14 @@ impl fmt::Display for SessionId {
 /// A client connection of this process, unique over the process's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
+
+/// The disk queue's number for an append. Reports say "everything up to this ticket is durable".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Ticket(pub u64);
+
+impl Ticket {
+    /// The ticket after this one.
+    pub fn next(self) -> Self {
+        Ticket(self.0 + 1)
+    }
+}

@@ -15,7 +15,7 @@ pub mod watch_event;
 
 pub use acl::{Acl, AclList, perms};
 pub use error_code::ErrorCode;
-pub use ids::{ConnectionId, Epoch, SessionId, Sid, Zxid};
+pub use ids::{ConnectionId, Epoch, SessionId, Sid, Ticket, Zxid};
 pub use op_code::OpCode;
 pub use stat::{Stat, StatPersisted};
 pub use watch_event::EventType;

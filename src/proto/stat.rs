@@ -140,6 +140,12 @@ impl StatPersisted {
     /// (protocol: path of the root is empty; nodes below `/zookeeper/` count nothing and are the
     /// caller's affair).
     pub fn digest(&self, path: &[u8], data: &[u8]) -> u32 {
+        self.digest_after(content_crc(path, data))
+    }
+
+    /// [`digest`](Self::digest), given the [`content_crc`] of path and data: a parent whose stat
+    /// changes with every child need not have its data read each time.
+    pub fn digest_after(&self, content_crc: u32) -> u32 {
         let mut fields = [0u8; StatPersisted::SIZE];
         fields[0..8].copy_from_slice(&self.czxid.0.to_be_bytes());
         fields[8..16].copy_from_slice(&self.mzxid.0.to_be_bytes());
@@ -150,12 +156,18 @@ impl StatPersisted {
         fields[44..48].copy_from_slice(&self.cversion.to_be_bytes());
         fields[48..52].copy_from_slice(&self.aversion.to_be_bytes());
         fields[52..60].copy_from_slice(&self.ephemeral_owner.to_be_bytes());
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(path);
-        crc.update(data);
+        let mut crc = crc32fast::Hasher::new_with_initial(content_crc);
         crc.update(&fields);
         crc.finalize()
     }
+}
+
+/// The CRC-32 of path and data: where a node's digest starts.
+pub fn content_crc(path: &[u8], data: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(path);
+    crc.update(data);
+    crc.finalize()
 }
 
 /// What a node's stored `ephemeralOwner` means.
@@ -230,6 +242,13 @@ mod tests {
     fn a_fresh_root_reports_cversion_minus_one() {
         let stat = StatPersisted::default().to_stat(0, 1, NodeOwner::None);
         assert_eq!(stat.cversion, -1);
+    }
+
+    #[test]
+    fn the_empty_tree_has_javas_digest() {
+        let empty = StatPersisted::default();
+        let sum = u64::from(empty.digest(b"", b"")) + u64::from(empty.digest(b"/zookeeper", b""));
+        assert_eq!(sum, 0x51c6_d660);
     }
 
     #[test]

@@ -333,9 +333,10 @@ impl<'a> Txn<'a> {
     }
 }
 
-fn create_head<'a>(
-    r: &mut Reader<'a>,
-) -> Result<(&'a [u8], Option<&'a [u8]>, &'a [u8]), JuteError> {
+/// What all creates begin with: path, data, ACL.
+type CreateHead<'a> = (&'a [u8], Option<&'a [u8]>, &'a [u8]);
+
+fn create_head<'a>(r: &mut Reader<'a>) -> Result<CreateHead<'a>, JuteError> {
     Ok((r.required_ustring()?, r.buffer()?, raw_acl_vector(r)?))
 }
 

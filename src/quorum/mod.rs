@@ -1,1 +1,9 @@
-//! stub
+//! Agreement: what a server is to the others, as plain synchronous code.
+//!
+//! [`QuorumPeer`](peer::QuorumPeer) takes one input at a time and returns effects; it says when
+//! it next wants to be woken. This version knows one role, [`Standalone`](standalone::Standalone):
+//! election and broadcast enter beside it, as further roles over the same stages.
+
+pub mod effect;
+pub mod peer;
+pub mod standalone;

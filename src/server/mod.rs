@@ -1,1 +1,18 @@
-//! stub
+//! The shells: they own the threads, and join the cores to sockets, disk and clock.
+//!
+//! ```text
+//! client tasks ─submissions─▶ inbox ─▶ driver thread ─appends─▶ disk thread
+//!      ▲                        ▲         │  ▲                      │
+//!      └──── replies, events ───┼─────────┘  └── applied            │
+//!                               └─────────── persisted ─────────────┘
+//! ```
+
+pub mod assembly;
+pub mod carry_out;
+pub mod clock;
+pub mod disk_thread;
+pub mod driver;
+pub mod fatal;
+pub mod inbox;
+pub mod jobs;
+pub mod words;

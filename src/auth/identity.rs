@@ -1,0 +1,108 @@
+//! Identities: what a connection has proved to be.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::{DIGEST, IP, SUPER, digest, ip};
+
+/// One identity: a scheme, and a name under it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    scheme: Box<[u8]>,
+    id: Box<[u8]>,
+}
+
+impl Identity {
+    /// The identity `id` under `scheme`; nothing is checked here.
+    pub fn new(scheme: &[u8], id: &[u8]) -> Self {
+        Identity { scheme: scheme.into(), id: id.into() }
+    }
+
+    /// `ip`, `digest`, `super`, …
+    pub fn scheme(&self) -> &[u8] {
+        &self.scheme
+    }
+
+    /// The whole id; for a digest it contains the hash, so do not show it.
+    pub fn id(&self) -> &[u8] {
+        &self.id
+    }
+
+    /// The part of the id that may be shown.
+    pub fn user_name(&self) -> &[u8] {
+        match self.scheme() {
+            DIGEST => digest::user(&self.id),
+            SUPER => b"",
+            _ => &self.id,
+        }
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.scheme.escape_ascii(), self.user_name().escape_ascii())?;
+        if self.scheme() == DIGEST { f.write_str(":x") } else { Ok(()) }
+    }
+}
+
+/// A connection's identities: a set, newest first, the peer's address last.
+///
+/// Java keeps a hash set, whose order means nothing; the captures we have from it agree with this
+/// one where a client has a single digest.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identities {
+    list: Box<[Identity]>,
+}
+
+impl Identities {
+    /// What a connection from `peer` begins with.
+    pub fn of_peer(peer: IpAddr) -> Self {
+        Identities { list: Box::new([Identity::new(IP, ip::text(peer).as_bytes())]) }
+    }
+
+    /// The identities in the given order, as a learner forwards them with a request.
+    /// Repetitions are dropped.
+    pub fn from_list(identities: impl IntoIterator<Item = Identity>) -> Self {
+        let mut list = Vec::new();
+        for identity in identities {
+            if !list.contains(&identity) {
+                list.push(identity);
+            }
+        }
+        Identities { list: list.into() }
+    }
+
+    /// This set and `identity`; those that were there stay (C-200).
+    pub fn with(&self, identity: Identity) -> Self {
+        if self.list.contains(&identity) {
+            return self.clone();
+        }
+        let list = std::iter::once(identity).chain(self.iter().cloned()).collect();
+        Identities { list }
+    }
+
+    /// All identities.
+    pub fn iter(&self) -> impl Iterator<Item = &Identity> {
+        self.list.iter()
+    }
+
+    /// Whether one of them is `super`.
+    pub fn is_super(&self) -> bool {
+        self.iter().any(|identity| identity.scheme() == SUPER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_are_a_set_that_only_grows() {
+        let first = Identities::of_peer([10, 0, 0, 1].into());
+        let alice = Identity::new(b"digest", b"alice:h");
+        let more = first.with(alice.clone()).with(alice.clone());
+        assert_eq!(more.iter().collect::<Vec<_>>(), [&alice, first.iter().next().unwrap()]);
+        let forwarded = more.iter().chain(more.iter()).cloned();
+        assert_eq!(Identities::from_list(forwarded), more);
+    }
+}

@@ -1,0 +1,81 @@
+//! A configuration as the start-up log tells it.
+
+use super::Config;
+use super::secret::REDACTED;
+
+impl Config {
+    /// Every key that is in effect and its value, defaults included, in `zoo.cfg`'s words. A secret
+    /// shows only that it is set; what is not set at all has an empty value.
+    pub fn effective(&self) -> Vec<(String, String)> {
+        fn number(value: Option<impl ToString>) -> String {
+            value.map(|value| value.to_string()).unwrap_or_default()
+        }
+        fn yes_no(value: bool) -> String {
+            if value { "yes" } else { "no" }.to_owned()
+        }
+        let pairs: [(&str, String); 31] = [
+            ("dataDir", self.data_dir.display().to_string()),
+            ("dataLogDir", self.data_log_dir.display().to_string()),
+            ("clientPort", number(self.client_port)),
+            ("clientPortAddress", self.client_port_address.clone().unwrap_or_default()),
+            ("clientPortListenBacklog", number(self.client_port_listen_backlog)),
+            ("maxClientCnxns", self.max_client_cnxns.to_string()),
+            ("globalOutstandingLimit", self.global_outstanding_limit.to_string()),
+            ("nio.sessionlessCnxnTimeout", self.sessionless_cnxn_timeout_ms.to_string()),
+            ("4lw.commands.whitelist", self.four_letter_whitelist.to_string()),
+            ("jute.maxbuffer", self.jute_max_buffer.to_string()),
+            ("jute.maxbuffer.extrasize", self.jute_max_buffer_extrasize.to_string()),
+            ("tickTime", self.tick_time_ms.to_string()),
+            ("minSessionTimeout", self.min_session_timeout_ms.to_string()),
+            ("maxSessionTimeout", self.max_session_timeout_ms.to_string()),
+            ("snapCount", self.snap_count.to_string()),
+            ("snapSizeLimitInKb", self.snap_size_limit_kb.to_string()),
+            ("txnLogSizeLimitInKb", self.txn_log_size_limit_kb.to_string()),
+            ("preAllocSize", self.pre_alloc_size_kb.to_string()),
+            ("forceSync", yes_no(self.force_sync)),
+            ("fsync.warningthresholdms", self.fsync_warning_threshold_ms.to_string()),
+            ("snapshot.trust.empty", self.snapshot_trust_empty.to_string()),
+            ("datadir.autocreate", self.datadir_autocreate.to_string()),
+            ("db.autocreate", self.db_autocreate.to_string()),
+            ("digest.enabled", self.digest_enabled.to_string()),
+            ("serializeLastProcessedZxid.enabled", self.serialize_last_processed_zxid.to_string()),
+            ("closeSessionTxn.enabled", self.close_session_txn.to_string()),
+            ("extendedTypesEnabled", self.extended_types.to_string()),
+            ("emulate353TTLNodes", self.emulate_353_ttl.to_string()),
+            ("skipACL", yes_no(self.skip_acl)),
+            ("DigestAuthenticationProvider.enabled", self.digest_provider_enabled.to_string()),
+            (
+                "DigestAuthenticationProvider.superDigest",
+                self.super_digest.as_ref().map(|_| REDACTED.to_owned()).unwrap_or_default(),
+            ),
+        ];
+        pairs.map(|(key, value)| (key.to_owned(), value)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Secret, keys};
+    use super::*;
+
+    #[test]
+    fn every_key_in_effect_is_told_once() {
+        let told: Vec<String> =
+            Config::embedded_default("data").effective().into_iter().map(|(key, _)| key).collect();
+        let in_effect: Vec<&str> = keys::names()
+            .filter(|name| keys::find(name).unwrap().class == keys::Class::InEffect)
+            .collect();
+        assert_eq!(told.len(), in_effect.len());
+        for name in in_effect {
+            assert!(told.iter().any(|key| key == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_told() {
+        let mut config = Config::embedded_default("data");
+        config.super_digest = Some(Secret::new("super:D/InIHSb7yEEbrWz8b9l71RjZJU="));
+        let told = format!("{:?} {config:?}", config.effective());
+        assert!(told.contains("superDigest") && !told.contains("D/InIHSb7"), "{told}");
+    }
+}

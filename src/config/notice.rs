@@ -1,0 +1,135 @@
+//! What reading a configuration has to say: notices that are logged, errors that refuse.
+//!
+//! Each is one line: control characters in a key are escaped, long ones cut, and no value that
+//! could be a secret is ever part of it.
+
+use std::fmt;
+
+/// Something the operator should know; the server starts all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// What sort of thing it is, so that a log can group them.
+    pub kind: NoticeKind,
+    /// The key, as written in the file (made printable).
+    pub key: String,
+    /// The line of the file, from 1; None for what is missing from it.
+    pub line: Option<usize>,
+    /// What there is to say of the key.
+    pub what: String,
+}
+
+/// The sorts of [`Notice`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NoticeKind {
+    /// Apache ZooKeeper knows the key, and it does nothing here yet.
+    NotYet,
+    /// The key means nothing to this server, now or later.
+    Ignored,
+    /// Nobody knows the key.
+    Unknown,
+    /// The value was taken, but probably not as the operator expected.
+    Warning,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_line(f, self.line, &self.key, &self.what)
+    }
+}
+
+/// One reason not to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The key (made printable); empty where the line has none that could be read.
+    pub key: String,
+    /// The line of the file, from 1; None where something is missing from it.
+    pub line: Option<usize>,
+    /// What is wrong, what is allowed.
+    pub what: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_line(f, self.line, &self.key, &self.what)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Every reason why a file was refused; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors {
+    /// The file, as it was named to [`parse`](super::parse()).
+    pub file_name: String,
+    /// In the order of the file; what is missing from it comes last.
+    pub errors: Vec<ConfigError>,
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for error in &self.errors {
+            write!(f, "{separator}{}: {error}", self.file_name)?;
+            separator = "\n";
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+fn write_line(
+    f: &mut fmt::Formatter<'_>,
+    line: Option<usize>,
+    key: &str,
+    what: &str,
+) -> fmt::Result {
+    if let Some(line) = line {
+        write!(f, "line {line}: ")?;
+    }
+    if !key.is_empty() {
+        write!(f, "{key} ")?;
+    }
+    f.write_str(what)
+}
+
+/// `text` fit for one line of a log: escaped, and cut where it is absurdly long.
+pub fn printable(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut line: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        line.push_str("...");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_one_line() {
+        assert_eq!(printable("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
+        assert_eq!(printable(&"x".repeat(81)), format!("{}...", "x".repeat(80)));
+    }
+
+    #[test]
+    fn every_error_names_file_line_and_key() {
+        let error = |key: &str, line, what: &str| ConfigError {
+            key: key.to_owned(),
+            line,
+            what: what.to_owned(),
+        };
+        let errors = ConfigErrors {
+            file_name: "zoo.cfg".to_owned(),
+            errors: vec![
+                error("tickTime", Some(3), "is wrong"),
+                error("dataDir", None, "is missing"),
+            ],
+        };
+        assert_eq!(
+            errors.to_string(),
+            "zoo.cfg: line 3: tickTime is wrong\nzoo.cfg: dataDir is missing"
+        );
+    }
+}

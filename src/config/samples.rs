@@ -1,0 +1,152 @@
+//! Files as they are found in the field, read whole.
+//!
+//! Comments and order are shortened; the keys and values are those of the products named.
+
+use super::{Config, NoticeKind, Parsed, parse};
+
+fn read(text: &str) -> Parsed {
+    parse(text.as_bytes(), "zoo.cfg").unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn keys_told(parsed: &Parsed, kind: NoticeKind) -> Vec<&str> {
+    let of_kind = parsed.notices.iter().filter(|notice| notice.kind == kind);
+    of_kind.map(|notice| notice.key.as_str()).collect()
+}
+
+fn errors(text: &str) -> Vec<String> {
+    let errors = parse(text.as_bytes(), "zoo.cfg").expect_err(text).errors;
+    errors.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_sample_that_comes_with_apache_zookeeper() {
+    let parsed = read(
+        "# basic unit\ntickTime=2000\ninitLimit=10\nsyncLimit=5\ndataDir=/tmp/zookeeper\n\
+         clientPort=2181\n#maxClientCnxns=60\n#autopurge.snapRetainCount=3\n\
+         #metricsProvider.httpPort=7000\n",
+    );
+    assert_eq!(keys_told(&parsed, NoticeKind::NotYet), ["initLimit", "syncLimit"]);
+    assert_eq!(parsed.notices.len(), 2);
+    let Config { tick_time_ms, client_port, min_session_timeout_ms, .. } = parsed.config;
+    assert_eq!((tick_time_ms, client_port, min_session_timeout_ms), (2000, Some(2181), 4000));
+}
+
+#[test]
+fn the_file_that_the_container_image_writes() {
+    let parsed = read(
+        "dataDir=/data\ndataLogDir=/datalog\ntickTime=2000\ninitLimit=5\nsyncLimit=2\n\
+         autopurge.snapRetainCount=3\nautopurge.purgeInterval=0\nmaxClientCnxns=60\n\
+         standaloneEnabled=true\nadmin.enableServer=true\nserver.1=localhost:2888:3888;2181\n",
+    );
+    assert_eq!(
+        keys_told(&parsed, NoticeKind::NotYet),
+        ["initLimit", "syncLimit", "autopurge.snapRetainCount", "admin.enableServer"]
+    );
+    assert_eq!(parsed.notices.len(), 4);
+    assert_eq!(parsed.config.client_port, Some(2181));
+    assert_eq!(parsed.config.data_log_dir.to_str(), Some("/datalog"));
+}
+
+#[test]
+fn the_container_image_as_a_member_of_an_ensemble() {
+    let told = errors(
+        "dataDir=/data\nclientPort=2181\nstandaloneEnabled=false\n\
+         server.1=zoo1:2888:3888;2181\nserver.2=zoo2:2888:3888;2181\n\
+         server.3=zoo3:2888:3888;2181\n",
+    );
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("line 3: standaloneEnabled is false"), "{told:?}");
+    assert!(told[1].starts_with("line 6: server.3 is the last of 3 server lines"), "{told:?}");
+}
+
+#[test]
+fn the_zookeeper_properties_of_kafka() {
+    let parsed = read(
+        "dataDir=/tmp/zookeeper\nclientPort=2181\nmaxClientCnxns=0\nadmin.enableServer=false\n\
+         # admin.serverPort=8080\n",
+    );
+    assert_eq!(parsed.notices, []);
+    assert_eq!(parsed.config.max_client_cnxns, 0);
+    assert_eq!(parsed.config.tick_time_ms, 3000);
+}
+
+#[test]
+fn a_file_written_for_hbase_with_its_single_server_line() {
+    let parsed = read(
+        "tickTime=2000\ninitLimit=10\nsyncLimit=5\ndataDir=/hbase/zookeeper\nclientPort=2181\n\
+         maxClientCnxns=300\nserver.0=localhost:2888:3888\n",
+    );
+    assert_eq!(keys_told(&parsed, NoticeKind::NotYet), ["initLimit", "syncLimit"]);
+    assert_eq!(parsed.config.max_client_cnxns, 300);
+    assert_eq!(parsed.config.client_port, Some(2181));
+}
+
+#[test]
+fn the_tuned_file_that_clickhouse_recommends() {
+    let common = "tickTime=2000\ninitLimit=300\nsyncLimit=10\nmaxClientCnxns=2000\n\
+         maxSessionTimeout=60000000\ndataDir=/var/lib/zookeeper/data\n\
+         dataLogDir=/var/lib/zookeeper/logs\nautopurge.snapRetainCount=10\n\
+         autopurge.purgeInterval=1\npreAllocSize=131072\nsnapCount=3000000\nleaderServes=yes\n";
+    let parsed = read(&format!("{common}clientPort=2181\nforceSync=yes\n"));
+    assert_eq!(
+        keys_told(&parsed, NoticeKind::NotYet),
+        ["initLimit", "syncLimit", "autopurge.snapRetainCount", "autopurge.purgeInterval"]
+    );
+    let config = parsed.config;
+    assert_eq!(config.max_session_timeout_ms, 60_000_000);
+    assert_eq!((config.pre_alloc_size_kb, config.snap_count), (131_072, 3_000_000));
+    assert!(config.force_sync);
+
+    let told =
+        errors(&format!("{common}standaloneEnabled=false\ndynamicConfigFile=/etc/zoo.dynamic\n"));
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|line| line.contains("ensemble")), "{told:?}");
+}
+
+#[test]
+fn a_hardened_file_is_refused_with_every_reason() {
+    let told = errors(
+        "dataDir=/data\nsecureClientPort=2281\n\
+         serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
+         ssl.keyStore.location=/ks.jks\nssl.keyStore.password=geheim\n\
+         authProvider.sasl=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n\
+         sessionRequireClientSASLAuth=true\nquorum.auth.enableSasl=true\n",
+    );
+    assert_eq!(told.len(), 6, "{told:?}");
+    assert!(told.iter().all(|line| line.contains("protection") && !line.contains("geheim")));
+}
+
+#[test]
+fn the_sample_that_comes_with_this_server() {
+    let text = include_str!("../../conf/zoo_sample.cfg");
+    let parsed = read(text);
+    assert_eq!(parsed.notices, []);
+
+    // Each key in effect stands there, commented out or not, and what is commented out besides
+    // examples is the default: taking the comment sign away changes nothing.
+    let plain =
+        parse(b"dataDir=/var/lib/zookeeper\nclientPort=2181\ntickTime=2000\n", "f").unwrap();
+    let mut all = String::new();
+    for (key, _) in parsed.config.effective() {
+        let line = text.lines().find(|line| {
+            line.trim_start_matches('#').split_once('=').is_some_and(|(name, _)| name == key)
+        });
+        let line = line.unwrap_or_else(|| panic!("{key} is not in the sample"));
+        if !["clientPortAddress", "dataLogDir", "DigestAuthenticationProvider.superDigest"]
+            .contains(&key.as_str())
+        {
+            all.push_str(line.trim_start_matches('#'));
+            all.push('\n');
+        }
+    }
+    assert_eq!(read(&all).config, plain.config);
+    assert_eq!(parsed.config, plain.config);
+}
+
+#[test]
+fn the_manual_lists_every_key_in_effect() {
+    let manual = include_str!("../../docs/configuration.md");
+    for (key, _) in Config::embedded_default("data").effective() {
+        assert!(manual.contains(&format!("\n| `{key}` | ")), "{key}");
+    }
+}

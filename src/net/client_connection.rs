@@ -1,0 +1,344 @@
+//! One client's socket and the task that moves its bytes.
+//!
+//! The task reads, lets the connection core take what came, and writes what the core gives. It
+//! decides nothing. The driver may write too: after an apply it takes the core if nobody has it
+//! and sends the replies straight away, which saves waking the task; otherwise it wakes the task.
+//!
+//! An idle connection is this struct and one small task: the read buffer belongs to the thread,
+//! and no timer or channel exists per connection.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use atomic_waker::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::connections::Connections;
+use super::limits::ConnectionLimits;
+use super::{Submit, WordHandler};
+use crate::auth::Identities;
+use crate::metrics::Metrics;
+use crate::processor::connection::{ConnectionCore, Ending, Pass, Surroundings};
+use crate::processor::connection_queue::{CloseReason, ConnectionQueue};
+use crate::proto::ConnectionId;
+use crate::time::Clock;
+
+/// What all connections of a listener share.
+pub struct Shared {
+    /// The core's surroundings.
+    pub around: Surroundings,
+    /// Where submissions go.
+    pub submit: Arc<dyn Submit>,
+    /// Who answers words.
+    pub words: Arc<WordHandler>,
+    /// The open connections.
+    pub connections: Arc<Connections>,
+    /// Connections by address.
+    pub limits: ConnectionLimits,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A client's connection, shared by its task and the driver.
+pub struct ClientConnection {
+    id: ConnectionId,
+    peer: SocketAddr,
+    opened_ms: u64,
+    queue: Arc<ConnectionQueue>,
+    core: Mutex<ConnectionCore>,
+    writer: OwnedWriteHalf,
+    waker: AtomicWaker,
+    touched: AtomicBool,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for ClientConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientConnection").field("id", &self.id).field("peer", &self.peer).finish()
+    }
+}
+
+const READ_BUFFER_BYTES: usize = 64 << 10;
+
+thread_local! {
+    static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER_BYTES]);
+}
+
+impl ClientConnection {
+    /// Registers a connection for an accepted socket and returns the future that serves it.
+    pub fn open(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) -> ConnectionTask {
+        let id = shared.connections.next_id();
+        let identities = Arc::new(Identities::of_peer(peer.ip()));
+        let queue = Arc::new(ConnectionQueue::new(id, identities.clone()));
+        let (reader, writer) = stream.into_split();
+        let connection = Arc::new(ClientConnection {
+            id,
+            peer,
+            opened_ms: shared.clock.now().mono_ms,
+            core: Mutex::new(ConnectionCore::new(queue.clone(), identities)),
+            queue,
+            writer,
+            waker: AtomicWaker::new(),
+            touched: AtomicBool::new(false),
+            shared: shared.clone(),
+        });
+        shared.connections.insert(connection.clone());
+        ConnectionTask { reader, connection }
+    }
+
+    /// The connection's id.
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// The client's address.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// When it was accepted, milliseconds on the monotonic clock.
+    pub fn opened_ms(&self) -> u64 {
+        self.opened_ms
+    }
+
+    /// The queue through which the server speaks to the client.
+    pub fn queue(&self) -> &ConnectionQueue {
+        &self.queue
+    }
+
+    /// Whether the connection has, or had, a session.
+    pub fn is_established(&self) -> bool {
+        self.core.lock().is_established()
+    }
+
+    /// Marks the connection as one to flush; true for whoever marks it first.
+    pub fn touch(&self) -> bool {
+        !self.touched.swap(true, Ordering::AcqRel)
+    }
+
+    /// Asks the connection to close and wakes its task.
+    pub fn close(&self, reason: CloseReason) {
+        self.queue.close(reason);
+        self.waker.wake();
+    }
+
+    /// Sends what is queued, if the core is free; otherwise its holder will. For the driver,
+    /// while it holds nothing.
+    pub fn flush(&self) {
+        self.touched.store(false, Ordering::Release);
+        let Some(mut core) = self.core.try_lock() else {
+            self.waker.wake();
+            return;
+        };
+        core.drain();
+        let broken = self.write(&mut core).is_err();
+        let task_needed = broken
+            || core.has_waiting_input()
+            || !core.output().is_empty()
+            || core.ending().is_some();
+        drop(core);
+        if task_needed || self.queue.is_filled() {
+            self.waker.wake();
+        }
+    }
+
+    /// Writes as much of the core's output as the socket takes.
+    fn write(&self, core: &mut ConnectionCore) -> io::Result<()> {
+        while !core.output().is_empty() {
+            match self.writer.try_write(core.output()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => core.wrote(n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_over(&self, pass: Pass) {
+        let metrics = &self.shared.metrics;
+        metrics.packets_received.add(pass.taken as u64);
+        metrics.packets_sent.add(pass.answered as u64);
+        if !pass.submissions.is_empty() {
+            metrics.outstanding_requests.add(pass.submissions.len() as i64);
+            self.shared.submit.submit(pass.submissions);
+        }
+    }
+}
+
+/// Serves one connection until it ends.
+pub struct ConnectionTask {
+    reader: OwnedReadHalf,
+    connection: Arc<ClientConnection>,
+}
+
+enum Progress {
+    /// Look again: something may have changed.
+    Again,
+    /// Wait for the socket, the server, or both.
+    Wait,
+    /// The connection is over.
+    Over,
+}
+
+impl Future for ConnectionTask {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            // Before looking, so that whatever comes after the look wakes us.
+            this.connection.waker.register(cx.waker());
+            match this.turn(cx) {
+                Progress::Again => {}
+                Progress::Wait => return Poll::Pending,
+                Progress::Over => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+impl ConnectionTask {
+    fn turn(&mut self, cx: &mut Context<'_>) -> Progress {
+        let connection = &self.connection;
+        let shared = &connection.shared;
+        let mut core = connection.core.lock();
+        let mut more = false;
+        if connection.queue.is_filled() || core.has_waiting_input() {
+            let pass = core.resume(shared.clock.now().mono_ms, &shared.around);
+            more = pass.more;
+            connection.hand_over(pass);
+        }
+        if let Some(word) = core.word() {
+            drop(core);
+            let text = (shared.words)(word);
+            core = connection.core.lock();
+            core.answer_word(&text);
+            shared.metrics.packets_received.add(1);
+        }
+        if connection.write(&mut core).is_err() {
+            return Progress::Over;
+        }
+        let all_written = core.output().is_empty();
+        if all_written && (more || core.has_waiting_input() && connection.queue.is_filled()) {
+            return Progress::Again;
+        }
+        if all_written && core.ending().is_some() {
+            return Progress::Over;
+        }
+        let wants_input = core.wants_input() && !(core.has_unfinished() && shared.submit.is_full());
+        let talked = core.is_done_talking();
+        drop(core);
+        if talked && all_written {
+            return Progress::Over;
+        }
+        if !all_written {
+            match self.reader.as_ref().poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => return Progress::Again,
+                Poll::Ready(Err(_)) => return Progress::Over,
+                Poll::Pending => {}
+            }
+        }
+        if wants_input { self.read(cx) } else { Progress::Wait }
+    }
+
+    /// Reads once and lets the core take it.
+    fn read(&mut self, cx: &mut Context<'_>) -> Progress {
+        let ConnectionTask { reader, connection } = self;
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            match Pin::new(reader).poll_read(cx, &mut buffer) {
+                Poll::Pending => return Progress::Wait,
+                Poll::Ready(Err(_)) => return Progress::Over,
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Progress::Over,
+                Poll::Ready(Ok(())) => {}
+            }
+            let shared = &connection.shared;
+            let start = shared.clock.nanos();
+            let mut core = connection.core.lock();
+            let pass = core.receive(start / 1_000_000, buffer.filled(), &shared.around);
+            let (more, answered) = (pass.more, pass.answered as u64);
+            shared.metrics.bytes_received.add(buffer.filled().len() as u64);
+            connection.hand_over(pass);
+            let broken = connection.write(&mut core).is_err();
+            drop(core);
+            if answered > 0 {
+                let millis = shared.clock.nanos().saturating_sub(start) / 1_000_000;
+                shared.metrics.latency.record(millis, answered);
+            }
+            match (broken, more) {
+                (true, _) => Progress::Over,
+                (false, _) => Progress::Again,
+            }
+        })
+    }
+}
+
+impl Drop for ConnectionTask {
+    /// The watches go with the connection, the session stays (C-016, C-129).
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        let shared = &connection.shared;
+        shared.connections.remove(connection.id);
+        shared.limits.release(connection.peer.ip());
+        connection.queue.kill();
+        let core = connection.core.lock();
+        shared.around.watches.remove_connection(connection.id);
+        log_ending(&core, connection.peer);
+        // A reset would take away what was just written, and unread input causes one.
+        discard_input(&self.reader);
+    }
+}
+
+fn discard_input(reader: &OwnedReadHalf) {
+    const MOST: usize = 1 << 20;
+    READ_BUFFER.with(|buffer| {
+        let Ok(mut buffer) = buffer.try_borrow_mut() else { return };
+        let mut discarded = 0;
+        while let Ok(n) = reader.try_read(&mut buffer) {
+            discarded += n;
+            if n == 0 || discarded > MOST {
+                break;
+            }
+        }
+    });
+}
+
+fn log_ending(core: &ConnectionCore, peer: SocketAddr) {
+    let session = core.session();
+    match core.ending() {
+        None => tracing::debug!(%peer, %session, "the client closed its connection"),
+        Some(Ending::Asked(reason @ (CloseReason::SessionClosed | CloseReason::ServerStops))) => {
+            tracing::debug!(%peer, %session, ?reason, "connection closed");
+        }
+        Some(Ending::Asked(reason)) => {
+            tracing::info!(%peer, %session, ?reason, "connection closed");
+        }
+        Some(Ending::Garbage(what)) => {
+            tracing::warn!(%peer, %session, %what, "connection closed: it broke the protocol");
+        }
+        Some(Ending::AheadOfUs(seen)) => {
+            tracing::info!(%peer, %seen, "connection refused: the client has seen a newer state");
+        }
+        Some(Ending::WrongPassword(session)) => {
+            tracing::warn!(%peer, %session, "session refused: wrong password");
+        }
+        Some(Ending::AuthFailed) => {
+            tracing::warn!(%peer, %session, "connection closed: authentication failed");
+        }
+        Some(Ending::ReplyTooLarge) => {
+            tracing::warn!(%peer, %session, "connection closed: a multiRead's reply is too large");
+        }
+    }
+}

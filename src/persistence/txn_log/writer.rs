@@ -1,0 +1,325 @@
+//! Writes log files: appends batches, makes room ahead of them, begins new files.
+//!
+//! A file is created under the zxid of its first record, with its header, its first zeros and its
+//! name durable before any record is written to it. From then on it is only appended to, by this
+//! writer; the zeros that are left when it is finished are cut off. After an error the writer may
+//! not be used again.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::reader::{LogError, LogReader};
+use super::record::FILE_HEADER;
+use super::zero_fill::{FillOutcome, PendingFill, ZEROS, ZeroFiller};
+use crate::persistence::disk::{Disk, DiskError, DiskFile};
+use crate::proto::Zxid;
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogWriterOptions {
+    /// The most zeros kept ahead of the records, in bytes (`preAllocSize`); 0 is off.
+    pub pre_alloc_bytes: u64,
+    /// Whether bytes are synced (`forceSync`).
+    pub sync: bool,
+}
+
+/// Zeros a new file begins with, at most: little, because the first record waits for them.
+const FIRST_ZEROS: u64 = 256 << 10;
+/// Zeros added at once, at most.
+const STEP: u64 = 4 << 20;
+
+/// Appends to the log in one directory.
+pub struct LogWriter {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    options: LogWriterOptions,
+    filler: ZeroFiller,
+    current: Option<CurrentFile>,
+}
+
+struct CurrentFile {
+    file: Arc<dyn DiskFile>,
+    /// Behind the last record.
+    end: u64,
+    /// Behind the zeros; never below `end`.
+    filled: u64,
+    fill: Option<PendingFill>,
+    /// Cleared when zeros could not be written.
+    may_fill: bool,
+}
+
+impl LogWriter {
+    /// A writer into `dir` that begins a new file with its first record.
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        options: LogWriterOptions,
+        filler: ZeroFiller,
+    ) -> Self {
+        LogWriter { disk, dir, options, filler, current: None }
+    }
+
+    /// Appends framed records, the first of which has the zxid `first`, in one write. They are
+    /// durable after [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn append(&mut self, first: Zxid, records: &[u8]) -> Result<(), DiskError> {
+        let mut current = match self.current.take() {
+            Some(current) => current,
+            None => self.create(first)?,
+        };
+        current.settle_fill(records.len() as u64)?;
+        current.file.write_all_at(current.end, records)?;
+        current.end += records.len() as u64;
+        current.filled = current.filled.max(current.end);
+        self.current = Some(current);
+        self.fill_ahead();
+        Ok(())
+    }
+
+    /// Makes everything appended durable.
+    ///
+    /// # Errors
+    /// The disk's; the bytes may be lost, and a second attempt may lie about it.
+    pub fn sync(&self) -> Result<(), DiskError> {
+        self.current.as_ref().map_or(Ok(()), |current| current.file.sync_data())
+    }
+
+    /// Bytes in the current file up to the end of its records; 0 when the next record begins a
+    /// new one.
+    pub fn file_bytes(&self) -> u64 {
+        self.current.as_ref().map_or(0, |current| current.end)
+    }
+
+    /// Finishes the current file: the zeros left are cut off, and the next record begins a new
+    /// file. Everything appended must have been synced.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn roll(&mut self) -> Result<(), DiskError> {
+        let Some(mut current) = self.current.take() else { return Ok(()) };
+        current.finish_fill()?;
+        if current.filled > current.end {
+            current.file.set_len(current.end)?;
+        }
+        // Not synced: should the zeros be back after a power cut, they are as good as none.
+        Ok(())
+    }
+
+    /// Finishes the current file, durably.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn close(&mut self) -> Result<(), DiskError> {
+        let file = self.current.as_ref().map(|current| Arc::clone(&current.file));
+        self.roll()?;
+        file.map_or(Ok(()), |file| file.sync_all())
+    }
+
+    fn create(&mut self, first: Zxid) -> Result<CurrentFile, DiskError> {
+        let path = self.dir.join(super::file_name(first));
+        if self.disk.exists(&path)? {
+            // What a start leaves that died before its first record was durable.
+            self.refuse_records_in(&path)?;
+            self.disk.remove(&path)?;
+        }
+        let file = self.disk.create_new(&path)?;
+        let zeros = self.options.pre_alloc_bytes.min(FIRST_ZEROS) as usize;
+        file.write_all_at(0, &[&FILE_HEADER[..], &ZEROS[..zeros]].concat())?;
+        if self.options.sync {
+            file.sync_all()?;
+            self.disk.sync_dir(&self.dir)?;
+        }
+        let end = FILE_HEADER.len() as u64;
+        let filled = end + zeros as u64;
+        Ok(CurrentFile { file, end, filled, fill: None, may_fill: zeros > 0 })
+    }
+
+    fn refuse_records_in(&self, path: &std::path::Path) -> Result<(), DiskError> {
+        let refusal = |what: String| DiskError::new("create", path, io::Error::other(what));
+        let records = match LogReader::open(&*self.disk, path, i32::MAX as usize) {
+            Ok(mut reader) => reader.next().map(|record| record.is_some()),
+            Err(LogError::NoHeader { .. }) => Ok(false),
+            Err(e) => Err(e),
+        };
+        match records {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(refusal("a log of that name holds transactions already".to_owned())),
+            Err(LogError::Disk(e)) => Err(e),
+            Err(e) => Err(refusal(e.to_string())),
+        }
+    }
+
+    /// Hands out the next fill when less than half a step of zeros is left.
+    fn fill_ahead(&mut self) {
+        let Some(current) = &mut self.current else { return };
+        let step = self.options.pre_alloc_bytes.min(STEP);
+        if !current.may_fill || current.fill.is_some() || current.filled - current.end >= step / 2 {
+            return;
+        }
+        let (from, to) = (current.filled, current.filled + step);
+        let file = Arc::clone(&current.file);
+        let (job, pending) = PendingFill::new(file, from, to, self.options.sync);
+        current.fill = Some(pending);
+        (self.filler)(job);
+    }
+}
+
+impl CurrentFile {
+    /// Takes note of an ended fill; waits for one that `bytes` more would reach into.
+    fn settle_fill(&mut self, bytes: u64) -> Result<(), DiskError> {
+        let Some(fill) = &self.fill else { return Ok(()) };
+        let outcome = if self.end + bytes > fill.from { Some(fill.wait()) } else { fill.poll() };
+        outcome.map_or(Ok(()), |outcome| self.fill_ended(outcome))
+    }
+
+    fn finish_fill(&mut self) -> Result<(), DiskError> {
+        let Some(fill) = &self.fill else { return Ok(()) };
+        let outcome = fill.wait();
+        self.fill_ended(outcome)
+    }
+
+    fn fill_ended(&mut self, outcome: FillOutcome) -> Result<(), DiskError> {
+        let fill = self.fill.take().expect("a fill that ended was pending");
+        match outcome {
+            FillOutcome::Filled => {
+                self.filled = fill.to;
+                Ok(())
+            }
+            FillOutcome::NotWritten => {
+                self.may_fill = false;
+                // Some zeros may have been written: remembered, to be cut off in the end.
+                self.filled = fill.to;
+                Ok(())
+            }
+            FillOutcome::SyncFailed(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persistence::disk::RealDisk;
+    use crate::persistence::faulty_disk::FaultyDisk;
+    use crate::persistence::txn_log::{ZeroFill, record};
+
+    fn records(zxids: std::ops::RangeInclusive<u64>, size: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        for zxid in zxids {
+            let mut txn = vec![0xaa; size];
+            txn[12..20].copy_from_slice(&zxid.to_be_bytes());
+            record::append(&txn, &mut out);
+        }
+        out
+    }
+
+    fn count(path: &std::path::Path) -> usize {
+        let mut reader = LogReader::open(&RealDisk, path, 1 << 30).unwrap();
+        let mut n = 0;
+        while reader.next().unwrap().is_some() {
+            n += 1;
+        }
+        assert_eq!(reader.end().unwrap().torn, None);
+        n
+    }
+
+    const OPTIONS: LogWriterOptions = LogWriterOptions { pre_alloc_bytes: 64 << 20, sync: true };
+
+    /// A filler that keeps jobs for the test to run.
+    fn kept() -> (ZeroFiller, std::sync::mpsc::Receiver<ZeroFill>) {
+        let (send, receive) = std::sync::mpsc::channel();
+        (Box::new(move |job| send.send(job).unwrap()), receive)
+    }
+
+    #[test]
+    fn a_batch_that_reaches_a_fill_in_flight_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (filler, jobs) = kept();
+        let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, filler);
+        log.append(Zxid(1), &records(1..=1, 100)).unwrap();
+        let job = jobs.recv().unwrap();
+        // Within the first zeros: no waiting, though the fill has not run.
+        log.append(Zxid(2), &records(2..=2, 1000)).unwrap();
+        let (written, wait) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let (log, written) = (&mut log, written);
+            scope.spawn(move || {
+                log.append(Zxid(3), &records(3..=3, 300 << 10)).unwrap();
+                written.send(()).unwrap();
+            });
+            assert!(wait.try_recv().is_err());
+            job.run();
+            wait.recv().unwrap();
+        });
+        log.sync().unwrap();
+        assert_eq!(count(&dir.path().join("log.1")), 3);
+    }
+
+    #[test]
+    fn a_batch_larger_than_everything_filled_extends_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = Box::new(ZeroFill::run);
+        let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, run);
+        log.append(Zxid(1), &records(1..=9, 1 << 20)).unwrap();
+        log.append(Zxid(10), &records(10..=18, 1 << 20)).unwrap();
+        assert_eq!(count(&dir.path().join("log.1")), 18);
+        log.close().unwrap();
+        let size = RealDisk.list(dir.path()).unwrap()[0].size;
+        assert_eq!(size, 16 + 18 * ((1 << 20) + 13));
+    }
+
+    #[test]
+    fn no_room_for_zeros_is_no_failure_of_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new();
+        let faults = disk.clone();
+        let filler: ZeroFiller = Box::new(move |job| {
+            faults.fail_writes_after(0);
+            job.run();
+            faults.fail_writes_after(i64::MAX);
+        });
+        let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
+        for zxid in 1..=40 {
+            log.append(Zxid(zxid), &records(zxid..=zxid, 10 << 10)).unwrap();
+        }
+        log.close().unwrap();
+        assert_eq!(count(&dir.path().join("log.1")), 40);
+    }
+
+    #[test]
+    fn a_failed_sync_of_zeros_fails_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new();
+        let faults = disk.clone();
+        let filler: ZeroFiller = Box::new(move |job| {
+            faults.fail_syncs_after(0);
+            job.run();
+            faults.fail_syncs_after(i64::MAX);
+        });
+        let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
+        log.append(Zxid(1), &records(1..=1, 100)).unwrap();
+        assert!(log.append(Zxid(2), &records(2..=2, 100)).is_err());
+    }
+
+    #[test]
+    fn a_log_that_never_got_a_record_gives_way_and_one_with_records_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        for leftover in [&b""[..], &FILE_HEADER[..7], &FILE_HEADER, &[0; 700]] {
+            let path = dir.path().join("log.1");
+            RealDisk.create_new(&path).unwrap().write_all_at(0, leftover).unwrap();
+            let run = Box::new(ZeroFill::run);
+            let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, run);
+            log.append(Zxid(1), &records(1..=1, 100)).unwrap();
+            log.close().unwrap();
+            assert_eq!(count(&path), 1);
+            let run = Box::new(ZeroFill::run);
+            let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, run);
+            let error = log.append(Zxid(1), &records(1..=1, 100)).unwrap_err();
+            assert!(error.to_string().contains("holds transactions already"), "{error}");
+            RealDisk.remove(&path).unwrap();
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Zeros written ahead of the log's end.
+//!
+//! A sync of bytes that lie in blocks written before commits no metadata, so it costs one disk
+//! write and no journal commit. Merely reserving the space does not achieve that: the first
+//! write to each reserved block changes the file's map. So zeros are really written, in steps,
+//! and synced, beside the log's own writes: the writer hands out a [`ZeroFill`], whoever is given
+//! it runs it, at once or on a thread of its own.
+//!
+//! Never do zeros meet records: the writer touches nothing of a range whose fill is unfinished.
+
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::persistence::disk::{DiskError, DiskFile};
+
+/// Gets each [`ZeroFill`]; may run it at once, later on another thread, or drop it.
+pub type ZeroFiller = Box<dyn FnMut(ZeroFill) + Send>;
+
+/// A job: write zeros over one range of a log file.
+pub struct ZeroFill {
+    file: Arc<dyn DiskFile>,
+    from: u64,
+    to: u64,
+    sync: bool,
+    outcome: Arc<SharedOutcome>,
+}
+
+impl ZeroFill {
+    /// Writes the zeros and reports. Blocks for the disk.
+    pub fn run(self) {
+        let outcome = self.write();
+        self.outcome.report(outcome);
+    }
+
+    fn write(&self) -> FillOutcome {
+        let mut at = self.from;
+        while at < self.to {
+            let n = (self.to - at).min(ZEROS.len() as u64);
+            if self.file.write_all_at(at, &ZEROS[..n as usize]).is_err() {
+                return FillOutcome::NotWritten;
+            }
+            at += n;
+        }
+        match self.sync.then(|| self.file.sync_data()) {
+            Some(Err(error)) => FillOutcome::SyncFailed(error),
+            Some(Ok(())) | None => FillOutcome::Filled,
+        }
+    }
+}
+
+impl Drop for ZeroFill {
+    /// A job that was never run must not keep the writer waiting.
+    fn drop(&mut self) {
+        self.outcome.report(FillOutcome::NotWritten);
+    }
+}
+
+/// What became of a job.
+pub(super) enum FillOutcome {
+    Filled,
+    /// There was no room, or the job was dropped. No harm: the log then grows record by record.
+    NotWritten,
+    /// The log's own bytes may be among those that were lost.
+    SyncFailed(DiskError),
+}
+
+/// The writer's hold on a job it has handed out.
+pub(super) struct PendingFill {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    outcome: Arc<SharedOutcome>,
+}
+
+impl PendingFill {
+    /// A job for the bytes `from..to` of `file`, with the hold on it.
+    pub(super) fn new(
+        file: Arc<dyn DiskFile>,
+        from: u64,
+        to: u64,
+        sync: bool,
+    ) -> (ZeroFill, PendingFill) {
+        assert!(from < to, "a fill of nothing: {from}..{to}");
+        let outcome = Arc::new(SharedOutcome::default());
+        let job = ZeroFill { file, from, to, sync, outcome: Arc::clone(&outcome) };
+        (job, PendingFill { from, to, outcome })
+    }
+
+    /// What became of it, if it has ended.
+    pub(super) fn poll(&self) -> Option<FillOutcome> {
+        self.outcome.slot.lock().take()
+    }
+
+    /// Waits until it has ended.
+    pub(super) fn wait(&self) -> FillOutcome {
+        let mut slot = self.outcome.slot.lock();
+        loop {
+            if let Some(outcome) = slot.take() {
+                return outcome;
+            }
+            self.outcome.ended.wait(&mut slot);
+        }
+    }
+}
+
+#[derive(Default)]
+struct SharedOutcome {
+    slot: Mutex<Option<FillOutcome>>,
+    ended: Condvar,
+}
+
+impl SharedOutcome {
+    /// The first report counts; the one from dropping the job comes after it.
+    fn report(&self, outcome: FillOutcome) {
+        self.slot.lock().get_or_insert(outcome);
+        self.ended.notify_all();
+    }
+}
+
+pub(super) static ZEROS: [u8; 256 << 10] = [0; 256 << 10];

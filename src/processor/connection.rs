@@ -1,0 +1,575 @@
+//! The connection core: one client's conversation, from bytes to bytes.
+//!
+//! It takes what the client sent and what the server queued, and gives what the client is to be
+//! sent, in order. It does no I/O; `net` moves the bytes, and a simulated client talks to this
+//! very code.
+//!
+//! ```text
+//!             connect frame          grant from the queue            closeSession
+//! Connecting ───────────────▶ Opening ─────────────────▶ Established ─────────────▶ Ending
+//!      │ a four-letter word                                   │ garbage, unknown opcode
+//!      └──────────────────▶ Talking                           └──────────────────▶ closed
+//! ```
+//!
+//! What always holds:
+//! - Frames are taken in the order they came. A frame that is not a submission waits while a
+//!   submission is unfinished, and everything behind it waits too; so replies have the order of
+//!   the requests and a read sees the writes before it (C-144, C-145). `auth` waits as well:
+//!   Apache lets it overtake, but some clients count on the order.
+//! - The queue is drained under the same hold of the database that answers a read.
+//! - After closeSession, or once it must close, no further frame is looked at (C-019).
+
+mod handshake;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::connection_queue::{CloseReason, ConnectionQueue};
+use super::read::Reading;
+use super::request::{Origin, Request, Submission};
+use crate::auth::{AuthPolicy, Identities};
+use crate::jute::{Reader, Writer, next_frame};
+use crate::proto::requests::{AuthPacket, RequestHeader, read_path};
+use crate::proto::responses::{ReplyFrame, ReplyHeader, write_header_only};
+use crate::proto::{ConnectionId, ErrorCode, OpCode, SessionId, Zxid};
+use crate::session::SessionTouch;
+use crate::tree::SharedDatabase;
+use crate::watch::Watches;
+
+/// What every connection of a server shares.
+pub struct Surroundings {
+    /// The tree and its sessions.
+    pub database: Arc<SharedDatabase>,
+    /// The watch tables.
+    pub watches: Arc<Watches>,
+    /// How identities are made and judged.
+    pub policy: AuthPolicy,
+    /// Limits and bounds.
+    pub options: ConnectionOptions,
+}
+
+/// Limits and bounds of a connection.
+#[derive(Debug, Clone)]
+pub struct ConnectionOptions {
+    /// `jute.maxbuffer`: the largest frame, in bytes.
+    pub max_frame_bytes: usize,
+    /// The longest field of a record, in bytes: `jute.maxbuffer` plus its extrasize.
+    pub max_field_bytes: usize,
+    /// The smallest session timeout, in milliseconds.
+    pub min_session_timeout_ms: i32,
+    /// The largest session timeout, in milliseconds.
+    pub max_session_timeout_ms: i32,
+    /// The four-letter words that are looked for before the handshake.
+    pub words: &'static [[u8; 4]],
+}
+
+/// One hold of the database answers at most so many requests …
+const MAX_READS_PER_HOLD: usize = 64;
+/// … or so many bytes.
+const MAX_BYTES_PER_HOLD: usize = 64 << 10;
+/// Above so many bytes of output no further request is taken before some are written.
+pub const MAX_OUTPUT_BYTES: usize = 256 << 10;
+/// Above so many bytes of submitted and unfinished requests no further one is submitted.
+const MAX_UNFINISHED_BYTES: usize = 1 << 20;
+
+/// Why a connection ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The server's side asks for it.
+    Asked(CloseReason),
+    /// The client broke the protocol: what came, in words.
+    Garbage(String),
+    /// The client has seen a newer state than this server has.
+    AheadOfUs(Zxid),
+    /// The client gave a wrong password.
+    WrongPassword(SessionId),
+    /// Authentication failed; the client was told.
+    AuthFailed,
+    /// A reply grew beyond what is kept for one connection.
+    ReplyTooLarge,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Connecting,
+    Opening,
+    Established,
+    /// A word was asked for; the answer is somebody else's.
+    Talking([u8; 4]),
+    /// Nothing more is taken from the client.
+    Ending,
+}
+
+/// The core of one connection.
+#[derive(Debug)]
+pub struct ConnectionCore {
+    id: ConnectionId,
+    queue: Arc<ConnectionQueue>,
+    phase: Phase,
+    session: SessionId,
+    touch: Option<Arc<SessionTouch>>,
+    identities: Arc<Identities>,
+    /// Bytes that came and were not taken yet.
+    input: Vec<u8>,
+    /// Bytes to send, and how many of them have been.
+    output: Vec<u8>,
+    written: usize,
+    unfinished: usize,
+    unfinished_bytes: usize,
+    ending: Option<Ending>,
+    /// A four-letter word was answered.
+    talked: bool,
+}
+
+/// What one pass over the input left to be done by the caller.
+#[derive(Debug, Default)]
+pub struct Pass {
+    /// To be handed to the server, in this order.
+    pub submissions: Vec<Submission>,
+    /// Requests taken.
+    pub taken: usize,
+    /// Requests answered at once.
+    pub answered: usize,
+    /// There is more input that could be answered, were it not for the bound of one pass.
+    pub more: bool,
+}
+
+enum Taken {
+    /// The frame was dealt with.
+    Done,
+    /// The frame must wait for what is unfinished, or for output to be written.
+    Wait,
+}
+
+impl ConnectionCore {
+    /// The core of a fresh connection.
+    pub fn new(queue: Arc<ConnectionQueue>, identities: Arc<Identities>) -> Self {
+        ConnectionCore {
+            id: queue.id(),
+            queue,
+            phase: Phase::Connecting,
+            session: SessionId::NONE,
+            touch: None,
+            identities,
+            input: Vec::new(),
+            output: Vec::new(),
+            written: 0,
+            unfinished: 0,
+            unfinished_bytes: 0,
+            ending: None,
+            talked: false,
+        }
+    }
+
+    /// Takes what the client sent, and whatever waited before it.
+    pub fn receive(&mut self, now_ms: u64, bytes: &[u8], around: &Surroundings) -> Pass {
+        if let Some(touch) = &self.touch {
+            touch.touch(now_ms);
+        }
+        if !self.input.is_empty() {
+            self.input.extend_from_slice(bytes);
+            return self.resume(now_ms, around);
+        }
+        let mut pass = Pass::default();
+        let used = self.take_frames(now_ms, bytes, around, &mut pass);
+        if !self.is_ending() {
+            self.input.extend_from_slice(&bytes[used..]);
+        }
+        self.finish(pass)
+    }
+
+    /// Takes what the server queued, then whatever could not be taken before.
+    pub fn resume(&mut self, now_ms: u64, around: &Surroundings) -> Pass {
+        self.drain();
+        let mut pass = Pass::default();
+        if !self.input.is_empty() {
+            let mut input = std::mem::take(&mut self.input);
+            let used = self.take_frames(now_ms, &input, around, &mut pass);
+            if used == input.len() {
+                // A large buffer is not kept for a connection that may now be idle.
+                if input.capacity() <= 4096 {
+                    input.clear();
+                    self.input = input;
+                }
+            } else {
+                input.drain(..used);
+                self.input = input;
+            }
+        }
+        self.finish(pass)
+    }
+
+    /// Moves what the server queued to the output.
+    pub fn drain(&mut self) {
+        if self.written == self.output.len() {
+            self.output.clear();
+            self.written = 0;
+        }
+        let drained = self.queue.drain(&mut self.output);
+        self.unfinished =
+            self.unfinished.checked_sub(drained.finished).expect("a submission is finished once");
+        if self.unfinished == 0 {
+            self.unfinished_bytes = 0;
+        }
+        if let Some(grant) = drained.grant {
+            assert_eq!(self.phase, Phase::Opening, "a session is granted to whoever asked for one");
+            self.session = grant.session;
+            self.touch = Some(grant.touch);
+            self.phase = Phase::Established;
+        }
+        if let Some(reason) = drained.close {
+            self.end(Ending::Asked(reason));
+        }
+    }
+
+    /// What is to be sent next.
+    pub fn output(&self) -> &[u8] {
+        &self.output[self.written..]
+    }
+
+    /// The first `n` bytes of the output have been sent.
+    pub fn wrote(&mut self, n: usize) {
+        self.written += n;
+        if self.written == self.output.len() {
+            // An idle connection keeps no buffer.
+            if self.output.capacity() > 4096 {
+                self.output = Vec::new();
+            } else {
+                self.output.clear();
+            }
+            self.written = 0;
+            self.queue.all_written();
+        }
+    }
+
+    /// Whether more bytes of the client are welcome.
+    pub fn wants_input(&self) -> bool {
+        !self.is_ending()
+            && self.output().len() < MAX_OUTPUT_BYTES
+            && (self.input.len() < MAX_UNFINISHED_BYTES || self.unfinished == 0)
+    }
+
+    /// Whether input waits that may be taken by now.
+    pub fn has_waiting_input(&self) -> bool {
+        !self.input.is_empty() && !self.is_ending()
+    }
+
+    /// Why the connection must close, once its output is written.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    /// The word that was asked for instead of a session.
+    pub fn word(&self) -> Option<[u8; 4]> {
+        match self.phase {
+            Phase::Talking(word) => Some(word),
+            _ => None,
+        }
+    }
+
+    /// The answer to the word, after which the connection closes.
+    pub fn answer_word(&mut self, text: &[u8]) {
+        self.output.extend_from_slice(text);
+        self.phase = Phase::Ending;
+        self.talked = true;
+    }
+
+    /// Whether a word was answered: the connection ends once the answer is written.
+    pub fn is_done_talking(&self) -> bool {
+        self.phase == Phase::Ending && self.talked
+    }
+
+    /// Whether submissions are unfinished.
+    pub fn has_unfinished(&self) -> bool {
+        self.unfinished > 0
+    }
+
+    /// Whether a session was granted.
+    pub fn is_established(&self) -> bool {
+        self.session != SessionId::NONE
+    }
+
+    /// The connection's session, [`SessionId::NONE`] before it has one.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Ends the connection for `ending`, unless it ends already.
+    pub fn end(&mut self, ending: Ending) {
+        self.ending.get_or_insert(ending);
+        self.phase = Phase::Ending;
+        self.input = Vec::new();
+    }
+
+    fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending | Phase::Talking(_))
+    }
+
+    fn finish(&self, pass: Pass) -> Pass {
+        self.queue.count(pass.taken as u64, pass.answered as u64);
+        pass
+    }
+
+    /// Takes frames from `input` until one must wait, and returns how many bytes they took.
+    fn take_frames(
+        &mut self,
+        now_ms: u64,
+        input: &[u8],
+        around: &Surroundings,
+        pass: &mut Pass,
+    ) -> usize {
+        let mut used = 0;
+        while !self.is_ending() {
+            if self.phase == Phase::Connecting && self.is_word(&input[used..], around) {
+                return input.len();
+            }
+            let rest = &input[used..];
+            let frame = match next_frame(rest, around.options.max_frame_bytes) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(error) => {
+                    self.end(Ending::Garbage(error.to_string()));
+                    break;
+                }
+            };
+            if self.output().len() >= MAX_OUTPUT_BYTES {
+                pass.more = true;
+                break;
+            }
+            match self.phase {
+                Phase::Connecting => {
+                    self.connect(now_ms, frame.body, around, pass);
+                    pass.taken += 1;
+                    used += frame.size;
+                }
+                Phase::Opening => break,
+                Phase::Established => {
+                    let Some((header, op)) = self.header(frame.body) else { break };
+                    if is_read(op) {
+                        if self.unfinished > 0 {
+                            break;
+                        }
+                        used += self.answer_reads(rest, around, pass);
+                        continue;
+                    }
+                    match self.take(now_ms, header, op, &frame.body[8..], around, pass) {
+                        Taken::Done => {
+                            pass.taken += 1;
+                            used += frame.size;
+                        }
+                        Taken::Wait => break,
+                    }
+                }
+                Phase::Talking(_) | Phase::Ending => unreachable!("checked by the loop"),
+            }
+        }
+        used
+    }
+
+    /// Answers the reads at the start of `input` under one hold of the database, and returns how
+    /// many bytes they took.
+    fn answer_reads(&mut self, input: &[u8], around: &Surroundings, pass: &mut Pass) -> usize {
+        let db = around.database.read();
+        // No apply can run while we hold the database: what is drained now is all there is
+        // before the state that we answer from.
+        self.drain();
+        let mut used = 0;
+        let start = self.output.len();
+        for _ in 0..MAX_READS_PER_HOLD {
+            if self.is_ending() || self.output.len() - start > MAX_BYTES_PER_HOLD {
+                break;
+            }
+            let Ok(Some(frame)) = next_frame(&input[used..], around.options.max_frame_bytes) else {
+                break;
+            };
+            let mut r = Reader::unlimited(frame.body);
+            let Ok(header) = RequestHeader::read(&mut r) else { break };
+            let Some(op) = OpCode::from_int(header.op).filter(|op| is_read(Some(*op))) else {
+                break;
+            };
+            // A ping is always answered with xid -2 (C-012).
+            let xid = if op == OpCode::Ping { PING_XID } else { header.xid };
+            let reading = Reading {
+                db: &db,
+                watches: &around.watches,
+                policy: &around.policy,
+                connection: self.id,
+                session: self.session,
+                identities: &self.identities,
+                max_field_bytes: around.options.max_field_bytes,
+            };
+            if reading.answer(xid, op, &frame.body[8..], &mut self.output).is_err() {
+                self.end(Ending::ReplyTooLarge);
+                break;
+            }
+            used += frame.size;
+            pass.taken += 1;
+            pass.answered += 1;
+        }
+        used
+    }
+
+    fn header(&mut self, body: &[u8]) -> Option<(RequestHeader, Option<OpCode>)> {
+        match RequestHeader::read(&mut Reader::unlimited(body)) {
+            Ok(header) => Some((header, OpCode::from_int(header.op))),
+            Err(_) => {
+                self.end(Ending::Garbage(format!("a request of {} bytes", body.len())));
+                None
+            }
+        }
+    }
+
+    /// Takes a request that is no read.
+    fn take(
+        &mut self,
+        now_ms: u64,
+        header: RequestHeader,
+        op: Option<OpCode>,
+        body: &[u8],
+        around: &Surroundings,
+        pass: &mut Pass,
+    ) -> Taken {
+        match op {
+            Some(op) if is_write(op) => {
+                if self.unfinished_bytes > MAX_UNFINISHED_BYTES {
+                    return Taken::Wait;
+                }
+                self.submit(now_ms, header.xid, op, body, pass);
+                Taken::Done
+            }
+            _ if self.unfinished > 0 => Taken::Wait,
+            Some(OpCode::Sync) => {
+                self.sync(now_ms, header.xid, body, around, pass);
+                Taken::Done
+            }
+            Some(OpCode::Auth) => {
+                self.auth(header.xid, body, around, pass);
+                Taken::Done
+            }
+            Some(OpCode::Sasl) => {
+                self.sasl(header.xid, body, around, pass);
+                Taken::Done
+            }
+            _ => {
+                // Known to nobody, or the server's own business: create session, delete
+                // container, error, a bare check (N-5, N-6, ZOOKEEPER-2623).
+                let err = ErrorCode::Unimplemented.code();
+                let zxid = Zxid::from_long(-1);
+                write_header_only(ReplyHeader { xid: header.xid, zxid, err }, &mut self.output);
+                pass.answered += 1;
+                self.end(Ending::Garbage(format!("operation {}", header.op)));
+                Taken::Done
+            }
+        }
+    }
+
+    fn submit(&mut self, now_ms: u64, xid: i32, op: OpCode, body: &[u8], pass: &mut Pass) {
+        if op == OpCode::CloseSession {
+            self.phase = Phase::Ending;
+        }
+        let request = Request {
+            session: self.session,
+            xid,
+            op,
+            body: Bytes::copy_from_slice(body),
+            identities: self.identities.clone(),
+            origin: Some(Origin { connection: self.id, xid, op, received_ms: now_ms }),
+        };
+        let submission = Submission::Request(request);
+        self.unfinished += 1;
+        self.unfinished_bytes += submission.weight();
+        pass.submissions.push(submission);
+    }
+
+    /// A sync goes to the server like a write; its path is echoed, never looked at (C-153).
+    fn sync(&mut self, now_ms: u64, xid: i32, body: &[u8], around: &Surroundings, pass: &mut Pass) {
+        if read_path(&mut Reader::new(body, around.options.max_field_bytes)).is_ok() {
+            self.submit(now_ms, xid, OpCode::Sync, body, pass);
+            return;
+        }
+        let zxid = around.database.read().last_processed();
+        let err = ErrorCode::MarshallingError.code();
+        write_header_only(ReplyHeader { xid, zxid, err }, &mut self.output);
+        pass.answered += 1;
+    }
+
+    fn auth(&mut self, xid: i32, body: &[u8], around: &Surroundings, pass: &mut Pass) {
+        let mut r = Reader::new(body, around.options.max_field_bytes);
+        let Ok(packet) = AuthPacket::read(&mut r) else {
+            self.end(Ending::Garbage("an auth packet that ends early".to_owned()));
+            return;
+        };
+        pass.answered += 1;
+        let header = ReplyHeader { xid, zxid: Zxid::ZERO, err: 0 };
+        match around.policy.authenticate(packet.scheme, packet.auth, &self.identities) {
+            Ok(identities) => {
+                self.identities = Arc::new(identities);
+                self.queue.set_identities(self.identities.clone());
+                write_header_only(header, &mut self.output);
+            }
+            Err(_) => {
+                let err = ErrorCode::AuthFailed.code();
+                write_header_only(ReplyHeader { err, ..header }, &mut self.output);
+                self.end(Ending::AuthFailed);
+            }
+        }
+    }
+
+    /// SASL is not configured: the client gets a null token and goes on without.
+    fn sasl(&mut self, xid: i32, body: &[u8], around: &Surroundings, pass: &mut Pass) {
+        if Reader::new(body, around.options.max_field_bytes).buffer().is_err() {
+            self.end(Ending::Garbage("a sasl request without a token".to_owned()));
+            return;
+        }
+        let header = ReplyHeader { xid, zxid: Zxid::ZERO, err: 0 };
+        let frame = ReplyFrame::open(header, &mut self.output);
+        self.output.put_buffer(None);
+        frame.finish(&mut self.output);
+        pass.answered += 1;
+    }
+}
+
+/// The xid of every reply to a ping.
+const PING_XID: i32 = -2;
+
+fn is_read(op: Option<OpCode>) -> bool {
+    use OpCode::*;
+    matches!(
+        op,
+        Some(
+            Exists
+                | GetData
+                | GetAcl
+                | GetChildren
+                | GetChildren2
+                | Ping
+                | CheckWatches
+                | RemoveWatches
+                | MultiRead
+                | SetWatches
+                | SetWatches2
+                | GetEphemerals
+                | GetAllChildrenNumber
+                | AddWatch
+                | WhoAmI
+        )
+    )
+}
+
+fn is_write(op: OpCode) -> bool {
+    use OpCode::*;
+    matches!(
+        op,
+        Create
+            | Create2
+            | CreateContainer
+            | CreateTtl
+            | Delete
+            | SetData
+            | SetAcl
+            | Multi
+            | Reconfig
+            | CloseSession
+    )
+}

@@ -1,0 +1,65 @@
+//! The first frame of a connection: a four-letter word, or the wish for a session.
+
+use super::{ConnectionCore, Ending, Pass, Phase, Surroundings};
+use crate::jute::Reader;
+use crate::processor::request::{ConnectAttempt, Submission};
+use crate::proto::requests::ConnectRequest;
+use crate::proto::responses::ConnectResponse;
+use crate::proto::{SessionId, password};
+
+impl ConnectionCore {
+    /// Whether the input begins with a four-letter word. A word is no sensible length, so
+    /// nothing else is lost by looking.
+    pub(super) fn is_word(&mut self, input: &[u8], around: &Surroundings) -> bool {
+        let Some(first) = input.first_chunk::<4>() else { return false };
+        if !around.options.words.contains(first) {
+            return false;
+        }
+        self.phase = Phase::Talking(*first);
+        true
+    }
+
+    /// Takes the connect request. The checks are in Apache's order, but for the password: it is
+    /// checked before anything happens to the session's rightful connection (C-010).
+    pub(super) fn connect(
+        &mut self,
+        now_ms: u64,
+        body: &[u8],
+        around: &Surroundings,
+        pass: &mut Pass,
+    ) {
+        let mut r = Reader::new(body, around.options.max_field_bytes);
+        let Ok(request) = ConnectRequest::read(&mut r) else {
+            self.end(Ending::Garbage(format!("a connect request of {} bytes", body.len())));
+            return;
+        };
+        // A client that has seen more than this server must not see it go back (C-011).
+        if request.last_zxid_seen.to_long() > around.database.read().last_processed().to_long() {
+            self.end(Ending::AheadOfUs(request.last_zxid_seen));
+            return;
+        }
+        let session = request.session_id;
+        if session != SessionId::NONE
+            && !password::check(session, request.password.unwrap_or_default())
+        {
+            let had_read_only = request.read_only.map(|_| false);
+            ConnectResponse::refused(had_read_only).write(&mut self.output);
+            pass.answered += 1;
+            self.end(Ending::WrongPassword(session));
+            return;
+        }
+        let timeout_ms = request
+            .timeout_ms
+            .clamp(around.options.min_session_timeout_ms, around.options.max_session_timeout_ms);
+        self.phase = Phase::Opening;
+        self.unfinished += 1;
+        pass.submissions.push(Submission::Connect(ConnectAttempt {
+            connection: self.id,
+            session,
+            timeout_ms,
+            had_read_only: request.read_only.is_some(),
+            identities: self.identities.clone(),
+            received_ms: now_ms,
+        }));
+    }
+}

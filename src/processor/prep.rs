@@ -1,0 +1,443 @@
+//! `PrepRequestProcessor`: turns a request into a transaction.
+//!
+//! Prep runs on the leader, or alone. It judges a request by the tree plus the change records of
+//! everything prepared before it, and stamps zxid and time. A request that fails becomes an error
+//! transaction with a zxid of its own: the failure has a place in the order, is logged, and its
+//! reply carries that zxid (C-072). What comes out was validated, so that apply cannot fail.
+//!
+//! The order of the checks is Apache's, since the first that fails decides what the client sees.
+
+mod create;
+mod multi;
+mod session;
+
+use bytes::Bytes;
+
+use super::change_record::{OutstandingChanges, PendingNode};
+use super::proposal::Proposal;
+use super::request::Request;
+use crate::auth::{AuthPolicy, Identities};
+use crate::jute::{JuteError, Reader};
+use crate::proto::requests::{MultiPart, SetAclRequest, SetDataRequest, VersionedPath};
+use crate::proto::stat::{NodeOwner, OwnerEncoding};
+use crate::proto::txns::{DIGEST_VERSION, Txn, TxnDigest, TxnHeader};
+use crate::proto::{AclList, ErrorCode, OpCode, SessionId, Zxid, path, perms};
+use crate::session::SessionTracker;
+use crate::time::Instant;
+use crate::tree::Database;
+
+/// What prep needs to know of the configuration.
+#[derive(Debug, Clone)]
+pub struct PrepOptions {
+    /// How ACLs are judged.
+    pub policy: AuthPolicy,
+    /// Whether TTL nodes may be made, and how they are marked.
+    pub owners: OwnerEncoding,
+    /// Whether transactions carry the tree's digest.
+    pub digest_enabled: bool,
+    /// Whether a closeSession carries the paths of its ephemerals.
+    pub close_session_txn: bool,
+    /// Whether `reconfig` is allowed at all.
+    pub reconfig_enabled: bool,
+    /// The largest record that every server can read back, in bytes.
+    pub max_txn_bytes: usize,
+    /// The longest field of a request, in bytes.
+    pub max_field_bytes: usize,
+    /// Seed of the tables' hashes.
+    pub hash_seed: u64,
+}
+
+/// The stage's state: the next place in the order, and what is outstanding.
+#[derive(Debug)]
+pub struct PrepRequestProcessor {
+    options: PrepOptions,
+    outstanding: OutstandingChanges,
+    last_zxid: Zxid,
+}
+
+/// What a request is judged by.
+struct Judge<'a> {
+    db: &'a Database,
+    sessions: &'a SessionTracker,
+    session: SessionId,
+    identities: &'a Identities,
+    /// Owns the bytes that the request's fields borrow.
+    body: &'a Bytes,
+    zxid: Zxid,
+    time: i64,
+}
+
+/// Why a part of a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// The part fails with this code; in a multi, the others say so.
+    Code(ErrorCode),
+    /// The whole request is unreadable, even when it is a multi (F-1, F-5).
+    Unreadable,
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::MarshallingError => Refusal::Unreadable,
+            other => Refusal::Code(other),
+        }
+    }
+}
+
+impl From<JuteError> for Refusal {
+    fn from(_: JuteError) -> Self {
+        Refusal::Unreadable
+    }
+}
+
+impl Refusal {
+    fn code(self) -> ErrorCode {
+        match self {
+            Refusal::Code(code) => code,
+            Refusal::Unreadable => ErrorCode::MarshallingError,
+        }
+    }
+}
+
+impl PrepRequestProcessor {
+    /// Prep after everything in `db` and nothing else.
+    pub fn new(options: PrepOptions, db: &Database) -> Self {
+        let outstanding =
+            OutstandingChanges::new(db.tree.digest(), options.digest_enabled, options.hash_seed);
+        PrepRequestProcessor { options, outstanding, last_zxid: db.last_processed() }
+    }
+
+    /// The last zxid given out.
+    pub fn last_zxid(&self) -> Zxid {
+        self.last_zxid
+    }
+
+    /// How many change records wait for their transactions to be applied.
+    pub fn outstanding(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    /// Everything up to `zxid` has been applied: its change records retire.
+    pub fn retire(&mut self, zxid: Zxid) {
+        self.outstanding.retire(zxid);
+    }
+
+    /// Prepares a write. Always yields a transaction, if only one that says why not.
+    pub fn prepare(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        db: &Database,
+        sessions: &SessionTracker,
+    ) -> Proposal {
+        let zxid = self.last_zxid.next();
+        self.last_zxid = zxid;
+        let judge = Judge {
+            db,
+            sessions,
+            session: request.session,
+            identities: &request.identities,
+            body: &request.body,
+            zxid,
+            time: now.wall_ms,
+        };
+        let mark = self.outstanding.mark();
+        let mut txn = Vec::with_capacity(TxnHeader::SIZE + request.body.len() + 32);
+        txn.resize(TxnHeader::SIZE, 0);
+        let result = self.body(&judge, request.op, &mut txn).and_then(|txn_type| {
+            // What the readers of the log would refuse must not get a place in the order.
+            if txn.len() + TxnDigest::SIZE > self.options.max_txn_bytes {
+                return Err(Refusal::Unreadable);
+            }
+            Ok(txn_type)
+        });
+        let txn_type = match result {
+            Ok(txn_type) => {
+                if self.options.digest_enabled {
+                    let tree_digest = self.outstanding.digest();
+                    TxnDigest { version: DIGEST_VERSION, tree_digest }.write(&mut txn);
+                }
+                txn_type
+            }
+            Err(refusal) => {
+                self.outstanding.roll_back(mark);
+                txn.truncate(TxnHeader::SIZE);
+                Txn::Error { err: refusal.code().code() }.write(&mut txn);
+                OpCode::Error.to_int()
+            }
+        };
+        let mut header = Vec::with_capacity(TxnHeader::SIZE);
+        TxnHeader {
+            client_id: request.session,
+            cxid: request.xid,
+            zxid,
+            time: now.wall_ms,
+            txn_type,
+        }
+        .write(&mut header);
+        txn[..TxnHeader::SIZE].copy_from_slice(&header);
+        Proposal {
+            zxid,
+            txn: txn.into(),
+            session: request.session,
+            origin: request.origin,
+            new_session: None,
+        }
+    }
+
+    /// Appends the transaction's body and returns its type.
+    fn body(&mut self, judge: &Judge<'_>, op: OpCode, out: &mut Vec<u8>) -> Result<i32, Refusal> {
+        let mut r = Reader::new(judge.body, self.options.max_field_bytes);
+        match op {
+            OpCode::CreateSession => session::create_session(&mut r, out),
+            OpCode::CloseSession => Ok(self.close_session(judge, out)),
+            OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => {
+                let request = crate::proto::requests::CreateRequest::read(op, &mut r)?;
+                let kind = create::single(op, &request, self.options.owners)?;
+                self.part(judge, &Part::Create(request, kind), out)
+            }
+            OpCode::Delete => self.part(judge, &Part::Delete(VersionedPath::read(&mut r)?), out),
+            OpCode::SetData => {
+                let request = SetDataRequest::read(&mut r)?;
+                // Alone, a null path is an argument; within a multi it is unreadable (F-5).
+                request.path.ok_or(ErrorCode::BadArguments)?;
+                self.part(judge, &Part::SetData(request), out)
+            }
+            OpCode::SetAcl => {
+                let request = SetAclRequest::read(&mut r)?;
+                request.path.ok_or(ErrorCode::BadArguments)?;
+                self.part(judge, &Part::SetAcl(request), out)
+            }
+            OpCode::Multi => self.multi(judge, &mut r, out),
+            OpCode::Reconfig => Err(self.reconfig().into()),
+            OpCode::Exists
+            | OpCode::GetData
+            | OpCode::GetAcl
+            | OpCode::GetChildren
+            | OpCode::Sync
+            | OpCode::Ping
+            | OpCode::GetChildren2
+            | OpCode::Check
+            | OpCode::CheckWatches
+            | OpCode::RemoveWatches
+            | OpCode::DeleteContainer
+            | OpCode::MultiRead
+            | OpCode::Auth
+            | OpCode::SetWatches
+            | OpCode::Sasl
+            | OpCode::GetEphemerals
+            | OpCode::GetAllChildrenNumber
+            | OpCode::SetWatches2
+            | OpCode::AddWatch
+            | OpCode::WhoAmI
+            | OpCode::Error => unreachable!("a connection submits writes only, not {op:?}"),
+        }
+    }
+
+    /// Appends the body of one write, alone or as a part of a multi, records what it changes and
+    /// returns its type.
+    fn part(
+        &mut self,
+        judge: &Judge<'_>,
+        part: &Part<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<i32, Refusal> {
+        match part {
+            Part::Create(request, kind) => self.create(judge, request, *kind, out),
+            Part::Delete(request) => self.delete(judge, request, out),
+            Part::SetData(request) => self.set_data(judge, request, out),
+            Part::SetAcl(request) => self.set_acl(judge, request, out),
+            Part::Check(request) => self.check(judge, request, out),
+        }
+    }
+
+    fn delete(
+        &mut self,
+        judge: &Judge<'_>,
+        request: &VersionedPath<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<i32, Refusal> {
+        let full = request.path.ok_or(Refusal::Unreadable)?;
+        self.check_session(judge)?;
+        if !path::has_shape(full) || path::is_undeletable(full) {
+            return Err(ErrorCode::BadArguments.into());
+        }
+        let parent_path = path::parent(full).expect("a path with shape has a parent");
+        let tree = &judge.db.tree;
+        let mut parent = self.outstanding.node(parent_path, tree).ok_or(ErrorCode::NoNode)?;
+        self.check_acl(judge, &parent.acl, perms::DELETE)?;
+        let node = self.outstanding.node(full, tree).ok_or(ErrorCode::NoNode)?;
+        check_version(node.stat.version, request.version)?;
+        if node.num_children > 0 {
+            return Err(ErrorCode::NotEmpty.into());
+        }
+        Txn::Delete { path: full }.write(out);
+        parent.num_children -= 1;
+        parent.stat.pzxid = judge.zxid;
+        self.outstanding.put(judge.zxid, judge.key(full), None, tree);
+        self.outstanding.put(judge.zxid, judge.key(parent_path), Some(parent), tree);
+        Ok(OpCode::Delete.to_int())
+    }
+
+    fn set_data(
+        &mut self,
+        judge: &Judge<'_>,
+        request: &SetDataRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<i32, Refusal> {
+        let full = request.path.ok_or(Refusal::Unreadable)?;
+        self.check_session(judge)?;
+        let mut node = self.valid_node(judge, full)?;
+        self.check_acl(judge, &node.acl, perms::WRITE)?;
+        let version = check_version(node.stat.version, request.version)?;
+        Txn::SetData { path: full, data: request.data, version }.write(out);
+        let key = judge.key(path::canonical(full));
+        node.stat.version = version;
+        node.stat.mzxid = judge.zxid;
+        node.stat.mtime = judge.time;
+        node.set_data(&key, request.data.unwrap_or_default());
+        self.outstanding.put(judge.zxid, key, Some(node), &judge.db.tree);
+        Ok(OpCode::SetData.to_int())
+    }
+
+    fn set_acl(
+        &mut self,
+        judge: &Judge<'_>,
+        request: &SetAclRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<i32, Refusal> {
+        let full = request.path.ok_or(Refusal::Unreadable)?;
+        self.check_session(judge)?;
+        if !path::is_valid(full) {
+            return Err(ErrorCode::BadArguments.into());
+        }
+        let acl = self.options.policy.fixup_acl(request.acl, judge.identities)?;
+        let mut node = self.valid_node(judge, full)?;
+        self.check_acl(judge, &node.acl, perms::ADMIN)?;
+        let version = check_version(node.stat.aversion, request.version)?;
+        Txn::SetAcl { path: full, acl: &acl, version }.write(out);
+        node.stat.aversion = version;
+        node.acl = decode_acl(&acl);
+        self.outstanding.put(
+            judge.zxid,
+            judge.key(path::canonical(full)),
+            Some(node),
+            &judge.db.tree,
+        );
+        Ok(OpCode::SetAcl.to_int())
+    }
+
+    fn check(
+        &mut self,
+        judge: &Judge<'_>,
+        request: &VersionedPath<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<i32, Refusal> {
+        let full = request.path.ok_or(Refusal::Unreadable)?;
+        self.check_session(judge)?;
+        let node = self.valid_node(judge, full)?;
+        self.check_acl(judge, &node.acl, perms::READ)?;
+        let version = check_version(node.stat.version, request.version)?;
+        Txn::Check { path: full, version }.write(out);
+        Ok(OpCode::Check.to_int())
+    }
+
+    /// Nothing to reconfigure here: first whether it is allowed, then whether it is possible.
+    fn reconfig(&self) -> ErrorCode {
+        if self.options.reconfig_enabled {
+            ErrorCode::Unimplemented
+        } else {
+            ErrorCode::ReconfigDisabled
+        }
+    }
+
+    fn valid_node(&self, judge: &Judge<'_>, full: &[u8]) -> Result<PendingNode, Refusal> {
+        if !path::is_valid(full) {
+            return Err(ErrorCode::BadArguments.into());
+        }
+        let node = self.outstanding.node(path::canonical(full), &judge.db.tree);
+        node.ok_or(ErrorCode::NoNode.into())
+    }
+
+    fn check_session(&self, judge: &Judge<'_>) -> Result<(), Refusal> {
+        if judge.sessions.is_usable(judge.session) {
+            Ok(())
+        } else {
+            Err(ErrorCode::SessionExpired.into())
+        }
+    }
+
+    fn check_acl(&self, judge: &Judge<'_>, acl: &AclList, perm: i32) -> Result<(), Refusal> {
+        if self.options.policy.allows(acl, perm, judge.identities) {
+            Ok(())
+        } else {
+            Err(ErrorCode::NoAuth.into())
+        }
+    }
+}
+
+impl Judge<'_> {
+    /// A change record's key for `part`, a piece of the request, without copying it.
+    fn key(&self, part: &[u8]) -> Bytes {
+        if part.is_empty() { Bytes::new() } else { self.body.slice_ref(part) }
+    }
+}
+
+/// A write as prep judges it.
+enum Part<'a> {
+    Create(crate::proto::requests::CreateRequest<'a>, create::Kind),
+    Delete(VersionedPath<'a>),
+    SetData(SetDataRequest<'a>),
+    SetAcl(SetAclRequest<'a>),
+    Check(VersionedPath<'a>),
+}
+
+/// The version after `current`, if `expected` allows: -1 matches anything. Minus one is skipped
+/// when the counter wraps, so that it never names a version (ZOOKEEPER-4743, C-078).
+fn check_version(current: i32, expected: i32) -> Result<i32, ErrorCode> {
+    if expected != -1 && expected != current {
+        return Err(ErrorCode::BadVersion);
+    }
+    Ok(match current.wrapping_add(1) {
+        -1 => 0,
+        next => next,
+    })
+}
+
+fn decode_acl(encoded: &[u8]) -> AclList {
+    let list = crate::proto::acl::read_acl_vector(&mut Reader::unlimited(encoded));
+    list.expect("a list that was just encoded").unwrap_or_default().into()
+}
+
+/// Whether a node may have children at all (C-039).
+fn is_ephemeral(node: &PendingNode, owners: OwnerEncoding) -> bool {
+    matches!(owners.decode(node.stat.ephemeral_owner), NodeOwner::Session(_))
+}
+
+/// A multi's part as prep judges it; reads do not belong into one.
+fn write_part<'a>(part: MultiPart<'a>) -> Result<Part<'a>, Refusal> {
+    Ok(match part {
+        MultiPart::Create(op, request) => {
+            let kind = create::in_multi(op, &request)?;
+            Part::Create(request, kind)
+        }
+        MultiPart::Delete(request) => Part::Delete(request),
+        MultiPart::SetData(request) => Part::SetData(request),
+        MultiPart::Check(request) => Part::Check(request),
+        MultiPart::GetData(_) | MultiPart::GetChildren(_) => return Err(Refusal::Unreadable),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_after_minus_two_is_zero() {
+        assert_eq!(check_version(i32::MAX, -1), Ok(i32::MIN));
+        assert_eq!(check_version(-2, -2), Ok(0));
+        assert_eq!(check_version(3, -2), Err(ErrorCode::BadVersion));
+        assert_eq!(check_version(3, 3), Ok(4));
+    }
+}

@@ -1,0 +1,35 @@
+//! A proposal: a transaction that was prepared and has its place in the order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::request::Origin;
+use crate::proto::{SessionId, Zxid};
+use crate::session::SessionTouch;
+
+/// A prepared transaction, from prep to its apply.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    /// Its place in the order.
+    pub zxid: Zxid,
+    /// Header, body and digest: what the log keeps and the tree applies.
+    pub txn: Bytes,
+    /// The session it is done for.
+    pub session: SessionId,
+    /// Who waits for the answer.
+    pub origin: Option<Origin>,
+    /// For a new session: what its connection needs once the session exists.
+    pub new_session: Option<NewSession>,
+}
+
+/// What a connection is told when its session exists.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// The negotiated timeout in milliseconds.
+    pub timeout_ms: i32,
+    /// Whether the response has the readOnly field.
+    pub had_read_only: bool,
+    /// Where the connection leaves the moment of its last request.
+    pub touch: Arc<SessionTouch>,
+}

@@ -1,0 +1,88 @@
+//! Inputs and effects: the vocabulary between the peer core and the shells around it.
+//!
+//! The core takes one [`Input`] at a time and answers with [`Effects`] in two lanes, each in
+//! order. What the disk must do may run ahead; what a client can see happens exactly in the order
+//! emitted.
+
+use bytes::Bytes;
+
+use crate::processor::connection_queue::{CloseReason, Grant};
+use crate::processor::proposal::Proposal;
+use crate::processor::request::{Origin, Submission};
+use crate::proto::{ConnectionId, SessionId, Ticket, Zxid};
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// One connection's submissions of one socket read, in order.
+    Submitted(Vec<Submission>),
+    /// The disk: every append up to this ticket is durable.
+    Persisted(Ticket),
+    /// Every transaction up to this one has been applied.
+    Applied(Zxid),
+    /// A deadline may have passed.
+    Tick,
+}
+
+/// Something the disk queue must do.
+#[derive(Debug)]
+pub enum DiskEffect {
+    /// Append a transaction to the log.
+    Append {
+        /// Reported when the transaction is durable.
+        ticket: Ticket,
+        /// Its id.
+        zxid: Zxid,
+        /// Its bytes.
+        txn: Bytes,
+    },
+    /// The next append begins a new log file, and a snapshot is due.
+    RollAndSnapshot,
+}
+
+/// Something that a client can see.
+#[derive(Debug)]
+pub enum ClientEffect {
+    /// Apply the transaction, tell the watches, answer whoever asked.
+    Commit(Proposal),
+    /// Answer a sync; its body is the path to echo.
+    AnswerSync(Origin, Bytes),
+    /// A session was resumed by this connection.
+    Resume {
+        /// The connection.
+        connection: ConnectionId,
+        /// The negotiated timeout in milliseconds.
+        timeout_ms: i32,
+        /// Whether the response has the readOnly field.
+        had_read_only: bool,
+        /// The session.
+        grant: Grant,
+    },
+    /// The session cannot be resumed.
+    Refuse {
+        /// The connection.
+        connection: ConnectionId,
+        /// The session it asked for.
+        session: SessionId,
+        /// Whether the response has the readOnly field.
+        had_read_only: bool,
+    },
+    /// A request that is not answered because its session has ended: its connection closes.
+    Drop(ConnectionId, CloseReason),
+}
+
+/// What a step wants done.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// For the disk queue.
+    pub disk: Vec<DiskEffect>,
+    /// For apply and the connections.
+    pub client: Vec<ClientEffect>,
+}
+
+impl Effects {
+    /// Whether nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.disk.is_empty() && self.client.is_empty()
+    }
+}

@@ -1,0 +1,226 @@
+//! `Standalone`: the role of a server that is alone, a quorum of one.
+//!
+//! Its chain is Prep → Sync → Commit → Final. A transaction is committed when the own disk has
+//! reported it, in the order it was proposed. It owns the sessions: it hands their ids out,
+//! decides who may resume one, and ends those that are silent for too long.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::effect::{ClientEffect, DiskEffect, Effects, Input};
+use crate::auth::Identities;
+use crate::jute::Writer;
+use crate::processor::commit::{CommitProcessor, Committed};
+use crate::processor::connection_queue::{CloseReason, Grant};
+use crate::processor::prep::{PrepOptions, PrepRequestProcessor};
+use crate::processor::proposal::{NewSession, Proposal};
+use crate::processor::request::{ConnectAttempt, Origin, Request, Submission};
+use crate::processor::sync::SyncRequestProcessor;
+use crate::proto::{OpCode, SessionId};
+use crate::session::SessionTracker;
+use crate::time::Instant;
+use crate::tree::Database;
+
+/// The role's state: its stages and its sessions.
+#[derive(Debug)]
+pub struct Standalone {
+    prep: PrepRequestProcessor,
+    sync: SyncRequestProcessor,
+    commit: CommitProcessor,
+    sessions: SessionTracker,
+    expired: Vec<SessionId>,
+    nobody: Arc<Identities>,
+    started: bool,
+}
+
+impl Standalone {
+    /// The role over a restored database. Every session in it gets its full timeout from `now`
+    /// on: a restart may prolong a session, never shorten it.
+    pub fn new(
+        now: Instant,
+        prep: PrepOptions,
+        sync: SyncRequestProcessor,
+        mut sessions: SessionTracker,
+        db: &Database,
+    ) -> Self {
+        for (id, timeout_ms) in db.sessions() {
+            sessions.track(id, timeout_ms, now);
+        }
+        Standalone {
+            prep: PrepRequestProcessor::new(prep, db),
+            sync,
+            commit: CommitProcessor::default(),
+            sessions,
+            expired: Vec::new(),
+            nobody: Arc::new(Identities::default()),
+            started: false,
+        }
+    }
+
+    /// Takes one input.
+    pub fn step(&mut self, now: Instant, input: Input, db: &Database, effects: &mut Effects) {
+        match input {
+            Input::Submitted(submissions) => {
+                for submission in submissions {
+                    match submission {
+                        Submission::Request(request) => self.request(now, request, db, effects),
+                        Submission::Connect(attempt) => self.connect(now, attempt, db, effects),
+                    }
+                }
+            }
+            Input::Persisted(ticket) => self.commit.persisted(ticket),
+            Input::Applied(zxid) => self.prep.retire(zxid),
+            Input::Tick => {}
+        }
+        if !self.started {
+            self.started = true;
+            self.close_orphans(now, db, effects);
+        }
+        self.expire(now, db, effects);
+        self.let_go(effects);
+    }
+
+    /// When the next session may have to end.
+    pub fn next_deadline(&self) -> Option<u64> {
+        if !self.started {
+            return Some(0);
+        }
+        self.sessions.next_deadline()
+    }
+
+    fn request(&mut self, now: Instant, request: Request, db: &Database, effects: &mut Effects) {
+        let origin = request.origin;
+        // Once it has ended, a session's requests are dropped and its connection with them
+        // (C-024). One that is only being closed still gets its error, in order.
+        if let Some(origin) = origin
+            && !self.sessions.is_usable(request.session)
+        {
+            let reason = CloseReason::SessionExpired;
+            effects.client.push(ClientEffect::Drop(origin.connection, reason));
+            return;
+        }
+        match (request.op, origin) {
+            (OpCode::Sync, Some(origin)) => {
+                self.commit.sync(self.sync.last_ticket(), origin, request.body);
+            }
+            (OpCode::CloseSession, _) => self.close_session(now, request, db, effects),
+            _ => {
+                let proposal = self.prep.prepare(now, &request, db, &self.sessions);
+                self.propose(proposal, effects);
+            }
+        }
+    }
+
+    fn connect(
+        &mut self,
+        now: Instant,
+        attempt: ConnectAttempt,
+        db: &Database,
+        effects: &mut Effects,
+    ) {
+        let ConnectAttempt { connection, session, timeout_ms, had_read_only, .. } = attempt;
+        if session != SessionId::NONE {
+            effects.client.push(match self.sessions.reopen(session, timeout_ms, now) {
+                Some(touch) => ClientEffect::Resume {
+                    connection,
+                    timeout_ms,
+                    had_read_only,
+                    grant: Grant { session, touch },
+                },
+                None => ClientEffect::Refuse { connection, session, had_read_only },
+            });
+            return;
+        }
+        let session = self.sessions.create_id();
+        let touch = self.sessions.track(session, timeout_ms, now);
+        let op = OpCode::CreateSession;
+        let mut body = Vec::with_capacity(4);
+        body.put_int(timeout_ms);
+        let request = Request {
+            session,
+            xid: 0,
+            op,
+            body: body.into(),
+            identities: attempt.identities,
+            origin: Some(Origin { connection, xid: 0, op, received_ms: attempt.received_ms }),
+        };
+        let mut proposal = self.prep.prepare(now, &request, db, &self.sessions);
+        proposal.new_session = Some(NewSession { timeout_ms, had_read_only, touch });
+        self.propose(proposal, effects);
+    }
+
+    /// Every later request of the session fails from here on, so no ephemeral of it can slip in
+    /// behind the list that prep makes (C-092).
+    fn close_session(
+        &mut self,
+        now: Instant,
+        request: Request,
+        db: &Database,
+        effects: &mut Effects,
+    ) {
+        self.sessions.set_closing(request.session);
+        let proposal = self.prep.prepare(now, &request, db, &self.sessions);
+        self.sessions.remove(request.session);
+        self.propose(proposal, effects);
+    }
+
+    fn propose(&mut self, proposal: Proposal, effects: &mut Effects) {
+        let decision = self.sync.process(&proposal);
+        effects.disk.push(DiskEffect::Append {
+            ticket: decision.ticket,
+            zxid: proposal.zxid,
+            txn: proposal.txn.clone(),
+        });
+        if decision.snapshot {
+            effects.disk.push(DiskEffect::RollAndSnapshot);
+        }
+        self.commit.propose(decision.ticket, proposal);
+    }
+
+    fn let_go(&mut self, effects: &mut Effects) {
+        while let Some(committed) = self.commit.pop() {
+            effects.client.push(match committed {
+                Committed::Txn(proposal) => ClientEffect::Commit(proposal),
+                Committed::Sync(origin, body) => ClientEffect::AnswerSync(origin, body),
+            });
+        }
+    }
+
+    fn expire(&mut self, now: Instant, db: &Database, effects: &mut Effects) {
+        let mut expired = std::mem::take(&mut self.expired);
+        self.sessions.expired(now, &mut expired);
+        for session in expired.drain(..) {
+            tracing::info!(%session, "session expired");
+            self.end(now, session, db, effects);
+        }
+        self.expired = expired;
+    }
+
+    /// Ends sessions that own ephemerals but are not in the table: what a snapshot taken by
+    /// Apache while sessions closed may hold. Apache removes such nodes without a transaction;
+    /// here the removal has a place in the order.
+    fn close_orphans(&mut self, now: Instant, db: &Database, effects: &mut Effects) {
+        let orphans: Vec<_> = db
+            .tree
+            .ephemeral_owners()
+            .filter(|(owner, _)| db.session_timeout(*owner).is_none())
+            .collect();
+        for (session, nodes) in orphans {
+            tracing::warn!(%session, nodes, "ephemeral nodes of an unknown session are removed");
+            self.end(now, session, db, effects);
+        }
+    }
+
+    fn end(&mut self, now: Instant, session: SessionId, db: &Database, effects: &mut Effects) {
+        let request = Request {
+            session,
+            xid: 0,
+            op: OpCode::CloseSession,
+            body: Bytes::new(),
+            identities: self.nobody.clone(),
+            origin: None,
+        };
+        self.close_session(now, request, db, effects);
+    }
+}

@@ -1,0 +1,278 @@
+//! Carrying the clients' lane out: apply, watch events, replies, in the order emitted.
+//!
+//! Under one hold of the database a batch of transactions is applied; each leaves its events and
+//! then its reply in the queues of the connections concerned. Then the database is let go and
+//! the connections touched are flushed.
+
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use parking_lot::RwLockReadGuard;
+
+use crate::auth::AuthPolicy;
+use crate::jute::{Reader, Writer};
+use crate::metrics::Metrics;
+use crate::net::client_connection::ClientConnection;
+use crate::net::connections::{ConnectionMap, Connections};
+use crate::processor::connection_queue::{CloseReason, Grant};
+use crate::processor::final_request::write_reply;
+use crate::processor::proposal::Proposal;
+use crate::processor::request::Origin;
+use crate::proto::responses::{ConnectResponse, ReplyFrame, ReplyHeader};
+use crate::proto::txns::{Txn, TxnRecord};
+use crate::proto::watch_event::write_event;
+use crate::proto::{AclList, ConnectionId, EventType, SessionId, Zxid, password};
+use crate::quorum::effect::ClientEffect;
+use crate::time::Instant;
+use crate::tree::{Database, Observer, SharedDatabase};
+use crate::watch::{Deliver, Watches};
+
+/// One hold of the database carries out at most so many effects.
+const MOST_PER_HOLD: usize = 256;
+
+/// The clients' side of the driver.
+pub struct CarryOut {
+    database: Arc<SharedDatabase>,
+    watches: Arc<Watches>,
+    policy: AuthPolicy,
+    connections: Arc<Connections>,
+    metrics: Arc<Metrics>,
+    /// Which connection holds a session.
+    holders: HashMap<SessionId, ConnectionId, FixedState>,
+    touched: Vec<Arc<ClientConnection>>,
+}
+
+impl CarryOut {
+    /// Over an empty set of connections.
+    pub fn new(
+        database: Arc<SharedDatabase>,
+        watches: Arc<Watches>,
+        policy: AuthPolicy,
+        connections: Arc<Connections>,
+        metrics: Arc<Metrics>,
+        hash_seed: u64,
+    ) -> Self {
+        CarryOut {
+            database,
+            watches,
+            policy,
+            connections,
+            metrics,
+            holders: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            touched: Vec::new(),
+        }
+    }
+
+    /// Carries everything out and empties the lane. Returns the last transaction applied, if any
+    /// was.
+    pub fn carry_out(&mut self, lane: &mut Vec<ClientEffect>, now: Instant) -> Option<Zxid> {
+        let mut applied = None;
+        let mut effects = lane.drain(..);
+        loop {
+            let database = self.database.clone();
+            let mut db = database.write();
+            let connections = self.connections.clone();
+            let mut hold = Hold {
+                watches: &self.watches,
+                policy: &self.policy,
+                connections: connections.read(),
+                metrics: &self.metrics,
+                holders: &mut self.holders,
+                touched: &mut self.touched,
+                now_ms: now.mono_ms,
+            };
+            let mut done = 0;
+            for effect in effects.by_ref().take(MOST_PER_HOLD) {
+                if let ClientEffect::Commit(proposal) = &effect {
+                    applied = Some(proposal.zxid);
+                }
+                hold.carry_out(effect, &mut db);
+                done += 1;
+            }
+            drop(hold);
+            drop(db);
+            for connection in self.touched.drain(..) {
+                connection.flush();
+            }
+            if done < MOST_PER_HOLD {
+                return applied;
+            }
+        }
+    }
+}
+
+/// What is at hand while the database is held.
+struct Hold<'a> {
+    watches: &'a Watches,
+    policy: &'a AuthPolicy,
+    connections: RwLockReadGuard<'a, ConnectionMap>,
+    metrics: &'a Metrics,
+    holders: &'a mut HashMap<SessionId, ConnectionId, FixedState>,
+    touched: &'a mut Vec<Arc<ClientConnection>>,
+    now_ms: u64,
+}
+
+impl Hold<'_> {
+    fn carry_out(&mut self, effect: ClientEffect, db: &mut Database) {
+        match effect {
+            ClientEffect::Commit(proposal) => self.commit(&proposal, db),
+            ClientEffect::AnswerSync(origin, body) => self.answer_sync(&origin, &body, db),
+            ClientEffect::Resume { connection, timeout_ms, had_read_only, grant } => {
+                self.take_over(grant.session, connection);
+                self.grant(connection, timeout_ms, had_read_only, grant);
+                self.metrics.outstanding_requests.add(-1);
+            }
+            ClientEffect::Refuse { connection, session, had_read_only } => {
+                self.metrics.outstanding_requests.add(-1);
+                tracing::info!(%session, "session refused: it is not known here");
+                let response = ConnectResponse::refused(had_read_only.then_some(false));
+                self.reply(connection, |out| response.write(out));
+                self.close(connection, CloseReason::SessionRefused);
+            }
+            ClientEffect::Drop(connection, reason) => {
+                self.metrics.outstanding_requests.add(-1);
+                self.close(connection, reason);
+            }
+        }
+    }
+
+    fn commit(&mut self, proposal: &Proposal, db: &mut Database) {
+        let record =
+            TxnRecord::read(&proposal.txn, usize::MAX).expect("what prep has written can be read");
+        let mut delivery = Delivery { hold: self, frame: Vec::new() };
+        let applied = db.apply(&record, &mut delivery);
+        if let Some(origin) = &proposal.origin {
+            self.metrics.outstanding_requests.add(-1);
+            let waited = self.now_ms.saturating_sub(origin.received_ms);
+            self.metrics.latency.record(waited, 1);
+            match &proposal.new_session {
+                None => {
+                    self.reply(origin.connection, |out| {
+                        write_reply(origin, &record, &applied, out)
+                    });
+                }
+                Some(new) => {
+                    let session = proposal.session;
+                    self.holders.insert(session, origin.connection);
+                    let grant = Grant { session, touch: new.touch.clone() };
+                    self.grant(origin.connection, new.timeout_ms, new.had_read_only, grant);
+                }
+            }
+        }
+        if let Txn::CloseSession { .. } = record.txn {
+            self.session_closed(proposal);
+        }
+    }
+
+    /// Whoever holds a session that has ended loses its connection (C-015, C-017).
+    fn session_closed(&mut self, proposal: &Proposal) {
+        let reason = match proposal.origin {
+            Some(origin) => {
+                self.close(origin.connection, CloseReason::SessionClosed);
+                CloseReason::SessionClosed
+            }
+            None => {
+                self.metrics.stale_sessions_expired.add(1);
+                CloseReason::SessionExpired
+            }
+        };
+        if let Some(holder) = self.holders.remove(&proposal.session) {
+            self.close(holder, reason);
+        }
+    }
+
+    fn answer_sync(&mut self, origin: &Origin, body: &[u8], db: &Database) {
+        self.metrics.outstanding_requests.add(-1);
+        self.metrics.latency.record(self.now_ms.saturating_sub(origin.received_ms), 1);
+        let path = Reader::unlimited(body).ustring().unwrap_or_default();
+        let header = ReplyHeader { xid: origin.xid, zxid: db.last_processed(), err: 0 };
+        self.reply(origin.connection, |out| {
+            let frame = ReplyFrame::open(header, out);
+            out.put_buffer(path);
+            frame.finish(out);
+        });
+    }
+
+    fn grant(
+        &mut self,
+        connection: ConnectionId,
+        timeout_ms: i32,
+        had_read_only: bool,
+        grant: Grant,
+    ) {
+        let Some(connection) = self.connections.get(&connection) else { return };
+        let response = ConnectResponse {
+            timeout_ms,
+            session_id: grant.session,
+            password: password::generate(grant.session),
+            read_only: had_read_only.then_some(false),
+        };
+        self.metrics.packets_sent.add(1);
+        connection.queue().grant(grant, |out| response.write(out));
+        touch(self.touched, connection);
+    }
+
+    /// The session's former connection closes (C-020).
+    fn take_over(&mut self, session: SessionId, connection: ConnectionId) {
+        if let Some(former) = self.holders.insert(session, connection)
+            && former != connection
+        {
+            self.close(former, CloseReason::SessionTakenOver);
+        }
+    }
+
+    fn reply(&mut self, connection: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(connection) = self.connections.get(&connection) else { return };
+        self.metrics.packets_sent.add(1);
+        connection.queue().reply(write);
+        touch(self.touched, connection);
+    }
+
+    fn close(&mut self, connection: ConnectionId, reason: CloseReason) {
+        let Some(connection) = self.connections.get(&connection) else { return };
+        connection.queue().close(reason);
+        touch(self.touched, connection);
+    }
+}
+
+fn touch(touched: &mut Vec<Arc<ClientConnection>>, connection: &Arc<ClientConnection>) {
+    if connection.touch() {
+        touched.push(connection.clone());
+    }
+}
+
+/// Brings the changes of one transaction to the watches, and the events to the queues.
+struct Delivery<'h, 'a> {
+    hold: &'h mut Hold<'a>,
+    /// The event at hand, encoded once for all who watch.
+    frame: Vec<u8>,
+}
+
+impl Observer for Delivery<'_, '_> {
+    fn changed(&mut self, event: EventType, path: &[u8], acl: &AclList, zxid: Zxid) {
+        self.frame.clear();
+        let watches = self.hold.watches;
+        watches.trigger(event, path, acl, zxid, self);
+    }
+}
+
+impl Deliver for Delivery<'_, '_> {
+    fn deliver(
+        &mut self,
+        to: ConnectionId,
+        event: EventType,
+        path: &[u8],
+        zxid: Zxid,
+        acl: &AclList,
+    ) {
+        if self.frame.is_empty() {
+            write_event(event, path, zxid, &mut self.frame);
+        }
+        let Some(connection) = self.hold.connections.get(&to) else { return };
+        if connection.queue().event(&self.frame, acl, self.hold.policy) {
+            self.hold.metrics.packets_sent.add(1);
+            touch(self.hold.touched, connection);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `Database`: what every server of an ensemble agrees on, at one zxid.
+//!
+//! The tree, the sessions, and how far the history was applied. It changes through [`apply`]
+//! alone, which restart, synchronization and broadcast share.
+//!
+//! [`apply`]: Database::apply
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::apply::{Applied, PartApplied};
+use super::data_tree::{DataTree, TreeOptions};
+use super::observer::Observer;
+use crate::proto::txns::{DIGEST_VERSION, Txn, TxnRecord};
+use crate::proto::{SessionId, Zxid};
+
+/// Tree, sessions, zxid.
+pub struct Database {
+    /// The znodes.
+    pub tree: DataTree,
+    /// Global sessions and their timeouts in milliseconds.
+    sessions: HashMap<SessionId, i32, FixedState>,
+    last_processed: Zxid,
+    generation: u64,
+    /// Digests of transactions before this one are not compared.
+    compare_from: Zxid,
+    digest_mismatches: u64,
+}
+
+impl Database {
+    /// An empty history.
+    pub fn new(options: TreeOptions) -> Self {
+        Database::with_tree(DataTree::new(options), Zxid::ZERO)
+    }
+
+    pub(super) fn with_tree(tree: DataTree, last_processed: Zxid) -> Self {
+        let state = FixedState::with_seed(tree.options.hash_seed);
+        Database {
+            tree,
+            sessions: HashMap::with_hasher(state),
+            last_processed,
+            generation: 0,
+            compare_from: Zxid::ZERO,
+            digest_mismatches: 0,
+        }
+    }
+
+    /// Applies the next transaction. It may not fit the tree (see the module); the zxid moves all
+    /// the same, after all its parts (ZOOKEEPER-3127).
+    pub fn apply(&mut self, record: &TxnRecord<'_>, observer: &mut impl Observer) -> Applied {
+        let header = &record.header;
+        let applied = match &record.txn {
+            Txn::CreateSession { timeout_ms } => {
+                self.sessions.insert(header.client_id, *timeout_ms);
+                Applied::Done
+            }
+            Txn::CloseSession { paths } => {
+                let session = header.client_id;
+                let zxid = header.zxid;
+                let rest = self.tree.apply_close_session(session, paths.as_ref(), zxid, observer);
+                if rest > 0 {
+                    tracing::warn!(%session, %zxid, rest, "closeSession did not list all ephemerals");
+                }
+                self.sessions.remove(&session);
+                Applied::Done
+            }
+            Txn::Multi(multi) => Applied::Multi(self.tree.apply_multi(header, multi, observer)),
+            Txn::Create(_)
+            | Txn::Delete { .. }
+            | Txn::SetData { .. }
+            | Txn::SetAcl { .. }
+            | Txn::Check { .. }
+            | Txn::Error { .. } => match self.tree.apply_part(header, &record.txn, observer) {
+                PartApplied::Done => Applied::Done,
+                PartApplied::Stat(stat) => Applied::Stat(stat),
+                PartApplied::Error(err) => Applied::Error(err),
+            },
+        };
+        self.last_processed = self.last_processed.max(header.zxid);
+        self.compare_digest(record);
+        applied
+    }
+
+    /// The last transaction that was applied.
+    pub fn last_processed(&self) -> Zxid {
+        self.last_processed
+    }
+
+    /// The global sessions and their timeouts in milliseconds, in no particular order.
+    pub fn sessions(&self) -> impl Iterator<Item = (SessionId, i32)> + '_ {
+        self.sessions.iter().map(|(&id, &timeout_ms)| (id, timeout_ms))
+    }
+
+    /// How many global sessions there are.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// A global session's timeout in milliseconds, or `None` if there is no such session.
+    pub fn session_timeout(&self, id: SessionId) -> Option<i32> {
+        self.sessions.get(&id).copied()
+    }
+
+    pub(super) fn add_session(&mut self, id: SessionId, timeout_ms: i32) {
+        self.sessions.insert(id, timeout_ms);
+    }
+
+    /// Which stretch of serving this is. A connection remembers the one it was opened in, and
+    /// closes instead of reading under another.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Ends the stretch: a role is left. Returns the new one's number.
+    pub fn next_generation(&mut self) -> u64 {
+        self.generation += 1;
+        self.generation
+    }
+
+    /// Puts another history in this one's place, under a new generation. Snapshots being taken of
+    /// the old one end without completing.
+    pub fn replace(&mut self, other: Database) {
+        let (generation, mismatches) = (self.generation + 1, self.digest_mismatches);
+        *self = other;
+        self.generation = generation;
+        self.digest_mismatches += mismatches;
+    }
+
+    /// Compares only the digests of transactions from `zxid` on: while a fuzzy snapshot catches
+    /// up, its tree holds effects of later transactions.
+    pub fn compare_digests_from(&mut self, zxid: Zxid) {
+        self.compare_from = zxid;
+    }
+
+    /// How often the tree's digest was not the one its leader had.
+    pub fn digest_mismatches(&self) -> u64 {
+        self.digest_mismatches
+    }
+
+    /// A mismatch is counted, never fatal (C-248). One difference stays in every later sum, so
+    /// only the first is worth a line.
+    fn compare_digest(&mut self, record: &TxnRecord<'_>) {
+        let Some(expected) = record.digest else { return };
+        if !self.tree.options.digest_enabled
+            || expected.version != DIGEST_VERSION
+            || record.header.zxid < self.compare_from
+            || expected.tree_digest == self.tree.digest()
+        {
+            return;
+        }
+        self.digest_mismatches += 1;
+        if self.digest_mismatches == 1 {
+            tracing::error!(
+                zxid = %record.header.zxid,
+                expected = expected.tree_digest,
+                actual = self.tree.digest(),
+                "the tree differs from its leader's; further mismatches are only counted"
+            );
+        }
+    }
+}
