@@ -13,7 +13,7 @@ impl Config {
         fn yes_no(value: bool) -> String {
             if value { "yes" } else { "no" }.to_owned()
         }
-        let pairs: [(&str, String); 31] = [
+        let pairs: [(&str, String); 32] = [
             ("dataDir", self.data_dir.display().to_string()),
             ("dataLogDir", self.data_log_dir.display().to_string()),
             ("clientPort", number(self.client_port)),
@@ -40,6 +40,7 @@ impl Config {
             ("digest.enabled", self.digest_enabled.to_string()),
             ("serializeLastProcessedZxid.enabled", self.serialize_last_processed_zxid.to_string()),
             ("closeSessionTxn.enabled", self.close_session_txn.to_string()),
+            ("reconfigEnabled", self.reconfig_enabled.to_string()),
             ("extendedTypesEnabled", self.extended_types.to_string()),
             ("emulate353TTLNodes", self.emulate_353_ttl.to_string()),
             ("skipACL", yes_no(self.skip_acl)),

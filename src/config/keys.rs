@@ -229,7 +229,7 @@ const KEYS: &[Key] = &[
     not_yet("peerType", Form::OneOf(&["participant", "observer"])),
     switch("quorumListenOnAllIPs", None),
     switch("syncEnabled", Some(true)),
-    switch("reconfigEnabled", Some(false)),
+    in_effect("reconfigEnabled"),
     switch("multiAddress.enabled", Some(false)),
     switch("multiAddress.reachabilityCheckEnabled", None),
     int("multiAddress.reachabilityCheckTimeoutMs", None),

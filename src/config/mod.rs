@@ -97,6 +97,8 @@ pub struct Config {
     pub serialize_last_processed_zxid: bool,
     /// `closeSessionTxn.enabled`: the transaction that closes a session lists its ephemerals.
     pub close_session_txn: bool,
+    /// `reconfigEnabled`: whether `reconfig` is answered as unimplemented rather than disabled.
+    pub reconfig_enabled: bool,
 
     /// `extendedTypesEnabled`: TTL nodes exist.
     pub extended_types: bool,
@@ -165,6 +167,7 @@ impl Config {
             digest_enabled: true,
             serialize_last_processed_zxid: true,
             close_session_txn: true,
+            reconfig_enabled: false,
             extended_types: false,
             emulate_353_ttl: false,
             skip_acl: false,

@@ -419,7 +419,6 @@ mod tests {
             "autopurge.purgeInterval=30m",
             "admin.serverPort=8080",
             "admin.enableServer=true",
-            "reconfigEnabled=true",
             "peerType=observer",
             "enforceQuota=true",
             "superUser=ops",
@@ -441,7 +440,6 @@ mod tests {
         for line in [
             "admin.enableServer=false",
             "autopurge.purgeInterval=0",
-            "reconfigEnabled=false",
             "peerType=participant",
             "electionAlg=3",
             "standaloneEnabled=true",
@@ -459,7 +457,7 @@ mod tests {
             ("syncLimit=", "a whole number"),
             ("peerType=leader", "participant or observer"),
             ("electionAlg=0", "3"),
-            ("reconfigEnabled=yes", "true or false"),
+            ("syncEnabled=yes", "true or false"),
             ("localSessionsEnabled=1", "true or false"),
             ("autopurge.purgeInterval=daily", "hours"),
         ] {

@@ -58,6 +58,7 @@ impl Draft {
             "serializeLastProcessedZxid.enabled" => {
                 config.serialize_last_processed_zxid = boolean(value)?;
             }
+            "reconfigEnabled" => config.reconfig_enabled = boolean(value)?,
             "closeSessionTxn.enabled" => config.close_session_txn = boolean(value)?,
             "extendedTypesEnabled" => config.extended_types = boolean(value)?,
             "emulate353TTLNodes" => config.emulate_353_ttl = boolean(value)?,
@@ -202,6 +203,7 @@ mod tests {
             ("digest.enabled", "false", "false"),
             ("serializeLastProcessedZxid.enabled", "false", "false"),
             ("closeSessionTxn.enabled", "false", "false"),
+            ("reconfigEnabled", "true", "true"),
             ("extendedTypesEnabled", "True", "true"),
             ("emulate353TTLNodes", "true", "true"),
             ("skipACL", "yes", "yes"),
@@ -281,6 +283,7 @@ mod tests {
             ("digest.enabled=1", "true or false"),
             ("serializeLastProcessedZxid.enabled=on", "true or false"),
             ("closeSessionTxn.enabled=t", "true or false"),
+            ("reconfigEnabled=yes", "true or false"),
             ("extendedTypesEnabled=yes", "true or false"),
             ("emulate353TTLNodes=yes", "true or false"),
             ("DigestAuthenticationProvider.enabled=yes", "true or false"),

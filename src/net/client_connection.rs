@@ -48,6 +48,15 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// `globalOutstandingLimit`: unfinished requests above which a connection with one of them
+    /// is not read. A connection with none may always send one (C-161).
+    pub outstanding_limit: u64,
+}
+
+impl Shared {
+    fn is_busy(&self) -> bool {
+        self.submit.is_full() || self.metrics.outstanding_requests.get() > self.outstanding_limit
+    }
 }
 
 /// A client's connection, shared by its task and the driver.
@@ -60,6 +69,8 @@ pub struct ClientConnection {
     writer: OwnedWriteHalf,
     waker: AtomicWaker,
     touched: AtomicBool,
+    /// The task does not read until something of the connection is finished.
+    paused: AtomicBool,
     shared: Arc<Shared>,
 }
 
@@ -91,6 +102,7 @@ impl ClientConnection {
             writer,
             waker: AtomicWaker::new(),
             touched: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             shared: shared.clone(),
         });
         shared.connections.insert(connection.clone());
@@ -144,6 +156,7 @@ impl ClientConnection {
         core.drain();
         let broken = self.write(&mut core).is_err();
         let task_needed = broken
+            || self.paused.load(Ordering::Acquire)
             || core.has_waiting_input()
             || !core.output().is_empty()
             || core.ending().is_some();
@@ -237,7 +250,8 @@ impl ConnectionTask {
         if all_written && core.ending().is_some() {
             return Progress::Over;
         }
-        let wants_input = core.wants_input() && !(core.has_unfinished() && shared.submit.is_full());
+        let wants_input = core.wants_input() && !(core.has_unfinished() && shared.is_busy());
+        connection.paused.store(!wants_input, Ordering::Release);
         let talked = core.is_done_talking();
         drop(core);
         if talked && all_written {

@@ -1,7 +1,7 @@
 //! The client port: accepts connections and starts their tasks.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,23 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::client_connection::{ClientConnection, Shared};
+
+/// The address to bind: that of `host`, or all addresses of the machine, of both families where
+/// there are two.
+///
+/// # Errors
+/// The name does not resolve.
+pub fn resolve(host: Option<&str>, port: u16) -> io::Result<SocketAddr> {
+    match host {
+        Some(host) => (host, port).to_socket_addrs()?.next().ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"))
+        }),
+        None if Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)).is_ok() => {
+            Ok((Ipv6Addr::UNSPECIFIED, port).into())
+        }
+        None => Ok((Ipv4Addr::UNSPECIFIED, port).into()),
+    }
+}
 
 /// Binds the client port. Connections wait in its backlog until [`accept_forever`] runs.
 ///
@@ -27,8 +44,9 @@ pub fn bind(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListen
     Ok(socket.into())
 }
 
-/// Accepts clients until it is dropped.
-pub async fn accept_forever(listener: TcpListener, shared: Arc<Shared>) {
+/// Accepts clients until it is dropped. Call it on the runtime that is to serve them.
+pub async fn accept_forever(listener: std::net::TcpListener, shared: Arc<Shared>) {
+    let listener = TcpListener::from_std(listener).expect("a bound, non-blocking listener");
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => admit(stream, peer, &shared),

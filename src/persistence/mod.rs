@@ -10,13 +10,20 @@
 //!
 //! No clock, no threads, no sleeping: a caller that owns those drives the values of this module.
 
+pub mod data_dir;
 pub mod disk;
 #[cfg(test)]
 pub(crate) mod faulty_disk;
+pub mod restore;
+#[cfg(test)]
+mod restore_tests;
+pub mod snapshot;
 pub mod sync_queue;
 pub mod txn_log;
 
+pub use data_dir::{DataDir, DataDirError, DataDirOptions};
 pub use disk::{Disk, DiskError, DiskFile, RealDisk};
+pub use restore::{Origin, RestoreError, RestoreOptions, Restored, restore};
 pub use sync_queue::{DiskRequest, Persisted, SyncQueue, SyncQueueOptions};
 
 use crate::proto::Zxid;

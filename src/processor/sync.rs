@@ -9,7 +9,7 @@ use crate::proto::Ticket;
 
 /// When snapshots are due.
 #[derive(Debug, Clone, Copy)]
-pub struct SnapshotOptions {
+pub struct SnapshotSchedule {
     /// `snapCount`: a snapshot comes after between half of this and all of it, in transactions.
     pub snap_count: u64,
     /// `snapSizeLimitInKb` as bytes, by the same rule; `None` switches it off.
@@ -28,7 +28,7 @@ pub struct SyncDecision {
 /// The stage's state.
 #[derive(Debug)]
 pub struct SyncRequestProcessor {
-    options: SnapshotOptions,
+    options: SnapshotSchedule,
     random: u64,
     ticket: Ticket,
     txns: u64,
@@ -42,7 +42,7 @@ impl SyncRequestProcessor {
     /// last snapshot. The servers of an ensemble should not take their snapshots together,
     /// hence the `seed`.
     pub fn new(
-        options: SnapshotOptions,
+        options: SnapshotSchedule,
         seed: u64,
         replayed_txns: u64,
         replayed_bytes: u64,
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_comes_between_half_of_snap_count_and_all_of_it() {
-        let options = SnapshotOptions { snap_count: 100, snap_size_limit_bytes: None };
+        let options = SnapshotSchedule { snap_count: 100, snap_size_limit_bytes: None };
         for seed in 1..50 {
             let mut stage = SyncRequestProcessor::new(options, seed, 0, 0);
             let first = (1..200).find(|_| stage.process(&proposal()).snapshot).unwrap();
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_was_replayed_counts() {
-        let options = SnapshotOptions { snap_count: 100, snap_size_limit_bytes: None };
+        let options = SnapshotSchedule { snap_count: 100, snap_size_limit_bytes: None };
         let mut stage = SyncRequestProcessor::new(options, 7, 1000, 0);
         assert!(stage.process(&proposal()).snapshot);
         assert!(!stage.process(&proposal()).snapshot);
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn bytes_count_too() {
-        let options = SnapshotOptions { snap_count: 1 << 40, snap_size_limit_bytes: Some(1000) };
+        let options = SnapshotSchedule { snap_count: 1 << 40, snap_size_limit_bytes: Some(1000) };
         let mut stage = SyncRequestProcessor::new(options, 7, 0, 0);
         assert!((1..=12).any(|_| stage.process(&proposal()).snapshot));
     }

@@ -1,28 +1,30 @@
 //! Assembly: from a configuration to a running server, and to its orderly end.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::carry_out::CarryOut;
 use super::clock::{RealClock, random_seed};
 use super::disk_thread::{DiskInbox, ToDisk};
 use super::driver::Driver;
-use super::fatal::{ExitCode, abort_on_panic};
+use super::fatal::{ExitCode, abort_on_panic, die};
 use super::inbox::Inbox;
-use super::jobs::SnapshotJobs;
+use super::jobs::{SnapshotJobs, zero_filler};
+use super::load::{Loaded, load, max_field_bytes, owners, snapshot_options};
+use super::sweep::sweep_forever;
 use super::words::WordSources;
 use super::{disk_thread, driver};
 use crate::auth::AuthPolicy;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Notice};
 use crate::metrics::Metrics;
 use crate::net::client_connection::Shared;
-use crate::net::client_listener;
+use crate::net::client_listener::{accept_forever, bind, resolve};
 use crate::net::connections::Connections;
 use crate::net::limits::ConnectionLimits;
 use crate::operator::four_letter_words::{VERSION, WORDS};
@@ -30,135 +32,277 @@ use crate::persistence::{Disk, RealDisk, SyncQueue, SyncQueueOptions};
 use crate::processor::connection::{ConnectionOptions, Surroundings};
 use crate::processor::connection_queue::CloseReason;
 use crate::processor::prep::PrepOptions;
-use crate::processor::sync::{SnapshotOptions, SyncRequestProcessor};
-use crate::proto::stat::OwnerEncoding;
+use crate::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
 use crate::quorum::peer::{QuorumPeer, Role};
 use crate::quorum::standalone::Standalone;
 use crate::session::SessionTracker;
 use crate::time::Clock;
-use crate::tree::{Database, SharedDatabase, TreeOptions};
 use crate::watch::Watches;
 
+/// The server id of a server that is alone, as Apache has it; it is the top byte of its session
+/// ids.
+const STANDALONE_SERVER_ID: u8 = 1;
+/// Where the data goes when no file says.
+const DEFAULT_DATA_DIR: &str = "zkserver-data";
+
+/// Serves by the configuration in `file`, or by the embedded default, until a signal ends it.
 pub fn serve(file: Option<PathBuf>) -> process::ExitCode {
     abort_on_panic();
-    let config = match file {
-        Some(f) => config::parse(&RealDisk.read(&f).unwrap(), "x").unwrap().config,
-        None => Config::embedded_default("zkserver-data"),
+    tracing_subscriber::fmt().with_target(false).with_ansi(false).init();
+    let (config, notices) = configuration(file.as_deref());
+    tracing::info!(version = VERSION, "zkserver starts");
+    for notice in &notices {
+        tracing::warn!("{notice}");
+    }
+    for (key, value) in config.effective() {
+        tracing::info!("{key}={value}");
+    }
+    if file.is_none() {
+        welcome(&config);
+    }
+    raise_descriptor_limit();
+    Server::start(&config).run_until_signal();
+    process::ExitCode::SUCCESS
+}
+
+fn configuration(file: Option<&Path>) -> (Config, Vec<Notice>) {
+    let Some(path) = file else {
+        let mut config = Config::embedded_default(DEFAULT_DATA_DIR);
+        // Nobody has said who may come in, so nobody from outside does.
+        config.client_port_address = Some("127.0.0.1".to_owned());
+        return (config, Vec::new());
     };
-    let clock: Arc<dyn Clock> = Arc::new(RealClock::start());
-    let seed = random_seed();
-    let owners = OwnerEncoding {
-        extended_types: config.extended_types,
-        emulate_353_ttl: config.emulate_353_ttl,
-    };
-    let db = Database::new(TreeOptions {
-        owners,
-        digest_enabled: config.digest_enabled,
-        hash_seed: seed,
-    });
-    let policy = AuthPolicy {
-        skip_acl: config.skip_acl,
-        super_digest: config.super_digest.as_ref().map(|s| s.expose().as_bytes().into()),
-        digest_enabled: config.digest_provider_enabled,
-    };
-    let now = clock.now();
-    let sync = SyncRequestProcessor::new(
-        SnapshotOptions { snap_count: config.snap_count.into(), snap_size_limit_bytes: None },
-        seed,
-        0,
-        0,
+    let text = RealDisk.read(path).unwrap_or_else(|error| die(ExitCode::InvalidInvocation, &error));
+    match config::parse(&text, &path.display().to_string()) {
+        Ok(parsed) => (parsed.config, parsed.notices),
+        Err(errors) => {
+            for error in &errors.errors {
+                tracing::error!("{}: {error}", errors.file_name);
+            }
+            die(ExitCode::InvalidInvocation, &"the configuration is refused")
+        }
+    }
+}
+
+fn welcome(config: &Config) {
+    let port = config.client_port.unwrap_or_default();
+    tracing::info!(
+        "no configuration given: standalone on 127.0.0.1:{port}, data in ./{}; try: \
+         printf ruok | nc 127.0.0.1 {port}",
+        config.data_dir.display()
     );
-    let tracker = SessionTracker::new(config.tick_time_ms.into(), 1, now.wall_ms);
+}
+
+fn raise_descriptor_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::info!(limit, "file descriptors"),
+        Err(error) => tracing::warn!(%error, "the limit of file descriptors stays as it is"),
+    }
+}
+
+/// A server that serves.
+struct Server {
+    runtime: Runtime,
+    shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
+    disk_inbox: Arc<DiskInbox>,
+    driver: JoinHandle<()>,
+    disk: JoinHandle<()>,
+    _dir: crate::persistence::DataDir,
+}
+
+impl Server {
+    /// Binds, loads, and starts everything. Ends the process if it cannot.
+    fn start(config: &Config) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(RealClock::start());
+        let seed = random_seed();
+        let Some(port) = config.client_port else {
+            die(ExitCode::InvalidInvocation, &"clientPort is not set: no client could connect")
+        };
+        // Before the data is loaded: a port in use is said at once, and clients that come early
+        // wait in the backlog instead of being turned away.
+        let backlog = config.client_port_listen_backlog.map_or(1024, |n| n as i32);
+        let listener = resolve(config.client_port_address.as_deref(), port)
+            .and_then(|address| bind(address, backlog).map(|listener| (listener, address)));
+        let (listener, address) = listener.unwrap_or_else(|error| {
+            let host = config.client_port_address.as_deref().unwrap_or("every address");
+            die(ExitCode::UnexpectedError, &format!("port {port} of {host}: {error}"))
+        });
+
+        let loaded = load(config, &*clock, seed);
+        let policy = AuthPolicy {
+            skip_acl: config.skip_acl,
+            super_digest: config.super_digest.as_ref().map(|s| s.expose().as_bytes().into()),
+            digest_enabled: config.digest_provider_enabled,
+        };
+        let watches = Arc::new(Watches::new(seed));
+        let connections = Arc::new(Connections::new(seed));
+        let metrics = Arc::new(Metrics::default());
+        let inbox = Arc::new(Inbox::default());
+        let disk_inbox = Arc::new(DiskInbox::default());
+
+        let peer = peer(config, &loaded, &policy, &*clock, seed);
+        let snapshots = SnapshotJobs::new(
+            loaded.disk.clone(),
+            loaded.dir.snapshot_dir().to_owned(),
+            loaded.database.clone(),
+            snapshot_options(config),
+            clock.clone(),
+        );
+        let clients = CarryOut::new(
+            loaded.database.clone(),
+            watches.clone(),
+            policy.clone(),
+            connections.clone(),
+            metrics.clone(),
+            seed,
+        );
+        let door = ToDisk { inbox: disk_inbox.clone(), snapshots };
+        let driver = Driver::new(peer, loaded.database.clone(), door, clients);
+        let queue = sync_queue(config, &loaded, clock.clone());
+
+        let words = WordSources {
+            whitelist: config.four_letter_whitelist.clone(),
+            database: loaded.database.clone(),
+            watches: watches.clone(),
+            connections: connections.clone(),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            serving_since_ms: clock.now().mono_ms,
+        };
+        let shared = Arc::new(Shared {
+            around: Surroundings {
+                database: loaded.database,
+                watches,
+                policy,
+                options: ConnectionOptions {
+                    max_frame_bytes: config.jute_max_buffer,
+                    max_field_bytes: max_field_bytes(config),
+                    min_session_timeout_ms: config.min_session_timeout_ms,
+                    max_session_timeout_ms: config.max_session_timeout_ms,
+                    words: WORDS,
+                },
+            },
+            submit: inbox.clone(),
+            words: Arc::new(move |word| words.answer(word)),
+            connections,
+            limits: ConnectionLimits::new(config.max_client_cnxns, seed),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            outstanding_limit: config.global_outstanding_limit.into(),
+        });
+
+        let driver = spawn("driver", {
+            let (inbox, clock) = (inbox.clone(), clock.clone());
+            move || driver::run(driver, &inbox, &*clock)
+        });
+        let disk = spawn("disk", {
+            let (disk_inbox, inbox) = (disk_inbox.clone(), inbox.clone());
+            move || disk_thread::run(queue, &disk_inbox, &inbox, &metrics)
+        });
+        let runtime = runtime();
+        runtime.spawn(accept_forever(listener, shared.clone()));
+        let patience = Duration::from_millis(config.sessionless_cnxn_timeout_ms);
+        runtime.spawn(sweep_forever(shared.clone(), patience));
+        let millis = clock.now().mono_ms;
+        tracing::info!(%address, millis, "serving standalone");
+        Server { runtime, shared, inbox, disk_inbox, driver, disk, _dir: loaded.dir }
+    }
+
+    /// Waits for SIGTERM or SIGINT, then ends in order: no new clients, the present ones closed,
+    /// everything that was prepared made durable. Sessions live on (C-035).
+    fn run_until_signal(self) {
+        let name = self.runtime.block_on(async {
+            let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
+            let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be handled");
+            std::future::poll_fn(|cx| {
+                if terminate.poll_recv(cx).is_ready() {
+                    return std::task::Poll::Ready("SIGTERM");
+                }
+                interrupt.poll_recv(cx).map(|_| "SIGINT")
+            })
+            .await
+        });
+        tracing::info!("{name}: stopping");
+        for connection in self.shared.connections.all() {
+            connection.close(CloseReason::ServerStops);
+        }
+        self.runtime.shutdown_timeout(Duration::from_secs(5));
+        self.inbox.stop();
+        join(self.driver);
+        self.disk_inbox.stop();
+        join(self.disk);
+        tracing::info!("stopped");
+    }
+}
+
+fn peer(
+    config: &Config,
+    loaded: &Loaded,
+    policy: &AuthPolicy,
+    clock: &dyn Clock,
+    seed: u64,
+) -> QuorumPeer {
+    let now = clock.now();
+    let schedule = SnapshotSchedule {
+        snap_count: config.snap_count.into(),
+        snap_size_limit_bytes: u64::try_from(config.snap_size_limit_kb)
+            .ok()
+            .filter(|kb| *kb > 0)
+            .map(|kb| kb.saturating_mul(1024)),
+    };
     let prep = PrepOptions {
         policy: policy.clone(),
-        owners,
+        owners: owners(config),
         digest_enabled: config.digest_enabled,
-        close_session_txn: true,
-        reconfig_enabled: false,
-        max_txn_bytes: 2 << 20,
-        max_field_bytes: 2 << 20,
+        close_session_txn: config.close_session_txn,
+        reconfig_enabled: config.reconfig_enabled,
+        max_txn_bytes: max_field_bytes(config),
+        max_field_bytes: max_field_bytes(config),
         hash_seed: seed,
     };
-    let standalone = Standalone::new(now, prep, sync, tracker, &db);
-    let dir = config.data_log_dir.join("version-2");
-    RealDisk.create_dir_all(&dir).unwrap();
-    let queue = SyncQueue::new(
-        Arc::new(RealDisk),
-        dir,
-        db.last_processed(),
-        SyncQueueOptions::default(),
-        clock.clone(),
-        Box::new(|job| {
-            std::thread::spawn(move || job.run());
-        }),
-    );
-    let database = Arc::new(SharedDatabase::new(db));
-    let watches = Arc::new(Watches::new(seed));
-    let connections = Arc::new(Connections::new(seed));
-    let metrics = Arc::new(Metrics::default());
-    let inbox = Arc::new(Inbox::default());
-    let disk_inbox = Arc::new(DiskInbox::default());
-    let clients = CarryOut::new(
-        database.clone(),
-        watches.clone(),
-        policy.clone(),
-        connections.clone(),
-        metrics.clone(),
-        seed,
-    );
-    let door = ToDisk { inbox: disk_inbox.clone(), snapshots: SnapshotJobs };
-    let driver = Driver::new(
-        QuorumPeer::new(Role::Standalone(Box::new(standalone))),
-        database.clone(),
-        door,
-        clients,
-    );
-    {
-        let (i, c) = (inbox.clone(), clock.clone());
-        std::thread::spawn(move || driver::run(driver, &i, &*c));
-    }
-    {
-        let (d, i, m) = (disk_inbox.clone(), inbox.clone(), metrics.clone());
-        std::thread::spawn(move || disk_thread::run(queue, &d, &i, &m));
-    }
-    let words = WordSources {
-        whitelist: config.four_letter_whitelist.clone(),
-        database: database.clone(),
-        watches: watches.clone(),
-        connections: connections.clone(),
-        metrics: metrics.clone(),
-        clock: clock.clone(),
-        serving_since_ms: 0,
+    let sessions =
+        SessionTracker::new(config.tick_time_ms.into(), STANDALONE_SERVER_ID, now.wall_ms);
+    let sync = SyncRequestProcessor::new(schedule, seed, loaded.txns_replayed, 0);
+    let standalone = Standalone::new(now, prep, sync, sessions, &loaded.database.read());
+    QuorumPeer::new(Role::Standalone(Box::new(standalone)))
+}
+
+fn sync_queue(config: &Config, loaded: &Loaded, clock: Arc<dyn Clock>) -> SyncQueue {
+    let options = SyncQueueOptions {
+        force_sync: config.force_sync,
+        pre_alloc_kb: config.pre_alloc_size_kb,
+        txn_log_size_limit_kb: config.txn_log_size_limit_kb,
+        fsync_warning_threshold_ms: config.fsync_warning_threshold_ms,
     };
-    let shared = Arc::new(Shared {
-        around: Surroundings {
-            database,
-            watches,
-            policy,
-            options: ConnectionOptions {
-                max_frame_bytes: config.jute_max_buffer,
-                max_field_bytes: 2 << 20,
-                min_session_timeout_ms: config.min_session_timeout_ms,
-                max_session_timeout_ms: config.max_session_timeout_ms,
-                words: WORDS,
-            },
-        },
-        submit: inbox,
-        words: Arc::new(move |w| words.answer(w)),
-        connections,
-        limits: ConnectionLimits::new(config.max_client_cnxns, seed),
+    SyncQueue::new(
+        loaded.disk.clone(),
+        loaded.dir.log_dir().to_owned(),
+        loaded.database.read().last_processed(),
+        options,
         clock,
-        metrics,
-    });
-    let rt =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    rt.block_on(async move {
-        let l = client_listener::bind(
-            SocketAddr::from(([127, 0, 0, 1], config.client_port.unwrap())),
-            1024,
-        )
-        .unwrap();
-        client_listener::accept_forever(tokio::net::TcpListener::from_std(l).unwrap(), shared).await
-    });
-    process::ExitCode::SUCCESS
+        zero_filler(),
+    )
+}
+
+fn runtime() -> Runtime {
+    let workers = thread::available_parallelism().map_or(2, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("client")
+        .enable_all()
+        .build()
+        .unwrap_or_else(|error| die(ExitCode::UnexpectedError, &error))
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .unwrap_or_else(|error| die(ExitCode::UnexpectedError, &error))
+}
+
+fn join(thread: JoinHandle<()>) {
+    // A panic has already aborted the process, so there is no other outcome.
+    let _ = thread.join();
 }

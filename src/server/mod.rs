@@ -15,4 +15,6 @@ pub mod driver;
 pub mod fatal;
 pub mod inbox;
 pub mod jobs;
+pub mod load;
+pub mod sweep;
 pub mod words;

@@ -313,3 +313,6 @@ impl DataTree {
 fn shown(path: &[u8]) -> &[u8] {
     if path.is_empty() { b"/" } else { path }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,7 +79,7 @@ impl DatabaseBuilder {
     /// Makes room in the index for that many nodes: an estimate of the caller's, never a number
     /// that the snapshot promised.
     pub fn reserve(&mut self, nodes: usize) {
-        self.tree.index.reserve(nodes, &self.tree.nodes);
+        self.tree.index.reserve(nodes);
     }
 
     /// Adds a session with its timeout in milliseconds; a second mention overwrites.
@@ -185,5 +185,104 @@ impl DatabaseBuilder {
             database.add_session(id, timeout_ms);
         }
         Ok(database)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::proto::txns::Txn;
+
+    fn stat(zxid: u64) -> StatPersisted {
+        let zxid = Zxid(zxid);
+        StatPersisted { czxid: zxid, mzxid: zxid, pzxid: zxid, ..StatPersisted::default() }
+    }
+
+    fn builder() -> DatabaseBuilder {
+        let mut builder = DatabaseBuilder::new(options());
+        builder.add_node(b"", Some(b""), -1, &StatPersisted::default()).unwrap();
+        builder
+    }
+
+    #[test]
+    fn what_a_snapshot_lacks_of_the_reserved_nodes_is_added() {
+        let database = builder().finish(Zxid(7)).unwrap();
+        assert_consistent(&database.tree);
+        assert_eq!(database.last_processed(), Zxid(7));
+        assert_eq!(dump(&database.tree), dump(&DataTree::new(options())));
+        assert_eq!(database.tree.digest(), 0x51C6_D660);
+    }
+
+    #[test]
+    fn owners_acls_and_sizes_are_built_up_again() {
+        let mut builder = builder();
+        builder.add_session(SessionId(5), 100);
+        builder.add_acl(17, &world(1)).unwrap();
+        builder.add_acl(18, &world(2)).unwrap();
+        builder.add_node(b"/a", None, 17, &stat(1)).unwrap();
+        let owned = |owner| StatPersisted { ephemeral_owner: owner, ..stat(2) };
+        builder.add_node(b"/a/e", Some(b"x"), 17, &owned(5)).unwrap();
+        builder.add_node(b"/c", Some(b""), -1, &owned(i64::MIN)).unwrap();
+        let database = builder.finish(Zxid(9)).unwrap();
+        let tree = &database.tree;
+        assert_consistent(tree);
+        assert_eq!(tree.ephemerals_of(SessionId(5)), [b"/a/e"]);
+        assert_eq!(tree.containers().count(), 1);
+        assert_eq!(tree.node(b"/a/e").unwrap().acl()[0].perms, 1);
+        assert_eq!(tree.acl_count(), 1, "a list that nobody uses is forgotten");
+        assert_eq!(database.session_timeout(SessionId(5)), Some(100));
+    }
+
+    #[test]
+    fn the_root_brings_its_own_fields() {
+        let mut builder = DatabaseBuilder::new(options());
+        builder.add_acl(1, &world(1)).unwrap();
+        let root = StatPersisted { version: 3, cversion: 9, pzxid: Zxid(4), ..stat(0) };
+        builder.add_node(b"", Some(b"r"), 1, &root).unwrap();
+        let database = builder.finish(Zxid(4)).unwrap();
+        let node = database.tree.node(b"/").unwrap();
+        assert_eq!(
+            (node.persisted(), node.data(), node.acl()[0].perms),
+            (root, Some(&b"r"[..]), 1)
+        );
+        assert_consistent(&database.tree);
+    }
+
+    #[test]
+    fn what_cannot_be_part_of_a_tree_is_named() {
+        let mut builder = builder();
+        builder.add_node(b"/a", None, -1, &stat(1)).unwrap();
+        let mut add = |path: &[u8]| builder.add_node(path, None, -1, &stat(1)).unwrap_err();
+        let path = |path: &[u8]| path.to_vec();
+        assert_eq!(add(b"/b/c"), LoadError::ParentMissing { path: path(b"/b/c") });
+        assert_eq!(add(b"//c"), LoadError::ParentMissing { path: path(b"//c") });
+        assert_eq!(add(b"/a"), LoadError::Duplicate { path: path(b"/a") });
+        assert_eq!(add(b""), LoadError::Duplicate { path: path(b"/") });
+        assert_eq!(add(b"/"), LoadError::Duplicate { path: path(b"/") });
+        assert_eq!(add(b"a"), LoadError::NotAPath { path: path(b"a") });
+        let error = builder.add_acl(3, b"\0\0\0\x01").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the ACL list with index 3 is malformed: the record ends inside a field"
+        );
+        let rootless = DatabaseBuilder::new(options()).finish(Zxid(0));
+        assert_eq!(rootless.err(), Some(LoadError::RootMissing));
+    }
+
+    #[test]
+    fn a_node_whose_list_is_missing_refuses_everyone_until_the_replay_brings_it() {
+        let mut builder = builder();
+        builder.add_node(b"/a", None, 44, &stat(1)).unwrap();
+        builder.add_node(b"/b", None, 45, &stat(2)).unwrap();
+        let mut database = builder.finish(Zxid(2)).unwrap();
+        assert_eq!(database.tree.missing_acls(), 2);
+        assert_eq!(database.tree.node(b"/a").unwrap().acl()[0].perms, 0);
+        database.apply(&record(3, 1, create("/a", PERSISTENT, 2)), &mut ());
+        assert_eq!(database.tree.node(b"/a").unwrap().acl()[0].perms, 31);
+        assert_eq!(database.tree.missing_acl(), Some((b"/b".to_vec(), 45)));
+        let set = Txn::Delete { path: b"/b" };
+        database.apply(&record(4, 1, set), &mut ());
+        assert_eq!((database.tree.missing_acls(), database.tree.missing_acl()), (0, None));
     }
 }

@@ -28,7 +28,7 @@ use super::shared_database::SharedDatabase;
 use crate::jute::Writer;
 use crate::proto::{SessionId, Zxid};
 
-/// Nodes encoded under one read lock.
+/// Nodes encoded under one read lock, where no test says otherwise.
 const PIECE_NODES: usize = 512;
 /// Bytes encoded under one read lock, give or take a node.
 const PIECE_BYTES: usize = 256 << 10;
@@ -40,6 +40,8 @@ pub struct SnapshotCapture {
     walk: Arc<Mutex<Walk>>,
     /// The first id the walk has not looked at.
     next: u32,
+    /// Nodes encoded under one read lock.
+    piece_nodes: usize,
     zxid: Zxid,
     digest: u64,
     sessions: Vec<(SessionId, i32)>,
@@ -66,6 +68,7 @@ impl SnapshotCapture {
         SnapshotCapture {
             walk,
             next: ROOT,
+            piece_nodes: PIECE_NODES,
             zxid: database.last_processed(),
             digest: database.tree.digest(),
             sessions: database.sessions().collect(),
@@ -118,9 +121,9 @@ impl SnapshotCapture {
         let mut nodes = 0;
         while self.next < stop {
             if tree.nodes.contains(self.next) {
-                let encoded = walk.encode_chain(tree, self.next, PIECE_NODES - nodes);
+                let encoded = walk.encode_chain(tree, self.next, self.piece_nodes - nodes);
                 nodes += encoded;
-                if nodes >= PIECE_NODES || walk.pending.len() >= PIECE_BYTES {
+                if nodes >= self.piece_nodes || walk.pending.len() >= PIECE_BYTES {
                     // The chain above a deep node may not be complete: it is looked at again.
                     break;
                 }
@@ -228,3 +231,6 @@ impl Drop for SnapshotCapture {
         walk.limit = 0;
     }
 }
+
+#[cfg(test)]
+mod tests;

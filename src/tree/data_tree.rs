@@ -208,7 +208,7 @@ impl DataTree {
         stat: &StatPersisted,
     ) -> u32 {
         let id = self.nodes.insert(parent, name, data, acl, stat);
-        self.index.insert(path, id, &self.nodes);
+        self.index.insert(path, id);
         self.nodes.add_child(parent, id);
         self.data_size += (path.len() + data.unwrap_or_default().len()) as u64;
         self.enter_owner(id, stat.ephemeral_owner);

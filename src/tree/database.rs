@@ -159,3 +159,60 @@ impl Database {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::proto::txns::TxnDigest;
+
+    #[test]
+    fn sessions_come_and_go_with_their_transactions() {
+        let mut database = Database::new(options());
+        database.apply(&record(1, 5, Txn::CreateSession { timeout_ms: 100 }), &mut ());
+        database.apply(&record(2, 5, Txn::CreateSession { timeout_ms: 200 }), &mut ());
+        database.apply(&record(3, 6, Txn::CreateSession { timeout_ms: 300 }), &mut ());
+        assert_eq!(database.session_timeout(SessionId(5)), Some(200));
+        database.apply(&record(4, 5, close(None)), &mut ());
+        database.apply(&record(5, 5, close(None)), &mut ());
+        assert_eq!(database.sessions().collect::<Vec<_>>(), [(SessionId(6), 300)]);
+        assert_eq!(database.last_processed(), Zxid(5));
+    }
+
+    #[test]
+    fn a_wrong_digest_is_counted_from_the_zxid_on_at_which_comparing_starts() {
+        let mut database = Database::new(options());
+        database.compare_digests_from(Zxid(3));
+        let right = database.tree.digest();
+        let mut mismatches = |zxid, version, tree_digest| {
+            let digest = Some(TxnDigest { version, tree_digest });
+            let txn = Txn::Error { err: -101 };
+            database.apply(&TxnRecord { digest, ..record(zxid, 1, txn) }, &mut ());
+            database.digest_mismatches()
+        };
+        assert_eq!(mismatches(2, 2, right + 1), 0);
+        assert_eq!(mismatches(3, 2, right), 0);
+        assert_eq!(mismatches(4, 1, right + 1), 0);
+        assert_eq!(mismatches(5, 2, right + 1), 1);
+        assert_eq!(mismatches(6, 2, right + 1), 2);
+    }
+
+    #[test]
+    fn without_digests_nothing_is_summed_or_compared() {
+        let mut database = Database::new(TreeOptions { digest_enabled: false, ..options() });
+        let digest = Some(TxnDigest { version: 2, tree_digest: 1 });
+        let txn = create("/a", PERSISTENT, 1);
+        database.apply(&TxnRecord { digest, ..record(1, 1, txn) }, &mut ());
+        assert_eq!((database.tree.digest(), database.digest_mismatches()), (0, 0));
+    }
+
+    #[test]
+    fn a_replaced_database_has_another_generation() {
+        let mut database = Database::new(options());
+        assert_eq!((database.generation(), database.next_generation()), (0, 1));
+        let mut other = Database::new(options());
+        other.apply(&record(9, 1, Txn::Error { err: -1 }), &mut ());
+        database.replace(other);
+        assert_eq!((database.generation(), database.last_processed()), (2, Zxid(9)));
+    }
+}

@@ -39,6 +39,8 @@ mod node_store;
 mod observer;
 mod shared_database;
 mod slab;
+#[cfg(test)]
+mod testing;
 
 pub use apply::{Applied, PartApplied};
 pub use builder::{DatabaseBuilder, LoadError};
