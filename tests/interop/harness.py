@@ -269,7 +269,10 @@ def new_kazoo(server, chroot="", timeout=10.0, **options):
     """A kazoo client, not started; it reconnects quickly and for ever."""
     patient = {"max_tries": -1, "delay": 0.05, "backoff": 1.5, "max_delay": 0.5}
     options = {"connection_retry": patient, "command_retry": {**patient, "max_tries": 60}, **options}
-    return KazooClient(hosts=f"127.0.0.1:{server.port}{chroot}", timeout=timeout, **options)
+    # The same server three times: a client waits for the answer to its connect request for its timeout divided by the
+    # number of hosts, and Apache's server sometimes never answers one that it accepted while it was starting.
+    hosts = ",".join([f"127.0.0.1:{server.port}"] * 3)
+    return KazooClient(hosts=hosts + chroot, timeout=timeout, **options)
 
 
 @contextlib.contextmanager
