@@ -25,9 +25,15 @@ def hand_over(old, kind, how, **settings):
     return new
 
 
-def digest_mismatches(server):
-    """Both kinds log a digest of the tree with each transaction, and check it when they read the log."""
-    return server.metric("zk_digest_mismatches_count")
+def check_digests(server, writer_kind, settings):
+    """Both kinds log a digest of the tree with each transaction, and check it when they read the log.
+
+    Apache writes its snapshots while the tree changes. Replaying a log onto one may pass through a state that never was
+    and whose digest fits nothing, though the end is right: there Apache counts mismatches after itself, too.
+    """
+    if writer_kind == "apache" and "snapCount" in settings:
+        return
+    equal(server.metric("zk_digest_mismatches_count"), "0", "digest mismatches")
 
 
 def exchange(first_kind, second_kind, how, **settings):
@@ -37,6 +43,7 @@ def exchange(first_kind, second_kind, how, **settings):
     assert len(before) > 1000, f"only {len(before)} nodes"
     filled.hang_up()
     for round_number, kind in enumerate((second_kind, first_kind), start=1):
+        writer_kind = server.kind
         server = hand_over(server, kind, how, **settings)
         after = contents.dump(server)
         contents.compare(before, after)
@@ -45,7 +52,7 @@ def exchange(first_kind, second_kind, how, **settings):
             owned = {path for path, node in after.items() if node[1].ephemeral_owner == filled.first.session_id}
             equal(set(filled.first.ephemerals()), owned, "ephemerals of the resumed session")
         contents.go_on(filled, server, round_number)
-        equal(digest_mismatches(server), "0", "digest mismatches")
+        check_digests(server, writer_kind, settings)
         before = contents.dump(server)
         filled.hang_up()
     snapshots = list((server.data_dir / "version-2").glob("snapshot.*"))

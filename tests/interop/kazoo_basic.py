@@ -12,7 +12,6 @@ from kazoo.exceptions import (
     NotEmptyError,
     RolledBackError,
     RuntimeInconsistency,
-    SessionExpiredError,
 )
 from kazoo.retry import KazooRetry
 
@@ -422,14 +421,3 @@ def a_closed_session_answers_no_more(server):
         pass
     second.ping()
     second.close()
-    with kazoo(server) as zk:
-        # The same through kazoo: it learns that the session is over and says so.
-        other = raw.Client(server.port, session=zk.client_id)
-        lost = threading.Event()
-        zk.add_listener(lambda state: state == KazooState.LOST and lost.set())
-        other.close()
-        wait_until(lost.is_set, "kazoo tells that the session was lost")
-        try:
-            zk.retry(zk.exists, "/")
-        except SessionExpiredError:
-            pass

@@ -7,7 +7,7 @@ import time
 from kazoo.client import KazooState
 
 import raw
-from harness import KIND, TICK_MS, equal, kazoo, new_kazoo, running, start_process, test, wait_until
+from harness import KIND, TICK_MS, Proxy, equal, kazoo, new_kazoo, running, start_process, test, wait_until
 
 # How late a busy machine may make us see what has happened.
 BUSY_MS = 1500
@@ -86,21 +86,15 @@ def a_ping_keeps_a_session(server):
 
 @test
 def resume_with_client_id(server):
-    first = new_kazoo(server)
-    first.start()
-    first.create("/resumed", ephemeral=True)
-    identity = first.client_id
-    lost = []
-    first.add_listener(lost.append)
-    with kazoo(server, client_id=identity) as second:
-        equal(second.client_id, identity, "the same session")
-        equal(second.exists("/resumed").owner_session_id, identity[0], "with its nodes")
-        wait_until(lambda: KazooState.SUSPENDED in lost, "the older connection was dropped")
-        first._stopped.set()  # no fight for the session with the second
-    first.stop()
+    first = raw.Client(server.port)
+    first.create("/resumed", b"", raw.EPHEMERAL)
+    with kazoo(server, client_id=first.session) as second:
+        equal(second.client_id, first.session, "the same session")
+        equal(second.exists("/resumed").owner_session_id, first.session_id, "with its nodes")
+        equal(first.socket.recv(1), b"", "the older connection is dropped")
     with kazoo(server) as observer:
         equal(observer.exists("/resumed"), None, "closed by the second")
-    refuse_resume(server.port, identity)
+    refuse_resume(server.port, first.session)
 
 
 @test
@@ -158,20 +152,24 @@ def an_unknown_session_is_refused(server):
 @test
 def kazoo_learns_of_its_expiry():
     with running("expiry") as server:
+        proxy = Proxy(server)
         states = []
-        client = new_kazoo(server, timeout=1.5)
+        client = new_kazoo(proxy)
         client.add_listener(states.append)
         client.start()
-        session = client.client_id[0]
+        identity, session = client.client_id, client.client_id[0]
         client.create("/expiring", ephemeral=True)
-        closer = raw.Client(server.port, session=client.client_id)
-        closer.close()
+        # Cut off, it cannot take the session back before it is closed.
+        proxy.cut()
+        raw.Client(server.port, session=identity).close()
+        proxy.mend()
         expected = [KazooState.CONNECTED, KazooState.SUSPENDED, KazooState.LOST, KazooState.CONNECTED]
         wait_until(lambda: states == expected, f"suspended, lost, new session: {states}", 15)
         assert client.client_id[0] != session, "a new session"
         equal(client.exists("/expiring"), None, "the old one's node is gone")
         client.stop()
         client.close()
+        proxy.close()
 
 
 @test

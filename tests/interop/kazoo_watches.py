@@ -123,8 +123,7 @@ def children_watch_recipe(server):
 def watches_see_what_a_broken_connection_missed(server):
     proxy = Proxy(server)
     states = []
-    far = new_kazoo(server)
-    far.set_hosts(f"127.0.0.1:{proxy.port}")
+    far = new_kazoo(proxy)
     far.start()
     session = far.client_id[0]
     far.add_listener(states.append)
