@@ -5,6 +5,7 @@ here is ended by its id; every wait names what it waits for and has a deadline.
 """
 
 import contextlib
+import functools
 import logging
 import os
 import pathlib
@@ -61,6 +62,21 @@ def test(function):
     """Marks a function as a test. A parameter `server` receives the file's shared, running server."""
     _tests.append((f"{function.__module__}.{function.__name__}", function))
     return function
+
+
+def not_yet(what):
+    """Marks a test of something that Apache ZooKeeper has and zkserver has not yet: it is skipped and says so."""
+
+    def mark(function):
+        @functools.wraps(function)
+        def run(*arguments, **named):
+            if KIND == "zkserver":
+                raise Skipped(f"not in this version: {what}")
+            return function(*arguments, **named)
+
+        return run
+
+    return mark
 
 
 def take_tests():
