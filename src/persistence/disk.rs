@@ -112,9 +112,9 @@ impl Disk for RealDisk {
                 Err(_) if fs::symlink_metadata(entry.path()).is_err() => continue,
                 Err(e) => return Err(DiskError::new("look at", &entry.path(), e)),
             };
-            if metadata.is_file() {
-                entries.push(DirEntry { name, size: metadata.len() });
-            }
+            // Whatever has the name of a file of ours is listed, a directory too: to find that
+            // it cannot be read is better than to take it for absent (C-261).
+            entries.push(DirEntry { name, size: metadata.len() });
         }
         Ok(entries)
     }

@@ -24,8 +24,17 @@ pub fn write_reply(origin: &Origin, record: &TxnRecord<'_>, applied: &Applied, o
             let Txn::Multi(multi) = &record.txn else {
                 unreachable!("only a multi is applied in parts");
             };
+            let failed = multi.failed();
             for ((_, txn), applied) in multi.parts().zip(parts) {
-                write_part(&txn, applied, out);
+                match applied {
+                    PartApplied::Error(err) => write_error_result(*err, out),
+                    // Nothing was done, so what would have succeeded is no success (C-165).
+                    PartApplied::Done | PartApplied::Stat(_) if failed => {
+                        write_error_result(0, out);
+                    }
+                    PartApplied::Done => write_part(&txn, None, out),
+                    PartApplied::Stat(stat) => write_part(&txn, Some(stat), out),
+                }
             }
             MultiHeader::END.write(out);
             frame.finish(out);
@@ -53,12 +62,7 @@ fn write_result(txn: &Txn<'_>, create_with_stat: bool, stat: &Stat, out: &mut Ve
 }
 
 /// The result of a multi's part: every create but a plain one answers as create2 (C-169).
-fn write_part(txn: &Txn<'_>, applied: &PartApplied, out: &mut Vec<u8>) {
-    let stat = match applied {
-        PartApplied::Error(err) => return write_error_result(*err, out),
-        PartApplied::Stat(stat) => Some(stat),
-        PartApplied::Done => None,
-    };
+fn write_part(txn: &Txn<'_>, stat: Option<&Stat>, out: &mut Vec<u8>) {
     let with_stat = match txn {
         Txn::Create(create) => !matches!(create.kind, CreateKind::Plain { with_stat: false, .. }),
         _ => true,

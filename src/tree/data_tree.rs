@@ -153,7 +153,7 @@ impl DataTree {
     }
 
     /// The sessions that own ephemerals, and how many: whether such a session exists is another
-    /// question (semantics of loading, C-250).
+    /// question (C-250).
     pub fn ephemeral_owners(&self) -> impl Iterator<Item = (SessionId, usize)> + '_ {
         self.ephemerals.iter().map(|(&session, ids)| (session, ids.len()))
     }

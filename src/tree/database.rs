@@ -81,6 +81,11 @@ impl Database {
         applied
     }
 
+    /// Makes room in the index for that many more nodes, before a long replay: an estimate.
+    pub fn reserve(&mut self, nodes: usize) {
+        self.tree.index.reserve(nodes);
+    }
+
     /// The last transaction that was applied.
     pub fn last_processed(&self) -> Zxid {
         self.last_processed
@@ -124,6 +129,13 @@ impl Database {
         *self = other;
         self.generation = generation;
         self.digest_mismatches += mismatches;
+    }
+
+    /// How many nodes have an ACL that their snapshot named but did not contain, and that no
+    /// transaction has replaced since: they refuse everyone, and whoever replayed the log must not
+    /// serve. `DataTree::missing_acl` names one.
+    pub fn missing_acls(&self) -> usize {
+        self.tree.missing_acls()
     }
 
     /// Compares only the digests of transactions from `zxid` on: while a fuzzy snapshot catches

@@ -379,7 +379,7 @@ fn set_watches_works_after_a_restart() {
 fn set_watches_takes_any_string() {
     let server = shared();
     let mut c = RawClient::new(&server);
-    // Only a root that has had a new child is newer than zxid 0.
+    // The root must have had a child after the zxid that is given.
     c.scratch("f8");
     assert_eq!(c.set_watches(0, [&[], &[""], &["", "relative"]]).err, 0);
     let expected = [(CREATED, ""), (CHILDREN_CHANGED, ""), (DELETED, "relative")];
