@@ -159,7 +159,7 @@ fn mntr_has_the_keys_that_monitoring_relies_on() {
 
 /// conf: what is configured.
 #[test]
-#[ignore = "zkserver does not answer this word yet"]
+#[ignore = "these words are not in this version"]
 fn conf_tells_the_configuration() {
     let server = TestServer::start(&[("tickTime", "300"), ("maxClientCnxns", "77")]);
     let answer = nc(&server, "conf");
@@ -179,7 +179,7 @@ fn conf_tells_the_configuration() {
 
 /// cons, dump: connections and sessions by id.
 #[test]
-#[ignore = "zkserver does not answer this word yet"]
+#[ignore = "these words are not in this version"]
 fn cons_and_dump_name_sessions() {
     let server = TestServer::start(&[]);
     let mut c = RawClient::connect(&server, &Hello::timeout(12_345));
@@ -196,7 +196,7 @@ fn cons_and_dump_name_sessions() {
 
 /// wchs, wchc, wchp: watches, by count, by connection, by path.
 #[test]
-#[ignore = "zkserver does not answer this word yet"]
+#[ignore = "these words are not in this version"]
 fn watch_words() {
     let server = TestServer::start(&[]);
     let mut one = RawClient::new(&server);
@@ -215,7 +215,7 @@ fn watch_words() {
 
 /// envi, dirs, srst, crst, gtmk: answered, each in its way.
 #[test]
-#[ignore = "zkserver does not answer this word yet"]
+#[ignore = "these words are not in this version"]
 fn the_other_words_answer() {
     let server = TestServer::start(&[]);
     assert!(nc(&server, "envi").starts_with("Environment:\nzookeeper.version="));
