@@ -6,6 +6,9 @@
 //! of its changes, for some *n* that is not below the number of acknowledged ones: no change may
 //! be lost, none may be applied without those before it.
 
+// The suite drives real processes: it looks at the clock and the disk itself.
+#![allow(clippy::disallowed_methods)]
+
 mod common;
 
 #[path = "crash/random.rs"]
