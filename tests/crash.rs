@@ -42,7 +42,9 @@ fn fresh_seed() -> u64 {
 fn kill_9_under_load_loses_nothing() {
     let cycles = number("ZKSERVER_CRASH_CYCLES").unwrap_or(20);
     let seed = number("ZKSERVER_CRASH_SEED").unwrap_or_else(fresh_seed);
-    println!("crash: seed {seed}, {cycles} rounds (ZKSERVER_CRASH_SEED={seed} repeats them)");
+    println!(
+        "crash: seed {seed}, {cycles} rounds (ZKSERVER_CRASH_SEED={seed} draws the same moments)"
+    );
     let begin = Instant::now();
     let mut random = Random::new(seed);
     // Small numbers, so that logs roll and snapshots are written all the time.
