@@ -92,6 +92,20 @@ fn the_response_comes_after_the_session_is_committed() {
     }
 }
 
+/// C-004: and it is durable: whenever the server is killed behind the response, the next start knows
+/// the session and its password.
+#[test]
+fn a_session_is_durable_when_the_response_comes() {
+    let mut server = TestServer::start(&[]);
+    for round in 0..20 {
+        let client = RawClient::new(&server);
+        server.kill();
+        server.restart();
+        let again = RawClient::knock(&server, &Hello::resume(&client.welcome));
+        assert_eq!(again.session(), client.session(), "round {round}");
+    }
+}
+
 /// C-005: requests pipelined behind the connect request are answered after it, in order.
 #[test]
 fn requests_behind_the_connect_request_are_answered_in_order() {

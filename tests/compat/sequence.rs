@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::common::{RawClient, TestServer, bodies, err, flag, op, shared, skip_deviation};
+use crate::common::{
+    RawClient, TestServer, bodies, err, eventually, flag, op, shared, skip_deviation,
+};
 
 fn sequential(c: &mut RawClient, prefix: &str) -> String {
     c.create(prefix, b"", flag::SEQUENTIAL).path()
@@ -78,7 +80,7 @@ fn concurrent_creates_get_different_numbers() {
     assert_eq!(got, expected, "numbers grow in the order of zxids");
 }
 
-/// C-084: numbering goes on after a restart, from the log and from a snapshot.
+/// C-084: numbering goes on after a restart, from the log.
 #[test]
 fn numbering_continues_after_restart() {
     let mut server = TestServer::start(&[]);
@@ -98,6 +100,41 @@ fn numbering_continues_after_restart() {
     }
     let expected: BTreeSet<String> = (0..9).map(|n| format!("/p/s-{n:010}")).collect();
     assert_eq!(seen, expected);
+}
+
+/// C-084: numbering goes on from a snapshot. The logs before it are taken away, so that nothing
+/// else can tell how far the numbers were.
+#[test]
+fn numbering_continues_from_a_snapshot() {
+    let mut server = TestServer::start(&[("snapCount", "40"), ("preAllocSize", "16")]);
+    let mut c = RawClient::new(&server);
+    c.create("/p", b"", 0).ok();
+    let mut last = String::new();
+    eventually("two snapshots that hold numbers", || {
+        for _ in 0..10 {
+            last = sequential(&mut c, "/p/s-");
+        }
+        (server.files("snapshot").len() >= 3).then_some(())
+    });
+    c.delete(&last, -1).ok();
+    server.kill();
+    let number = |name: &str| {
+        let (_, hex) = name.split_once('.').expect("a zxid in the name");
+        i64::from_str_radix(hex, 16).expect("hex")
+    };
+    let newest = server.files("snapshot").iter().map(|name| number(name)).max().expect("one");
+    assert!(newest > 0);
+    let mut logs = server.files("log");
+    logs.sort_by_key(|name| number(name));
+    let needed = logs.iter().rposition(|name| number(name) <= newest + 1).expect("a log");
+    assert!(needed > 0, "a log before the snapshot: {logs:?}");
+    for name in &logs[..needed] {
+        std::fs::remove_file(server.version_dir().join(name)).expect("the log");
+    }
+    server.restart();
+    let mut c = RawClient::new(&server);
+    let count: u32 = last["/p/s-".len()..].parse().expect("a number");
+    assert_eq!(sequential(&mut c, "/p/s-"), format!("/p/s-{:010}", count + 1));
 }
 
 /// C-085: a parent that is created again counts from zero.
