@@ -78,7 +78,8 @@ fn close_is_answered_then_the_socket_closed() {
     c.expect_close();
 }
 
-/// C-023: closing twice is harmless.
+/// C-017, C-019: closing twice is harmless. (Nothing about moved sessions, C-023: on one server a
+/// session cannot move.)
 #[test]
 fn closing_twice_is_harmless() {
     let server = shared();
