@@ -307,6 +307,19 @@ impl Message {
     }
 }
 
+/// The sending half of a connection.
+pub struct Sender {
+    stream: TcpStream,
+}
+
+impl Sender {
+    /// Sends bytes as they are.
+    #[track_caller]
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the connection takes bytes");
+    }
+}
+
 /// A connection, and usually a session on it.
 pub struct RawClient {
     stream: TcpStream,
@@ -383,6 +396,12 @@ impl RawClient {
     /// The session's id.
     pub fn session(&self) -> i64 {
         self.welcome.session
+    }
+
+    /// The sending half, for a thread that sends while this one receives.
+    #[track_caller]
+    pub fn sender(&self) -> Sender {
+        Sender { stream: self.stream.try_clone().expect("a second handle") }
     }
 
     /// Sends bytes as they are.

@@ -1,6 +1,11 @@
 //! Order: of replies, of zxids, of what one session and two sessions see.
 
-use crate::common::{RawClient, TestServer, bodies, err, flag, op, shared, skip_deviation};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use crate::common::{
+    DEADLINE, RawClient, TestServer, bodies, err, flag, op, shared, skip_deviation,
+};
 
 /// C-144: replies come in the order of requests, pings and reads behind writes included.
 #[test]
@@ -81,19 +86,53 @@ fn a_read_between_writes_sees_the_one_before_and_not_the_one_behind() {
     }
 }
 
-/// C-146: another session's reads go on meanwhile.
+/// C-146: another session's reads do not wait for a pending write. While the pipeline lasts there
+/// is always an unfinished write: a read that waited for one would be answered behind a reply to
+/// the writer, so a reader that asks for one thing after the other would get one answer per write
+/// at most. The writes are long multis, mostly of checks, which take time before they are
+/// committed and hold nobody up when they are.
 #[test]
-fn reads_of_another_session_are_answered() {
-    let server = shared();
+fn reads_of_another_session_do_not_wait_for_writes() {
+    const WRITES: usize = 200;
+    const READS_PER_WRITE: usize = 2;
+    let server = TestServer::start(&[]);
     let mut writer = RawClient::new(&server);
-    let mut reader = RawClient::new(&server);
     let path = writer.scratch("c146");
-    let body = bodies::set_data(&path, Some(&[7; 1000]), -1);
-    writer.submit_many(500, op::SET_DATA, &body);
-    for _ in 0..50 {
-        reader.get_data("/", false).ok();
-    }
-    writer.take_ok(500);
+    let mut parts = vec![(op::SET_DATA, bodies::set_data(&path, Some(b"x"), -1))];
+    parts.resize(2000, (op::CHECK, bodies::numbered(&path, -1)));
+    let multi = bodies::multi(&parts);
+    let deadline = Instant::now() + DEADLINE;
+    let (begun, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+    let reads = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut reader = RawClient::new(&server);
+            let mut reads = 0;
+            while !ended.load(Ordering::SeqCst) && Instant::now() < deadline {
+                let counts = begun.load(Ordering::SeqCst);
+                reader.get_data("/", false).ok();
+                // Both ends of the read lie between the first write's reply and the last one's.
+                reads += usize::from(counts && !ended.load(Ordering::SeqCst));
+            }
+            reads
+        });
+        let mut sender = writer.sender();
+        scope.spawn(move || {
+            (1..=WRITES).for_each(|n| sender.send(&bodies::frame(n as i32, op::MULTI, &multi)));
+        });
+        for n in 0..WRITES {
+            writer.reply().ok();
+            begun.store(true, Ordering::SeqCst);
+            if n + 2 == WRITES {
+                // The last write is in the server's hands: it is unfinished up to here.
+                ended.store(true, Ordering::SeqCst);
+            }
+        }
+        reader.join().expect("the reader")
+    });
+    assert!(
+        reads > WRITES * READS_PER_WRITE,
+        "{reads} reads, one after the other, beside {WRITES} writes"
+    );
 }
 
 /// C-147, C-148: header zxids never go back, and are not below what the body shows.
@@ -194,7 +233,72 @@ fn delete_container_from_a_client_deletes_nothing() {
     assert!(c.has(&path));
 }
 
-/// C-161: pipelining is not limited by the client's patience: thousands of requests in one go.
+/// The most requests that were outstanding at once, as `mntr` saw it, while four connections had
+/// pipelines of large writes; and how many writes an otherwise idle connection got through
+/// meanwhile, one after the other.
+fn load_under_outstanding_limit(limit: &str) -> (i64, usize) {
+    const CONNECTIONS: usize = 4;
+    const WRITES: usize = 300;
+    let server = TestServer::start(&[("globalOutstandingLimit", limit), ("tickTime", "2000")]);
+    let deadline = Instant::now() + DEADLINE;
+    let finished = AtomicUsize::new(0);
+    let all_busy = || finished.load(Ordering::SeqCst) == 0 && Instant::now() < deadline;
+    let mut setup = RawClient::new(&server);
+    std::thread::scope(|scope| {
+        for n in 0..CONNECTIONS {
+            let path = setup.scratch(&format!("busy-{n}"));
+            let body = bodies::set_data(&path, Some(&[7; LARGE]), -1);
+            let mut busy = RawClient::new(&server);
+            let mut sender = busy.sender();
+            scope.spawn(move || {
+                (1..=WRITES).for_each(|n| {
+                    sender.send(&bodies::frame(n as i32, op::SET_DATA, &body));
+                });
+            });
+            let finished = &finished;
+            scope.spawn(move || {
+                busy.take_ok(WRITES);
+                finished.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        let idle = scope.spawn(|| {
+            let mut idle = RawClient::new(&server);
+            let path = idle.scratch("idle");
+            let mut written = 0;
+            while all_busy() {
+                idle.set_data(&path, b"x", -1).ok();
+                written += usize::from(all_busy());
+            }
+            written
+        });
+        let mut most = 0;
+        while all_busy() {
+            let now = server.mntr("zk_outstanding_requests").expect("the metric");
+            most = most.max(now.parse().expect("a number"));
+        }
+        (most, idle.join().expect("the idle one"))
+    })
+}
+
+/// Bytes of a large write.
+const LARGE: usize = 16_000;
+
+/// C-161: above globalOutstandingLimit a busy connection is no longer read, and an idle one still
+/// gets its request through. What was read at once before that counts on top: up to 64 KiB a
+/// connection, that is five large writes; and one request of the idle connection.
+#[test]
+fn above_the_outstanding_limit_only_idle_connections_are_read() {
+    const BOUND: i64 = 10 + 4 * 5 + 1;
+    let (most, written) = load_under_outstanding_limit("10");
+    assert!(most <= BOUND, "{most} outstanding requests");
+    assert!(written > 0, "an idle connection gets nothing through");
+    if !crate::common::foreign_server() {
+        let (most, _) = load_under_outstanding_limit("1000");
+        assert!(most > BOUND, "the load was too small to tell anything: {most} outstanding");
+    }
+}
+
+/// Pipelining is not limited by the client's patience: thousands of requests in one go.
 #[test]
 fn deep_pipelines_are_answered() {
     let server = shared();
@@ -232,13 +336,21 @@ fn nothing_is_outstanding_after_connections_close() {
     });
 }
 
-/// C-264: there is nothing to reconfigure on a standalone server.
+/// C-264: reconfig is off by default, and where it is on there is nothing to reconfigure on a
+/// standalone server. Either way the refusal has a zxid of its own.
 #[test]
-fn reconfig_is_disabled() {
-    let server = shared();
-    let mut c = RawClient::new(&server);
-    let mut body = Vec::new();
-    (0..3).for_each(|_| body.extend_from_slice(&(-1i32).to_be_bytes()));
-    body.extend_from_slice(&(-1i64).to_be_bytes());
-    assert_eq!(c.call(op::RECONFIG, &body).err, err::RECONFIG_DISABLED);
+fn reconfig_is_disabled_and_standalone_has_none() {
+    for (enabled, expected) in [(None, err::RECONFIG_DISABLED), (Some("true"), err::UNIMPLEMENTED)]
+    {
+        let setting = enabled.map(|value| ("reconfigEnabled", value));
+        let server = TestServer::start(setting.as_slice());
+        let mut c = RawClient::new(&server);
+        let before = c.create("/before", b"", 0).ok().zxid;
+        let mut body = Vec::new();
+        (0..3).for_each(|_| body.extend_from_slice(&(-1i32).to_be_bytes()));
+        body.extend_from_slice(&(-1i64).to_be_bytes());
+        let refused = c.call(op::RECONFIG, &body);
+        assert_eq!((refused.err, refused.zxid), (expected, before + 1), "{enabled:?}");
+        assert_eq!(c.create("/after", b"", 0).ok().zxid, before + 2, "{enabled:?}");
+    }
 }
