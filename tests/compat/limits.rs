@@ -1,6 +1,9 @@
 //! Limits and bad input: nothing a client sends harms anyone else.
 
-use crate::common::{Hello, RawClient, TestServer, bodies, err, flag, golden, op, shared};
+use crate::common::client::{CREATED, DATA_CHANGED, DELETED};
+use crate::common::{
+    Hello, RawClient, TestServer, bodies, err, eventually, flag, golden, op, shared, skip_deviation,
+};
 
 const MAX_FRAME: usize = 0xf_ffff;
 
@@ -212,7 +215,7 @@ fn mutated_requests_harm_nobody() {
     assert!(RawClient::new(&server).has("/after"));
 }
 
-/// C-294, C-143: a client that never reads is stopped or cut off; others do not notice.
+/// C-294: a client that never reads is stopped or cut off; others do not notice.
 #[test]
 fn a_client_that_never_reads_does_not_slow_others() {
     let server = shared();
@@ -234,6 +237,148 @@ fn a_client_that_never_reads_does_not_slow_others() {
     if !crate::common::foreign_server() {
         assert!(resident < 150_000, "{resident} KiB are resident");
     }
+}
+
+/// A session with a recursive watch on a node; a writer; and names below that node of about a
+/// thousand bytes each.
+fn unread_events(server: &TestServer) -> (RawClient, RawClient, Vec<String>) {
+    let mut writer = RawClient::new(server);
+    let top = writer.scratch("events");
+    let names = (0..10).map(|n| format!("{top}/{n}{}", "-".repeat(1000))).collect();
+    let mut watcher = RawClient::new(server);
+    watcher.add_watch(&top, 1).ok();
+    (watcher, writer, names)
+}
+
+/// One more change to each of `names`, in one go; the events that this gives.
+fn change_all(writer: &mut RawClient, names: &[String], round: i32) -> Vec<(i32, String)> {
+    let mut frames = Vec::new();
+    let mut expected = Vec::new();
+    for name in names {
+        let (op, body, kind) = match round % 5 {
+            0 => (op::CREATE, bodies::create(name, None, &bodies::open_acl(), 0), CREATED),
+            4 => (op::DELETE, bodies::numbered(name, -1), DELETED),
+            _ => (op::SET_DATA, bodies::set_data(name, None, -1), DATA_CHANGED),
+        };
+        frames.extend(bodies::frame(round, op, &body));
+        expected.push((kind, name.clone()));
+    }
+    writer.send(&frames);
+    writer.take_ok(names.len());
+    expected
+}
+
+/// C-143: the events of a client that does not read pile up, more of them than the sockets hold
+/// (4 MiB on the server's side), and come complete and in order once it reads.
+#[test]
+fn unread_events_come_complete_and_in_order() {
+    let server = TestServer::start(&[]);
+    let (mut watcher, mut writer, names) = unread_events(&server);
+    let mut expected = Vec::new();
+    for round in 0..700 {
+        expected.extend(change_all(&mut writer, &names, round));
+    }
+    let bytes: usize = expected.iter().map(|(_, path)| 4 + 28 + path.len()).sum();
+    assert!((7_000_000..8 << 20).contains(&bytes), "{bytes} bytes of events");
+    let events = watcher.events();
+    assert!(events.is_sorted_by(|a, b| a.zxid < b.zxid), "in the order of their transactions");
+    let got: Vec<_> = events.into_iter().map(|event| (event.kind, event.path)).collect();
+    assert!(got == expected, "{} events of {}, or others", got.len(), expected.len());
+}
+
+/// C-143: above 8 MiB of unread events (and what the sockets hold) the connection is closed, not
+/// an event dropped; its session, the writer and other watchers do not notice.
+#[test]
+fn too_many_unread_events_end_the_connection() {
+    if skip_deviation("Java keeps unread events without a bound") {
+        return;
+    }
+    let server = TestServer::start(&[]);
+    let (watcher, mut writer, names) = unread_events(&server);
+    let top = names[0].rsplit_once('/').expect("a parent").0.to_owned();
+    let mut other = RawClient::new(&server);
+    other.add_watch(&top, 1).ok();
+    let alive = || server.mntr("zk_num_alive_connections").expect("the metric");
+    let before = alive();
+    let mut round = 0;
+    eventually("the connection is closed", || {
+        for _ in 0..20 {
+            let expected = change_all(&mut writer, &names, round);
+            assert_eq!(other.all_fired(), expected, "another watcher");
+            round += 1;
+        }
+        (alive() != before).then_some(())
+    });
+    let bytes = round as usize * names.len() * (4 + 28 + names[0].len());
+    assert!((8 << 20..16 << 20).contains(&bytes), "{bytes} bytes of events");
+    let mut again = RawClient::connect(&server, &Hello::resume(&watcher.welcome));
+    assert_eq!(again.ping().err, 0, "the session is unharmed");
+}
+
+/// A server on which a record may be little longer than a frame.
+fn server_with_short_records() -> TestServer {
+    TestServer::start(&[("jute.maxbuffer", "10000"), ("jute.maxbuffer.extrasize", "1024")])
+}
+
+/// C-296: a transaction that is longer than its request, and too long to be read back, is refused
+/// before it gets a place in the log: here by the numbers that a multi's sequential names get.
+#[test]
+fn a_transaction_too_long_to_be_read_back_is_refused() {
+    if skip_deviation("Java writes what it cannot read back") {
+        return;
+    }
+    let mut server = server_with_short_records();
+    let mut c = RawClient::new(&server);
+    let parts = |count: usize| {
+        let create = bodies::create("/s", None, &bodies::open_acl(), flag::SEQUENTIAL);
+        vec![(op::CREATE, create); count]
+    };
+    // A part of the request takes 51 bytes, of the transaction 61; a header and a digest join it.
+    let before = c.multi(&parts(150)).ok().zxid;
+    let body = bodies::multi(&parts(190));
+    assert!(body.len() < 10_000 - 8 && 190 * 61 > 11_024, "the request is taken");
+    let refused = c.call(op::MULTI, &body);
+    assert_eq!((refused.err, refused.zxid), (err::MARSHALLING, before + 1));
+    assert_eq!(c.stat("/").num_children, 151, "nothing of it is there");
+    let zxid = c.create("/after", b"", 0).ok().zxid;
+    assert_eq!(zxid, before + 2);
+    server.kill();
+    server.restart();
+    assert_eq!(server.zxid(), zxid);
+    let mut c = RawClient::new(&server);
+    assert_eq!(c.stat("/").num_children, 152);
+    assert_eq!(server.mntr("zk_digest_mismatches_count").as_deref(), Some("0"));
+}
+
+/// C-296: a session whose ephemerals make too long a list ends all the same, by a transaction
+/// without the list: all of them go, and stay gone after a restart.
+#[test]
+fn a_session_with_too_many_ephemerals_for_one_record_ends() {
+    if skip_deviation("Java writes what it cannot read back") {
+        return;
+    }
+    let mut server = server_with_short_records();
+    let mut c = RawClient::new(&server);
+    c.create("/p", b"", 0).ok();
+    let mut owner = RawClient::new(&server);
+    let mut length = 0;
+    for n in 0..100 {
+        let path = format!("/p/{n}{}", "-".repeat(200));
+        length += 4 + path.len();
+        owner.create(&path, b"", flag::EPHEMERAL).ok();
+    }
+    assert!(length > 11_024, "a list of {length} bytes");
+    c.create("/p/stays", b"", 0).ok();
+    let zxid = owner.call(op::CLOSE_SESSION, &[]).ok().zxid;
+    assert_eq!(c.get_children("/p", false).children(), ["stays"]);
+    let stat = c.stat("/p");
+    assert_eq!((stat.pzxid.to_long(), stat.num_children), (zxid, 1));
+    server.kill();
+    server.restart();
+    let mut c = RawClient::new(&server);
+    assert_eq!(c.get_children("/p", false).children(), ["stays"]);
+    assert_eq!(c.stat("/p"), stat);
+    assert_eq!(server.mntr("zk_digest_mismatches_count").as_deref(), Some("0"));
 }
 
 /// The process's resident memory in KiB.
