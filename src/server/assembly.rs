@@ -19,7 +19,7 @@ use super::jobs::{SnapshotJobs, zero_filler};
 use super::load::{Loaded, load, max_field_bytes, owners, snapshot_options};
 use super::sweep::sweep_forever;
 use super::words::WordSources;
-use super::{disk_thread, driver};
+use super::{disk_thread, driver, logging};
 use crate::auth::AuthPolicy;
 use crate::config::{self, Config, Notice};
 use crate::metrics::Metrics;
@@ -47,8 +47,8 @@ const DEFAULT_DATA_DIR: &str = "zkserver-data";
 
 /// Serves by the configuration in `file`, or by the embedded default, until a signal ends it.
 pub fn serve(file: Option<PathBuf>) -> process::ExitCode {
+    logging::start();
     abort_on_panic();
-    tracing_subscriber::fmt().with_target(false).with_ansi(false).init();
     let (config, notices) = configuration(file.as_deref());
     tracing::info!(version = VERSION, "zkserver starts");
     for notice in &notices {
@@ -63,6 +63,7 @@ pub fn serve(file: Option<PathBuf>) -> process::ExitCode {
     }
     raise_descriptor_limit();
     Server::start(&config).run_until_signal();
+    logging::finish();
     process::ExitCode::SUCCESS
 }
 
