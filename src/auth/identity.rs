@@ -86,6 +86,11 @@ impl Identities {
         self.list.iter()
     }
 
+    /// Bytes of all schemes and ids.
+    pub fn bytes(&self) -> usize {
+        self.iter().map(|identity| identity.scheme().len() + identity.id().len()).sum()
+    }
+
     /// Whether one of them is `super`.
     pub fn is_super(&self) -> bool {
         self.iter().any(|identity| identity.scheme() == SUPER)

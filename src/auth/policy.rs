@@ -32,11 +32,16 @@ impl fmt::Debug for AuthPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuthFailed;
 
+/// Identities of one connection, at most. Apache has no such bound; but an `auth` entry in a list
+/// stands for all of them, and a request of sixty bytes must not become one of megabytes.
+pub const MAX_IDENTITY_BYTES: usize = 64 << 10;
+
 impl AuthPolicy {
     /// The identities of a connection that has `identities` and sends an auth packet.
     ///
     /// # Errors
-    /// An unknown scheme, and a digest without data (C-198, C-199, F-9).
+    /// An unknown scheme, and a digest without data (C-198, C-199, F-9); identities of more than
+    /// [`MAX_IDENTITY_BYTES`] in all.
     pub fn authenticate(
         &self,
         scheme: Option<&[u8]>,
@@ -50,7 +55,8 @@ impl AuthPolicy {
                 if self.super_digest.as_ref() == Some(&id) {
                     all = all.with(Identity::new(SUPER, b""));
                 }
-                Ok(all.with(Identity::new(DIGEST, &id)))
+                let all = all.with(Identity::new(DIGEST, &id));
+                if all.bytes() > MAX_IDENTITY_BYTES { Err(AuthFailed) } else { Ok(all) }
             }
             // The address has been there from the start.
             Some(IP) => Ok(identities.clone()),

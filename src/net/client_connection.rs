@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
@@ -71,6 +71,11 @@ pub struct ClientConnection {
     touched: AtomicBool,
     /// The task does not read until something of the connection is finished.
     paused: AtomicBool,
+    /// Since when the connection should be over and is not, because the client does not take its
+    /// last bytes; milliseconds on the monotonic clock, 0 if it need not be over.
+    ending_since_ms: AtomicU64,
+    /// The client has had its chance.
+    abandoned: AtomicBool,
     shared: Arc<Shared>,
 }
 
@@ -103,6 +108,8 @@ impl ClientConnection {
             waker: AtomicWaker::new(),
             touched: AtomicBool::new(false),
             paused: AtomicBool::new(false),
+            ending_since_ms: AtomicU64::new(0),
+            abandoned: AtomicBool::new(false),
             shared: shared.clone(),
         });
         shared.connections.insert(connection.clone());
@@ -145,6 +152,18 @@ impl ClientConnection {
         self.waker.wake();
     }
 
+    /// Since when the connection waits for its client to take its last bytes, milliseconds on the
+    /// monotonic clock.
+    pub fn ending_since_ms(&self) -> Option<u64> {
+        Some(self.ending_since_ms.load(Ordering::Acquire)).filter(|since| *since > 0)
+    }
+
+    /// Ends the connection without waiting for its client any longer.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
     /// Sends what is queued, if the core is free; otherwise its holder will. For the driver,
     /// while it holds nothing.
     pub fn flush(&self) {
@@ -176,6 +195,7 @@ impl ClientConnection {
                 Err(error) => return Err(error),
             }
         }
+        self.queue.set_unsent(core.output().len());
         Ok(())
     }
 
@@ -194,6 +214,20 @@ impl ClientConnection {
 pub struct ConnectionTask {
     reader: OwnedReadHalf,
     connection: Arc<ClientConnection>,
+}
+
+/// Whether nothing of what the client has not taken yet is worth waiting for.
+fn is_final(ending: &Ending) -> bool {
+    matches!(
+        ending,
+        Ending::Asked(
+            CloseReason::SessionExpired
+                | CloseReason::SessionTakenOver
+                | CloseReason::TooManyUnreadEvents
+                | CloseReason::NoHandshake
+                | CloseReason::ServerStops
+        )
+    )
 }
 
 enum Progress {
@@ -226,6 +260,9 @@ impl ConnectionTask {
     fn turn(&mut self, cx: &mut Context<'_>) -> Progress {
         let connection = &self.connection;
         let shared = &connection.shared;
+        if connection.abandoned.load(Ordering::Acquire) {
+            return Progress::Over;
+        }
         let mut core = connection.core.lock();
         let mut more = false;
         if connection.queue.is_filled() || core.has_waiting_input() {
@@ -247,15 +284,22 @@ impl ConnectionTask {
         if all_written && (more || core.has_waiting_input() && connection.queue.is_filled()) {
             return Progress::Again;
         }
-        if all_written && core.ending().is_some() {
+        if core.ending().is_some_and(|ending| all_written || is_final(ending)) {
+            return Progress::Over;
+        }
+        if all_written && core.is_done(&shared.around) {
             return Progress::Over;
         }
         let wants_input = core.wants_input() && !(core.has_unfinished() && shared.is_busy());
         connection.paused.store(!wants_input, Ordering::Release);
         let talked = core.is_done_talking();
+        let should_be_over = talked || core.ending().is_some();
         drop(core);
         if talked && all_written {
             return Progress::Over;
+        }
+        if should_be_over && connection.ending_since_ms().is_none() {
+            connection.ending_since_ms.store(shared.clock.now().mono_ms.max(1), Ordering::Release);
         }
         if !all_written {
             match self.reader.as_ref().poll_write_ready(cx) {
@@ -275,7 +319,10 @@ impl ConnectionTask {
             match Pin::new(reader).poll_read(cx, &mut buffer) {
                 Poll::Pending => return Progress::Wait,
                 Poll::Ready(Err(_)) => return Progress::Over,
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Progress::Over,
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                    connection.core.lock().client_is_done();
+                    return Progress::Again;
+                }
                 Poll::Ready(Ok(())) => {}
             }
             let shared = &connection.shared;

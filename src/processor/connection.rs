@@ -72,6 +72,8 @@ const MAX_READS_PER_HOLD: usize = 64;
 const MAX_BYTES_PER_HOLD: usize = 64 << 10;
 /// Above so many bytes of output no further request is taken before some are written.
 pub const MAX_OUTPUT_BYTES: usize = 256 << 10;
+/// A buffer of more bytes is given back when it is empty.
+const KEPT_BYTES: usize = 4096;
 /// Above so many bytes of submitted and unfinished requests no further one is submitted.
 const MAX_UNFINISHED_BYTES: usize = 1 << 20;
 
@@ -115,8 +117,9 @@ pub struct ConnectionCore {
     session: SessionId,
     touch: Option<Arc<SessionTouch>>,
     identities: Arc<Identities>,
-    /// Bytes that came and were not taken yet.
+    /// Bytes that came, of which so many at the start have been taken.
     input: Vec<u8>,
+    taken: usize,
     /// Bytes to send, and how many of them have been.
     output: Vec<u8>,
     written: usize,
@@ -130,6 +133,8 @@ pub struct ConnectionCore {
     ending: Option<Ending>,
     /// A four-letter word was answered.
     talked: bool,
+    /// The client has closed its side.
+    half_closed: bool,
 }
 
 /// What one pass over the input left to be done by the caller.
@@ -163,6 +168,7 @@ impl ConnectionCore {
             touch: None,
             identities,
             input: Vec::new(),
+            taken: 0,
             output: Vec::new(),
             written: 0,
             unfinished: 0,
@@ -171,22 +177,29 @@ impl ConnectionCore {
             submitted: 0,
             ending: None,
             talked: false,
+            half_closed: false,
         }
     }
 
     /// Takes what the client sent, and whatever waited before it.
+    ///
+    /// A whole request is a sign of life, even one that has to wait; a piece of one is not.
     pub fn receive(&mut self, now_ms: u64, bytes: &[u8], around: &Surroundings) -> Pass {
-        if let Some(touch) = &self.touch {
-            touch.touch(now_ms);
-        }
-        if !self.input.is_empty() {
-            self.input.extend_from_slice(bytes);
-            return self.resume(now_ms, around);
-        }
         let mut pass = Pass::default();
-        let used = self.take_frames(now_ms, bytes, around, &mut pass);
-        if !self.is_ending() {
-            self.input.extend_from_slice(&bytes[used..]);
+        if self.input.is_empty() {
+            let used = self.take_frames(now_ms, bytes, around, &mut pass);
+            if !self.is_ending() {
+                self.input.extend_from_slice(&bytes[used..]);
+            }
+        } else {
+            self.input.extend_from_slice(bytes);
+            self.drain();
+            self.take_waiting(now_ms, around, &mut pass);
+        }
+        if let Some(touch) = &self.touch
+            && (pass.taken > 0 || self.has_whole_frame(around))
+        {
+            touch.touch(now_ms);
         }
         self.finish(pass)
     }
@@ -195,21 +208,32 @@ impl ConnectionCore {
     pub fn resume(&mut self, now_ms: u64, around: &Surroundings) -> Pass {
         self.drain();
         let mut pass = Pass::default();
-        if !self.input.is_empty() {
-            let mut input = std::mem::take(&mut self.input);
-            let used = self.take_frames(now_ms, &input, around, &mut pass);
-            if used == input.len() {
-                // A large buffer is not kept for a connection that may now be idle.
-                if input.capacity() <= 4096 {
-                    input.clear();
-                    self.input = input;
-                }
-            } else {
-                input.drain(..used);
-                self.input = input;
-            }
-        }
+        self.take_waiting(now_ms, around, &mut pass);
         self.finish(pass)
+    }
+
+    fn take_waiting(&mut self, now_ms: u64, around: &Surroundings, pass: &mut Pass) {
+        if self.input.is_empty() {
+            return;
+        }
+        let mut input = std::mem::take(&mut self.input);
+        self.taken += self.take_frames(now_ms, &input[self.taken..], around, pass);
+        if self.is_ending() {
+            return;
+        }
+        if self.taken == input.len() {
+            self.taken = 0;
+            // A large buffer is not kept for a connection that may now be idle.
+            if input.capacity() > KEPT_BYTES {
+                return;
+            }
+            input.clear();
+        } else if self.taken > input.len() / 2 {
+            // Not for every frame: moving the rest would cost more than taking it.
+            input.drain(..self.taken);
+            self.taken = 0;
+        }
+        self.input = input;
     }
 
     /// Moves what the server queued to the output.
@@ -225,8 +249,10 @@ impl ConnectionCore {
             self.unfinished_bytes = 0;
             self.deferred_bytes = 0;
         }
-        if let Some(grant) = drained.grant {
-            assert_eq!(self.phase, Phase::Opening, "a session is granted to whoever asked for one");
+        // A connection that has ended meanwhile has no use for its session; it lives on.
+        if let Some(grant) = drained.grant
+            && self.phase == Phase::Opening
+        {
             self.session = grant.session;
             self.touch = Some(grant.touch);
             self.phase = Phase::Established;
@@ -245,14 +271,17 @@ impl ConnectionCore {
     pub fn wrote(&mut self, n: usize) {
         self.written += n;
         if self.written == self.output.len() {
-            // An idle connection keeps no buffer.
-            if self.output.capacity() > 4096 {
+            // An idle connection keeps no large buffer.
+            if self.output.capacity() > KEPT_BYTES {
                 self.output = Vec::new();
             } else {
                 self.output.clear();
             }
             self.written = 0;
-            self.queue.all_written();
+        } else if self.written > self.output.len() / 2 {
+            // A client that always has a little left to read must not make the buffer grow.
+            self.output.drain(..self.written);
+            self.written = 0;
         }
     }
 
@@ -260,12 +289,24 @@ impl ConnectionCore {
     pub fn wants_input(&self) -> bool {
         !self.is_ending()
             && self.output().len() < MAX_OUTPUT_BYTES
-            && (self.input.len() < MAX_UNFINISHED_BYTES || self.unfinished == 0)
+            && !self.half_closed
+            && (self.input.len() - self.taken < MAX_UNFINISHED_BYTES || self.unfinished == 0)
     }
 
     /// Whether input waits that may be taken by now.
     pub fn has_waiting_input(&self) -> bool {
         !self.input.is_empty() && !self.is_ending()
+    }
+
+    /// The client will send no more. What it has sent is still carried out, closeSession
+    /// included.
+    pub fn client_is_done(&mut self) {
+        self.half_closed = true;
+    }
+
+    /// Whether the client has sent its last and everything it sent is done.
+    pub fn is_done(&self, around: &Surroundings) -> bool {
+        self.half_closed && self.unfinished == 0 && !self.has_whole_frame(around)
     }
 
     /// Why the connection must close, once its output is written.
@@ -313,10 +354,17 @@ impl ConnectionCore {
         self.ending.get_or_insert(ending);
         self.phase = Phase::Ending;
         self.input = Vec::new();
+        self.taken = 0;
     }
 
     fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Ending | Phase::Talking(_))
+    }
+
+    fn has_whole_frame(&self, around: &Surroundings) -> bool {
+        let waiting = self.input.get(self.taken..).unwrap_or_default();
+        !self.is_ending()
+            && matches!(next_frame(waiting, around.options.max_frame_bytes), Ok(Some(_)))
     }
 
     fn finish(&self, pass: Pass) -> Pass {
@@ -333,7 +381,7 @@ impl ConnectionCore {
         pass: &mut Pass,
     ) -> usize {
         let mut used = 0;
-        while !self.is_ending() {
+        while !self.is_ending() && self.phase != Phase::Opening {
             if self.phase == Phase::Connecting && self.is_word(&input[used..], around) {
                 return input.len();
             }
@@ -356,7 +404,6 @@ impl ConnectionCore {
                     pass.taken += 1;
                     used += frame.size;
                 }
-                Phase::Opening => break,
                 Phase::Established => {
                     let Some((header, op)) = self.header(frame.body) else { break };
                     if is_read(op) {
@@ -378,7 +425,9 @@ impl ConnectionCore {
                         Taken::Wait => break,
                     }
                 }
-                Phase::Talking(_) | Phase::Ending => unreachable!("checked by the loop"),
+                Phase::Opening | Phase::Talking(_) | Phase::Ending => {
+                    unreachable!("checked by the loop")
+                }
             }
         }
         used
@@ -574,9 +623,11 @@ impl ConnectionCore {
         }
     }
 
-    /// SASL is not configured: the client gets a null token and goes on without.
+    /// SASL is not configured: the client gets a null token and goes on without. It must have
+    /// sent one itself.
     fn sasl(&mut self, xid: i32, body: &[u8], around: &Surroundings, pass: &mut Pass) {
-        if Reader::new(body, around.options.max_field_bytes).buffer().is_err() {
+        let token = Reader::new(body, around.options.max_field_bytes).buffer();
+        if !matches!(token, Ok(Some(_))) {
             self.end(Ending::Garbage("a sasl request without a token".to_owned()));
             return;
         }

@@ -14,7 +14,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -91,13 +91,23 @@ pub struct ConnectionQueue {
     filled: AtomicBool,
     received: AtomicU64,
     sent: AtomicU64,
+    /// Bytes that were drained and that the client has not taken yet.
+    unsent: AtomicUsize,
     state: Mutex<State>,
+}
+
+impl State {
+    /// Drops what waits and takes no more.
+    fn give_up(&mut self) {
+        self.dead = true;
+        self.bytes = Vec::new();
+        self.deferred = VecDeque::new();
+    }
 }
 
 #[derive(Debug)]
 struct State {
     bytes: Vec<u8>,
-    unread_event_bytes: usize,
     finished: usize,
     /// Submissions finished since the connection began.
     submissions_finished: u64,
@@ -108,8 +118,9 @@ struct State {
     dead: bool,
 }
 
-/// Unread events above this many bytes end a connection: single events are never dropped.
-pub const MAX_UNREAD_EVENT_BYTES: usize = 8 << 20;
+/// An event that finds more than this many bytes unread ends the connection: single events are
+/// never dropped.
+const MAX_UNREAD_BYTES: usize = 8 << 20;
 
 impl ConnectionQueue {
     /// An empty queue of a connection with these identities.
@@ -119,9 +130,9 @@ impl ConnectionQueue {
             filled: AtomicBool::new(false),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            unsent: AtomicUsize::new(0),
             state: Mutex::new(State {
                 bytes: Vec::new(),
-                unread_event_bytes: 0,
                 finished: 0,
                 submissions_finished: 0,
                 deferred: VecDeque::new(),
@@ -145,6 +156,15 @@ impl ConnectionQueue {
 
     /// Appends the reply to a submission, which is finished with it.
     pub fn reply(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.finish(None, write);
+    }
+
+    /// Gives the connection its session; the connect response is appended with it.
+    pub fn grant(&self, grant: Grant, response: impl FnOnce(&mut Vec<u8>)) {
+        self.finish(Some(grant), response);
+    }
+
+    fn finish(&self, grant: Option<Grant>, write: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state.lock();
         if state.dead {
             return;
@@ -152,6 +172,9 @@ impl ConnectionQueue {
         write(&mut state.bytes);
         state.finished += 1;
         state.submissions_finished += 1;
+        if grant.is_some() {
+            state.grant = grant;
+        }
         self.sent.fetch_add(1, Ordering::Relaxed);
         self.filled.store(true, Ordering::Release);
     }
@@ -194,19 +217,13 @@ impl ConnectionQueue {
             return false;
         }
         state.bytes.extend_from_slice(frame);
-        state.unread_event_bytes += frame.len();
-        if state.unread_event_bytes > MAX_UNREAD_EVENT_BYTES {
+        if state.bytes.len() + self.unsent.load(Ordering::Relaxed) > MAX_UNREAD_BYTES {
             state.close.get_or_insert(CloseReason::TooManyUnreadEvents);
+            state.give_up();
         }
         self.sent.fetch_add(1, Ordering::Relaxed);
         self.filled.store(true, Ordering::Release);
         true
-    }
-
-    /// Gives the connection its session; the connect response is appended with it.
-    pub fn grant(&self, grant: Grant, response: impl FnOnce(&mut Vec<u8>)) {
-        self.reply(response);
-        self.state.lock().grant = Some(grant);
     }
 
     /// Asks the connection to close once what is queued has been sent. The first reason stays.
@@ -238,18 +255,19 @@ impl ConnectionQueue {
         }
     }
 
-    /// The client has read everything that was drained so far.
-    pub fn all_written(&self) {
-        let mut state = self.state.lock();
-        state.unread_event_bytes = state.bytes.len();
+    /// So many drained bytes wait for the client to take them.
+    pub fn set_unsent(&self, bytes: usize) {
+        self.unsent.store(bytes, Ordering::Relaxed);
     }
 
-    /// Nothing is appended from now on.
+    /// The connection is over: nothing is kept, and nothing is appended from now on.
     pub fn kill(&self) {
         let mut state = self.state.lock();
-        state.dead = true;
-        state.bytes = Vec::new();
-        state.deferred = VecDeque::new();
+        state.give_up();
+        state.finished = 0;
+        state.grant = None;
+        state.close = None;
+        self.filled.store(false, Ordering::Release);
     }
 
     /// Counts requests that came and replies that went by another road than this queue.

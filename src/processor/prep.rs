@@ -210,7 +210,7 @@ impl PrepRequestProcessor {
                 self.part(judge, &Part::SetAcl(request), out)
             }
             OpCode::Multi => self.multi(judge, &mut r, out),
-            OpCode::Reconfig => Err(self.reconfig().into()),
+            OpCode::Reconfig => self.reconfig(&mut r),
             OpCode::Exists
             | OpCode::GetData
             | OpCode::GetAcl
@@ -343,13 +343,18 @@ impl PrepRequestProcessor {
         Ok(OpCode::Check.to_int())
     }
 
-    /// Nothing to reconfigure here: first whether it is allowed, then whether it is possible.
-    fn reconfig(&self) -> ErrorCode {
-        if self.options.reconfig_enabled {
-            ErrorCode::Unimplemented
-        } else {
-            ErrorCode::ReconfigDisabled
+    /// Nothing to reconfigure here: first whether the request can be read, then whether it is
+    /// allowed, then that it is impossible.
+    fn reconfig(&self, r: &mut Reader<'_>) -> Result<i32, Refusal> {
+        for _ in ["joining", "leaving", "new members"] {
+            r.ustring()?;
         }
+        r.long()?;
+        Err(if self.options.reconfig_enabled {
+            ErrorCode::Unimplemented.into()
+        } else {
+            ErrorCode::ReconfigDisabled.into()
+        })
     }
 
     fn valid_node(&self, judge: &Judge<'_>, full: &[u8]) -> Result<PendingNode, Refusal> {
@@ -415,8 +420,24 @@ fn is_ephemeral(node: &PendingNode, owners: OwnerEncoding) -> bool {
     matches!(owners.decode(node.stat.ephemeral_owner), NodeOwner::Session(_))
 }
 
+/// A null vector, encoded.
+const NULL_VECTOR: [u8; 4] = (-1_i32).to_be_bytes();
+
 /// A multi's part as prep judges it; reads do not belong into one.
+///
+/// A null path, or a null list of a create, makes the whole multi unreadable, wherever it stands
+/// (F-5).
 fn write_part<'a>(part: MultiPart<'a>) -> Result<Part<'a>, Refusal> {
+    let (path, acl) = match &part {
+        MultiPart::Create(_, create) => (create.path, Some(create.acl)),
+        MultiPart::Delete(r) | MultiPart::Check(r) => (r.path, None),
+        MultiPart::SetData(r) => (r.path, None),
+        MultiPart::GetData(r) | MultiPart::GetChildren(r) => (r.path, None),
+    };
+    path.ok_or(Refusal::Unreadable)?;
+    if acl == Some(&NULL_VECTOR[..]) {
+        return Err(Refusal::Unreadable);
+    }
     Ok(match part {
         MultiPart::Create(op, request) => {
             let kind = create::in_multi(op, &request)?;

@@ -10,7 +10,7 @@ use crate::auth::{AuthPolicy, Identities, mask_digest_ids, who_am_i};
 use crate::jute::{JuteError, Reader, Writer};
 use crate::proto::acl::write_acl_vector;
 use crate::proto::requests::{
-    MultiHeader, MultiPart, NumberedPath, SetWatches, WatchedRead, read_path,
+    MAX_CREATE_FLAGS, MultiHeader, MultiPart, NumberedPath, SetWatches, WatchedRead, read_path,
 };
 use crate::proto::responses::{ReplyFrame, ReplyHeader, write_error_result, write_header_only};
 use crate::proto::{ConnectionId, ErrorCode, OpCode, SessionId, perms};
@@ -219,7 +219,8 @@ impl Reading<'_> {
         let path = path.ok_or(ErrorCode::MarshallingError)?;
         self.readable(path)?;
         let count = self.db.tree.descendants(path).ok_or(ErrorCode::NoNode)?;
-        out.put_int(count as i32);
+        // Under its empty name the root counts itself, since Apache's table has it twice.
+        out.put_int(count as i32 + i32::from(path.is_empty()));
         Ok(())
     }
 
@@ -250,7 +251,11 @@ impl Reading<'_> {
             parts.push(part);
         }
         let reads = parts.iter().filter(|part| part.is_read()).count();
-        if reads != 0 && reads != parts.len() {
+        let flags_are_known = parts.iter().all(|part| match part {
+            MultiPart::Create(_, create) => (0..=MAX_CREATE_FLAGS).contains(&create.flags),
+            _ => true,
+        });
+        if (reads != 0 && reads != parts.len()) || !flags_are_known {
             return Err(ErrorCode::MarshallingError.into());
         }
         let start = out.len();
@@ -270,9 +275,10 @@ impl Reading<'_> {
     /// Appends one part's result; an error is one that ends the whole multiRead: a write, or a
     /// null path (F-6).
     fn read_part(&self, part: &MultiPart<'_>, out: &mut Vec<u8>) -> Result<(), ()> {
+        // Apache ignores the watch flags of these parts, so they set no watch here either.
         let (op, request) = match part {
-            MultiPart::GetData(request) => (OpCode::GetData, *request),
-            MultiPart::GetChildren(request) => (OpCode::GetChildren, *request),
+            MultiPart::GetData(r) => (OpCode::GetData, WatchedRead { watch: false, ..*r }),
+            MultiPart::GetChildren(r) => (OpCode::GetChildren, WatchedRead { watch: false, ..*r }),
             MultiPart::Create(..)
             | MultiPart::Delete(_)
             | MultiPart::SetData(_)

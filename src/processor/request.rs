@@ -64,12 +64,13 @@ pub enum Submission {
 }
 
 impl Submission {
-    /// Bytes the submission keeps alive, for the bound at admission.
+    /// Bytes the submission keeps alive, for the bound at admission. Its identities count, since
+    /// a list that stands for them becomes part of the transaction.
     pub fn weight(&self) -> usize {
         const FIXED: usize = 128;
         match self {
             Submission::Connect(_) => FIXED,
-            Submission::Request(request) => FIXED + request.body.len(),
+            Submission::Request(request) => FIXED + request.body.len() + request.identities.bytes(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Access control lists: who may do what with a node.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::jute::{JuteError, Reader, Writer};
@@ -19,7 +20,7 @@ pub mod perms {
 ///
 /// Scheme and id are kept as the bytes that came; a null in either is kept too, because a
 /// request that carries one is answered by name (F-1).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Acl {
     /// Any 32 bits; only the five of [`perms`] mean something.
     pub perms: i32,
@@ -27,6 +28,15 @@ pub struct Acl {
     pub scheme: Option<Box<[u8]>>,
     /// What the scheme understands: `anyone`, `user:hash`, an address, …
     pub id: Option<Box<[u8]>>,
+}
+
+impl fmt::Debug for Acl {
+    /// Without what stands behind the first colon of the id: for digest it is a password's hash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = self.id().split(|&b| b == b':').next().unwrap_or_default();
+        write!(f, "{}:{}:", self.scheme().escape_ascii(), user.escape_ascii())?;
+        write!(f, "{:#x}", self.perms)
+    }
 }
 
 /// A node's ACL, shared by all nodes that have the same.
@@ -95,4 +105,15 @@ pub fn raw_acl_vector<'a>(r: &mut Reader<'a>) -> Result<&'a [u8], JuteError> {
         }
     }
     Ok(r.since(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logged_entry_shows_no_hash() {
+        let entry = Acl::new(perms::ALL, b"digest", b"alice:aYXlLOpEooaV1cQ=");
+        assert_eq!(format!("{entry:?}"), "digest:alice:0x1f");
+    }
 }

@@ -68,6 +68,9 @@ pub struct CreateRequest<'a> {
     pub ttl: Option<i64>,
 }
 
+/// The last of the flags, persistent sequential with a ttl.
+pub const MAX_CREATE_FLAGS: i32 = 6;
+
 impl<'a> CreateRequest<'a> {
     /// Reads the record of `op`, one of the four creates.
     pub fn read(op: OpCode, r: &mut Reader<'a>) -> Result<Self, JuteError> {

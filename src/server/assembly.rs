@@ -19,7 +19,7 @@ use super::jobs::{SnapshotJobs, zero_filler};
 use super::load::{Loaded, load, max_field_bytes, owners, snapshot_options};
 use super::sweep::sweep_forever;
 use super::words::WordSources;
-use super::{disk_thread, driver};
+use super::{disk_thread, driver, logging};
 use crate::auth::AuthPolicy;
 use crate::config::{self, Config, Notice};
 use crate::metrics::Metrics;
@@ -47,8 +47,8 @@ const DEFAULT_DATA_DIR: &str = "zkserver-data";
 
 /// Serves by the configuration in `file`, or by the embedded default, until a signal ends it.
 pub fn serve(file: Option<PathBuf>) -> process::ExitCode {
+    logging::start();
     abort_on_panic();
-    tracing_subscriber::fmt().with_target(false).with_ansi(false).init();
     let (config, notices) = configuration(file.as_deref());
     tracing::info!(version = VERSION, "zkserver starts");
     for notice in &notices {
@@ -57,11 +57,13 @@ pub fn serve(file: Option<PathBuf>) -> process::ExitCode {
     for (key, value) in config.effective() {
         tracing::info!("{key}={value}");
     }
+    look_at_jvm_flags();
     if file.is_none() {
         welcome(&config);
     }
     raise_descriptor_limit();
     Server::start(&config).run_until_signal();
+    logging::finish();
     process::ExitCode::SUCCESS
 }
 
@@ -80,6 +82,27 @@ fn configuration(file: Option<&Path>) -> (Config, Vec<Notice>) {
                 tracing::error!("{}: {error}", errors.file_name);
             }
             die(ExitCode::InvalidInvocation, &"the configuration is refused")
+        }
+    }
+}
+
+/// Apache's scripts pass `-D` properties in these variables. They are not read yet; but a server
+/// must not run open where one of them asks for protection.
+fn look_at_jvm_flags() {
+    for variable in ["SERVER_JVMFLAGS", "JVMFLAGS"] {
+        let Ok(flags) = std::env::var(variable) else { continue };
+        let properties = flags.split_whitespace().filter_map(|flag| flag.strip_prefix("-D"));
+        for property in properties {
+            let line = property.strip_prefix("zookeeper.").unwrap_or(property);
+            let key = line.split('=').next().unwrap_or_default();
+            let asks = format!("dataDir=.\nclientPort=2181\n{line}\n");
+            match config::parse(asks.as_bytes(), variable) {
+                Ok(_) => tracing::warn!("{variable} sets {key}, which is read from the file only"),
+                Err(errors) => {
+                    let error = &errors.errors[0].what;
+                    die(ExitCode::InvalidInvocation, &format!("{variable}: {key} {error}"));
+                }
+            }
         }
     }
 }

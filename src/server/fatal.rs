@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use super::logging;
+
 /// `ExitCode`: why the process ended. Scripts rely on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
@@ -22,14 +24,16 @@ pub enum ExitCode {
 /// what is durable is what the next start finds.
 pub fn die(code: ExitCode, why: &dyn Display) -> ! {
     tracing::error!("{why}; the server stops (exit code {})", code as i32);
+    logging::finish();
     std::process::exit(code as i32)
 }
 
 /// Makes a panic in any thread end the process: a half-stepped core must not go on.
 pub fn abort_on_panic() {
-    let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        print(info);
+        let trace = std::backtrace::Backtrace::capture();
+        tracing::error!("{info}; the server stops\n{trace}");
+        logging::finish();
         std::process::abort();
     }));
 }

@@ -16,5 +16,6 @@ pub mod fatal;
 pub mod inbox;
 pub mod jobs;
 pub mod load;
+pub mod logging;
 pub mod sweep;
 pub mod words;

@@ -28,6 +28,10 @@ impl PrepRequestProcessor {
                 continue;
             }
             match self.multi_part(judge, part, out) {
+                // A list that stands for the caller's identities can be much longer than it was.
+                Ok(()) if out.len() > self.options.max_txn_bytes => {
+                    return Err(Refusal::Unreadable);
+                }
                 Ok(()) => {}
                 Err(Refusal::Unreadable) => return Err(Refusal::Unreadable),
                 Err(Refusal::Code(code)) => {

@@ -18,7 +18,8 @@ impl PrepRequestProcessor {
     /// being created, less the ones being deleted. All of them go in this one transaction
     /// (C-087, C-091), and their parents' counters with them (N-10).
     ///
-    /// A list too long to be read back is left out: every version then deletes by owner.
+    /// In place of a list too long to be read back stands an empty one: every version then
+    /// deletes by owner. (With a digest behind it, none at all would be misread by Apache.)
     pub(super) fn close_session(&mut self, judge: &Judge<'_>, out: &mut Vec<u8>) -> i32 {
         let ephemerals = self.ephemerals(judge);
         let start = out.len();
@@ -26,6 +27,7 @@ impl PrepRequestProcessor {
             write_path_vector(ephemerals.iter().map(|path| &path[..]), out);
             if out.len() + TxnDigest::SIZE > self.options.max_txn_bytes {
                 out.truncate(start);
+                write_path_vector(std::iter::empty(), out);
             }
         }
         for full in ephemerals {

@@ -15,9 +15,10 @@ impl Reading<'_> {
     /// Unlike Apache, an event about a node that the client may not read is withheld here as it
     /// is on delivery (N-11).
     pub(super) fn set_watches(&self, request: &SetWatches<'_>, out: &mut Vec<u8>) {
-        let since = request.relative_zxid;
+        // Signed, as Apache compares: a client that has seen nothing may send -1.
+        let since = request.relative_zxid.to_long();
         for path in &request.data {
-            let missed = |node: &Node<'_>| node.persisted().mzxid > since;
+            let missed = |node: &Node<'_>| node.persisted().mzxid.to_long() > since;
             self.catch_up(path, EventType::NodeDataChanged, missed, Kind::Data, out);
         }
         for path in &request.exist {
@@ -27,7 +28,7 @@ impl Reading<'_> {
             }
         }
         for path in &request.child {
-            let missed = |node: &Node<'_>| node.persisted().pzxid > since;
+            let missed = |node: &Node<'_>| node.persisted().pzxid.to_long() > since;
             self.catch_up(path, EventType::NodeChildrenChanged, missed, Kind::Child, out);
         }
         for path in &request.persistent {
