@@ -318,6 +318,11 @@ impl Sender {
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the connection takes bytes");
     }
+
+    /// Sends bytes; whether the connection took them.
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
 }
 
 /// A connection, and usually a session on it.

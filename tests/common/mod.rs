@@ -8,6 +8,7 @@ pub mod client;
 pub mod golden;
 pub mod hex;
 pub mod server;
+pub mod small_disk;
 
 use std::time::{Duration, Instant};
 

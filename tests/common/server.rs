@@ -31,6 +31,7 @@ pub const SUPER_DIGEST: &str = "super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
 pub struct Setup {
     dir: tempfile::TempDir,
     settings: Vec<(String, String)>,
+    launcher: Vec<String>,
     port: u16,
 }
 
@@ -38,7 +39,8 @@ impl Setup {
     /// A new directory; `settings` go over the defaults.
     pub fn new(settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut setup = Setup { dir, settings: Vec::new(), port: free_port() };
+        let mut setup =
+            Setup { dir, settings: Vec::new(), launcher: Vec::new(), port: free_port() };
         let data_dir = setup.data_dir().display().to_string();
         std::fs::create_dir_all(&data_dir).expect("dataDir");
         setup.set("dataDir", &data_dir);
@@ -52,6 +54,11 @@ impl Setup {
     pub fn set(&mut self, key: &str, value: &str) {
         self.settings.retain(|(k, _)| k != key);
         self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Starts the server as the last words of this command line, which must become the server.
+    pub fn launch_by(&mut self, launcher: Vec<String>) {
+        self.launcher = launcher;
     }
 
     /// The directory around everything the server has.
@@ -122,12 +129,21 @@ impl Setup {
     }
 
     fn command(&self, config: &Path) -> Command {
-        let Ok(line) = std::env::var("ZKSERVER_TEST_COMMAND") else {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_zkserver"));
-            command.arg("--config").arg(config);
-            return command;
-        };
-        let mut words: Vec<String> = Vec::new();
+        let mut words = self.launcher.clone();
+        match std::env::var("ZKSERVER_TEST_COMMAND") {
+            Ok(line) => self.foreign_command(&line, config, &mut words),
+            Err(_) => {
+                let server = [env!("CARGO_BIN_EXE_zkserver"), "--config"];
+                words.extend(server.map(str::to_owned));
+                words.push(config.display().to_string());
+            }
+        }
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        command
+    }
+
+    fn foreign_command(&self, line: &str, config: &Path, words: &mut Vec<String>) {
         for word in line.split_whitespace() {
             if word == "{properties}" {
                 words.extend(self.settings.iter().map(|(key, value)| format!("-D{key}={value}")));
@@ -135,9 +151,6 @@ impl Setup {
                 words.push(word.replace("{cfg}", &config.display().to_string()));
             }
         }
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
-        command
     }
 }
 
@@ -166,6 +179,7 @@ impl TestServer {
         let empty = Setup {
             dir: tempfile::tempdir().expect("a temporary directory"),
             settings: Vec::new(),
+            launcher: Vec::new(),
             port: 0,
         };
         std::mem::replace(&mut self.setup, empty)
