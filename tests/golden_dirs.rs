@@ -8,5 +8,7 @@ mod common;
 
 #[path = "golden_dirs/damage.rs"]
 mod damage;
+#[path = "golden_dirs/truncated.rs"]
+mod truncated;
 #[path = "golden_dirs/whole.rs"]
 mod whole;
