@@ -29,6 +29,8 @@ mod foreign_client;
 mod four_letter;
 #[path = "compat/full_disk.rs"]
 mod full_disk;
+#[path = "compat/fuzzy_snapshot.rs"]
+mod fuzzy_snapshot;
 #[path = "compat/limits.rs"]
 mod limits;
 #[path = "compat/multi.rs"]
