@@ -73,7 +73,10 @@ fn write_fuzzy(dir: &Path, begin: &Database, end: &Database, late: &[&str]) {
 const NODES: [&str; 10] =
     ["/set", "/set-late", "/p", "/p/x", "/p/y", "/q", "/q/new", "/r", "/r/new", "/e"];
 
-fn stats(client: &mut RawClient) -> Vec<(String, Option<(Option<Vec<u8>>, Stat)>)> {
+/// What getData says of a node: nothing, or data and stat.
+type Seen = Option<(Option<Vec<u8>>, Stat)>;
+
+fn stats(client: &mut RawClient) -> Vec<(String, Seen)> {
     let read = |path: &&str| {
         let reply = client.get_data(path, false);
         (path.to_string(), (reply.err == 0).then(|| reply.data()))

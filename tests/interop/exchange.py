@@ -5,11 +5,14 @@ tests ask nothing of zkserver that Apache ZooKeeper does not do itself.
 """
 
 import random
+import shutil
+import struct
+import threading
 import time
 
 import contents
 import raw
-from harness import KIND, Server, equal, kazoo, not_yet, test, wait_until
+from harness import KIND, Server, equal, kazoo, new_directory, not_yet, test, wait_until
 
 # A snapshot after every 50 to 100 transactions instead of 100,000.
 SNAPSHOTS = {"snapCount": 100}
@@ -182,3 +185,139 @@ def a_lock_is_handed_over():
         lock.release()
         equal(waiter.Lock("/lock", "waiter").acquire(timeout=5), True, "and given")
     server.kill()
+
+
+class Load(threading.Thread):
+    """Creates, deletes, sets, multis, and sessions that come and go, as fast as the server takes them.
+
+    All creates are the oldest kind: of the others Apache ZooKeeper forgets, when it replays one onto a snapshot that has
+    it, what it does to the parent's counters.
+    """
+
+    PARENTS, NAMES = 20, 100
+
+    def __init__(self, port, seed):
+        super().__init__(daemon=True)
+        self.port, self.chance = port, random.Random(seed)
+        self.client = raw.Client(port, timeout_ms=120000)
+        self.over = threading.Event()
+        self.answered = 0
+        self.start()
+
+    def run(self):
+        try:
+            while not self.over.is_set():
+                for _ in range(50):
+                    self.client.send(*self._change())
+                for _ in range(50):
+                    self.client.receive()
+                    self.answered += 1
+                self._short_session()
+        except (ConnectionError, OSError):
+            pass  # the server was killed
+
+    def stop(self):
+        self.over.set()
+        self.join(20)
+        assert not self.is_alive(), "the load does not end"
+
+    def _path(self):
+        return f"/load/{self.chance.randrange(self.PARENTS)}/{self.chance.randrange(self.NAMES)}"
+
+    def _change(self):
+        kind = self.chance.randrange(10)
+        path, data = self._path(), b"%d" % self.chance.randrange(1 << 30)
+        if kind < 3:
+            return raw.CREATE, raw.create_body(path, data, self.chance.choice([raw.PERSISTENT, raw.EPHEMERAL]))
+        if kind < 4:
+            return raw.CREATE, raw.create_body(path + "-", data, raw.SEQUENTIAL)
+        if kind < 7:
+            return raw.DELETE, raw.delete_body(path)
+        if kind < 9:
+            return raw.SET_DATA, raw.set_body(path, data)
+        # Deleted and created again, at once: the parent must count both.
+        parts = [(raw.DELETE, raw.delete_body(path)), (raw.CREATE, raw.create_body(path, data))]
+        parts = [struct_part(op, body) for op, body in parts]
+        return raw.MULTI, b"".join(parts) + struct_part(-1, b"", True)
+
+    def _short_session(self):
+        client = raw.Client(self.port, timeout_ms=120000)
+        for _ in range(5):
+            client.send(raw.CREATE, raw.create_body(self._path(), b"short", raw.EPHEMERAL))
+        for _ in range(5):
+            client.receive()
+        client.close()
+
+
+def struct_part(op, body, done=False):
+    """One part of a multi, or its end."""
+    return struct.pack(">i?i", op, done, -1) + body
+
+
+def fuzziness(directory):
+    """How many transactions later than its name the newest whole snapshot of Apache's tells its digest."""
+    snapshots = sorted(directory.glob("snapshot.*"), key=lambda file: int(file.suffix[1:], 16))
+    for file in reversed(snapshots):
+        data = file.read_bytes()
+        if data.endswith(b"\0\0\0\1/"):
+            # The digest's section, its seal, the last zxid, its seal: 20, 13, 8 and 13 bytes.
+            return struct.unpack(">q", data[-54:-46])[0] - int(file.suffix[1:], 16)
+    raise AssertionError("no whole snapshot")
+
+
+@test
+def snapshots_under_load_apache_to_ours():
+    """C-247: snapshots that Apache ZooKeeper wrote while the tree changed become the same tree on both servers, and the
+    one that was alive."""
+    # No session ends while its ephemerals are compared.
+    settings = {"snapCount": 300, "maxSessionTimeout": 120000}
+    server = Server("under-load", kind="apache", **settings).start()
+    client = raw.Client(server.port)
+    client.create("/load")
+    for parent in range(Load.PARENTS):
+        client.create(f"/load/{parent}")
+    # Ballast, so that writing a snapshot takes a while.
+    client.create("/ballast")
+    for start in range(0, 5000, 1000):
+        for i in range(start, start + 1000):
+            client.send(raw.CREATE, raw.create_body(f"/ballast/{i}", b"x" * 100))
+        for _ in range(1000):
+            equal(client.receive().error, 0, "create")
+    most_fuzzy = 0
+    directory = server.data_dir / "version-2"
+    for round_number in range(3):
+        killed_under_load = round_number == 2
+        before = set(directory.glob("snapshot.*"))
+        loads = [Load(server.port, seed) for seed in range(4)]
+        wait_until(lambda: len(set(directory.glob("snapshot.*")) - before) >= 4, "four snapshots under load", 30)
+        if not killed_under_load:
+            for load in loads:
+                load.stop()
+            live, zxid = contents.dump(server), server.zxid()
+        server.kill()
+        for load in loads:
+            load.stop()
+        assert sum(load.answered for load in loads) > 500, "too little load"
+        most_fuzzy = max(most_fuzzy, fuzziness(directory))
+        ours = copy_of(server, KIND)
+        apache = copy_of(server, "apache")
+        equal(ours.zxid(), apache.zxid(), "the last zxid")
+        tree = contents.dump(ours)
+        assert len(tree) > 5000, f"only {len(tree)} nodes"
+        contents.compare(contents.dump(apache), tree)
+        if not killed_under_load:
+            assert ours.zxid() >= zxid
+            contents.compare(live, tree)
+        equal(ours.metric("zk_digest_mismatches_count"), "0", "digest mismatches")
+        ours.kill()
+        apache.kill()
+        server.start()
+    assert most_fuzzy > 0, "no snapshot was fuzzy"
+    server.kill()
+
+
+def copy_of(server, kind):
+    """A running server on a copy of the directory of one that was killed."""
+    copy = new_directory("copy") / "data"
+    shutil.copytree(server.data_dir, copy)
+    return Server("copy", kind=kind, data_dir=copy, **server.settings).start()
