@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::handshake::IsWord;
 use super::connection_queue::{CloseReason, ConnectionQueue};
 use super::read::Reading;
 use super::request::{Origin, Request, Submission};
@@ -62,6 +63,17 @@ pub struct ConnectionOptions {
     pub max_session_timeout_ms: i32,
     /// The four-letter words that are looked for before the handshake.
     pub words: &'static [[u8; 4]],
+    /// The word that is complete only with the eight bytes behind it, if there is one.
+    pub word_with_number: Option<[u8; 4]>,
+}
+
+/// A four-letter word that a client said instead of asking for a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word {
+    /// Its letters.
+    pub name: [u8; 4],
+    /// The number behind it, 0 where none belongs there.
+    pub number: i64,
 }
 
 /// One hold of the database answers at most so many requests …
@@ -95,8 +107,8 @@ enum Phase {
     Connecting,
     Opening,
     Established,
-    /// A word was asked for; the answer is somebody else's.
-    Talking([u8; 4]),
+    /// A word was asked for; it is here until somebody takes it away to answer it.
+    Talking(Option<Word>),
     /// Nothing more is taken from the client.
     Ending,
 }
@@ -131,8 +143,21 @@ pub struct Pass {
     pub taken: usize,
     /// Requests answered at once.
     pub answered: usize,
+    /// The last of the reads among these.
+    pub last_read: Option<LastRead>,
     /// There is more input that could be answered, were it not for the bound of one pass.
     pub more: bool,
+}
+
+/// A read that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastRead {
+    /// What was asked.
+    pub op: OpCode,
+    /// The last xid that is not below zero, of it or of a read before it in the pass; -1 if none.
+    pub cxid: i32,
+    /// The zxid of the state that was read.
+    pub zxid: Zxid,
 }
 
 enum Taken {
@@ -176,7 +201,7 @@ impl ConnectionCore {
         if !self.is_ending() {
             self.input.extend_from_slice(&bytes[used..]);
         }
-        self.finish(pass)
+        pass
     }
 
     /// Takes what the server queued, then whatever could not be taken before.
@@ -197,7 +222,7 @@ impl ConnectionCore {
                 self.input = input;
             }
         }
-        self.finish(pass)
+        pass
     }
 
     /// Moves what the server queued to the output.
@@ -260,16 +285,19 @@ impl ConnectionCore {
         self.ending.as_ref()
     }
 
-    /// The word that was asked for instead of a session.
-    pub fn word(&self) -> Option<[u8; 4]> {
-        match self.phase {
-            Phase::Talking(word) => Some(word),
+    /// The word that was asked for instead of a session; given once.
+    pub fn take_word(&mut self) -> Option<Word> {
+        match &mut self.phase {
+            Phase::Talking(word) => word.take(),
             _ => None,
         }
     }
 
     /// The answer to the word, after which the connection closes.
     pub fn answer_word(&mut self, text: &[u8]) {
+        if self.ending.is_some() {
+            return;
+        }
         self.output.extend_from_slice(text);
         self.phase = Phase::Ending;
         self.talked = true;
@@ -285,6 +313,11 @@ impl ConnectionCore {
         self.unfinished > 0
     }
 
+    /// How many submissions are unfinished.
+    pub fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
     /// Whether a session was granted.
     pub fn is_established(&self) -> bool {
         self.session != SessionId::NONE
@@ -293,6 +326,11 @@ impl ConnectionCore {
     /// The connection's session, [`SessionId::NONE`] before it has one.
     pub fn session(&self) -> SessionId {
         self.session
+    }
+
+    /// The session's timeout in milliseconds, once there is a session.
+    pub fn session_timeout_ms(&self) -> Option<i32> {
+        self.touch.as_ref().map(|touch| touch.timeout_ms())
     }
 
     /// Ends the connection for `ending`, unless it ends already.
@@ -306,11 +344,6 @@ impl ConnectionCore {
         matches!(self.phase, Phase::Ending | Phase::Talking(_))
     }
 
-    fn finish(&self, pass: Pass) -> Pass {
-        self.queue.count(pass.taken as u64, pass.answered as u64);
-        pass
-    }
-
     /// Takes frames from `input` until one must wait, and returns how many bytes they took.
     fn take_frames(
         &mut self,
@@ -321,8 +354,12 @@ impl ConnectionCore {
     ) -> usize {
         let mut used = 0;
         while !self.is_ending() {
-            if self.phase == Phase::Connecting && self.is_word(&input[used..], around) {
-                return input.len();
+            if self.phase == Phase::Connecting {
+                match self.is_word(&input[used..], around) {
+                    IsWord::Yes => return input.len(),
+                    IsWord::NotYet => break,
+                    IsWord::No => {}
+                }
             }
             let rest = &input[used..];
             let frame = match next_frame(rest, around.options.max_frame_bytes) {
@@ -406,6 +443,9 @@ impl ConnectionCore {
             used += frame.size;
             pass.taken += 1;
             pass.answered += 1;
+            let cxid = pass.last_read.map_or(-1, |last| last.cxid);
+            let cxid = if xid >= 0 { xid } else { cxid };
+            pass.last_read = Some(LastRead { op, cxid, zxid: db.last_processed() });
         }
         used
     }

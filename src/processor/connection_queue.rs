@@ -6,13 +6,14 @@
 //! (C-109, C-110). The lock inside is a leaf: whoever holds it takes no other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::auth::{AuthPolicy, Identities};
 use crate::proto::{Acl, ConnectionId, SessionId, perms};
 use crate::session::SessionTouch;
+use crate::status::{Answered, RequestStats};
 
 /// Why the server ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +59,6 @@ pub struct Drained {
 pub struct ConnectionQueue {
     id: ConnectionId,
     filled: AtomicBool,
-    received: AtomicU64,
-    sent: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -71,6 +70,7 @@ struct State {
     grant: Option<Grant>,
     close: Option<CloseReason>,
     identities: Arc<Identities>,
+    stats: RequestStats,
     dead: bool,
 }
 
@@ -83,8 +83,6 @@ impl ConnectionQueue {
         ConnectionQueue {
             id,
             filled: AtomicBool::new(false),
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
             state: Mutex::new(State {
                 bytes: Vec::new(),
                 unread_event_bytes: 0,
@@ -92,6 +90,7 @@ impl ConnectionQueue {
                 grant: None,
                 close: None,
                 identities,
+                stats: RequestStats::default(),
                 dead: false,
             }),
         }
@@ -107,15 +106,19 @@ impl ConnectionQueue {
         self.filled.load(Ordering::Acquire)
     }
 
-    /// Appends the reply to a submission, which is finished with it.
-    pub fn reply(&self, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Appends the reply to a submission, which is finished with it. `answered` is what it means
+    /// for the connection's statistics; `None` if no request of a session was answered.
+    pub fn reply(&self, answered: Option<&Answered>, write: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state.lock();
         if state.dead {
             return;
         }
         write(&mut state.bytes);
         state.finished += 1;
-        self.sent.fetch_add(1, Ordering::Relaxed);
+        state.stats.sent += 1;
+        if let Some(answered) = answered {
+            state.stats.answered(answered);
+        }
         self.filled.store(true, Ordering::Release);
     }
 
@@ -131,14 +134,19 @@ impl ConnectionQueue {
         if state.unread_event_bytes > MAX_UNREAD_EVENT_BYTES {
             state.close.get_or_insert(CloseReason::TooManyUnreadEvents);
         }
-        self.sent.fetch_add(1, Ordering::Relaxed);
+        state.stats.sent += 1;
         self.filled.store(true, Ordering::Release);
         true
     }
 
     /// Gives the connection its session; the connect response is appended with it.
-    pub fn grant(&self, grant: Grant, response: impl FnOnce(&mut Vec<u8>)) {
-        self.reply(response);
+    pub fn grant(
+        &self,
+        grant: Grant,
+        answered: Option<&Answered>,
+        response: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.reply(answered, response);
         self.state.lock().grant = Some(grant);
     }
 
@@ -184,14 +192,24 @@ impl ConnectionQueue {
         state.bytes = Vec::new();
     }
 
-    /// Counts requests that came and replies that went by another road than this queue.
-    pub fn count(&self, received: u64, sent: u64) {
-        self.received.fetch_add(received, Ordering::Relaxed);
-        self.sent.fetch_add(sent, Ordering::Relaxed);
+    /// Counts requests that came, and replies that went by another road than this queue:
+    /// `answered` are those of them that the statistics know.
+    pub fn count(&self, received: u64, sent: u64, answered: Option<&Answered>) {
+        let mut state = self.state.lock();
+        state.stats.received += received;
+        state.stats.sent += sent;
+        if let Some(answered) = answered {
+            state.stats.answered(answered);
+        }
     }
 
-    /// Requests received and messages sent so far.
-    pub fn counts(&self) -> (u64, u64) {
-        (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
+    /// The connection's requests so far, or since the last reset.
+    pub fn stats(&self) -> RequestStats {
+        self.state.lock().stats
+    }
+
+    /// Forgets what was counted.
+    pub fn reset_stats(&self) {
+        self.state.lock().stats.reset();
     }
 }
