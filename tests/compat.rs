@@ -4,6 +4,9 @@
 //! list (`docs/conformance.md`) that it holds. Tests of a file share a server where that is safe
 //! and keep to nodes of their own; who restarts, configures or counts has a server of its own.
 
+// The suite drives real processes: it looks at the clock and the disk itself.
+#![allow(clippy::disallowed_methods)]
+
 mod common;
 
 #[path = "compat/acl.rs"]

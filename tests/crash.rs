@@ -6,6 +6,9 @@
 //! of its changes, for some *n* that is not below the number of acknowledged ones: no change may
 //! be lost, none may be applied without those before it.
 
+// The suite drives real processes: it looks at the clock and the disk itself.
+#![allow(clippy::disallowed_methods)]
+
 mod common;
 
 #[path = "crash/random.rs"]
@@ -39,7 +42,9 @@ fn fresh_seed() -> u64 {
 fn kill_9_under_load_loses_nothing() {
     let cycles = number("ZKSERVER_CRASH_CYCLES").unwrap_or(20);
     let seed = number("ZKSERVER_CRASH_SEED").unwrap_or_else(fresh_seed);
-    println!("crash: seed {seed}, {cycles} rounds (ZKSERVER_CRASH_SEED={seed} repeats them)");
+    println!(
+        "crash: seed {seed}, {cycles} rounds (ZKSERVER_CRASH_SEED={seed} draws the same moments)"
+    );
     let begin = Instant::now();
     let mut random = Random::new(seed);
     // Small numbers, so that logs roll and snapshots are written all the time.

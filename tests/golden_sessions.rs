@@ -4,6 +4,9 @@
 //! zxids are compared exactly: the same requests in the same order must consume the same number
 //! of transactions.
 
+// The suite drives real processes: it looks at the clock and the disk itself.
+#![allow(clippy::disallowed_methods)]
+
 mod common;
 
 #[path = "golden_sessions/normal.rs"]

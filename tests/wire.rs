@@ -1,6 +1,9 @@
 //! Bytes are Apache ZooKeeper's: every record of every family decodes from captured bytes to the
 //! values that are known to be in them, and encodes to the same bytes again.
 
+// The suite drives real processes: it looks at the clock and the disk itself.
+#![allow(clippy::disallowed_methods)]
+
 mod common;
 
 #[path = "wire/acl.rs"]

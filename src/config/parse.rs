@@ -196,9 +196,8 @@ impl Draft {
         }
         let Some(part) = on_server_line else {
             if port.is_none() {
-                let what = "is not set: nobody can connect".to_owned();
-                let (kind, key) = (NoticeKind::Warning, "clientPort".to_owned());
-                self.notices.push(Notice { kind, key, line: port_line, what });
+                let what = "is not set: nobody could connect".to_owned();
+                self.refuse("clientPort", port_line, what);
             }
             return;
         };
@@ -561,8 +560,8 @@ mod tests {
         ] {
             assert_eq!(errors(&format!("dataDir=/d\n{lines}")), [told]);
         }
-        let told = parse(b"dataDir=/d", "f").unwrap().notices;
-        assert_eq!(told[0].to_string(), "clientPort is not set: nobody can connect");
+        let told = parse(b"dataDir=/d", "f").unwrap_err();
+        assert_eq!(told.errors[0].to_string(), "clientPort is not set: nobody could connect");
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn the_tuned_file_that_clickhouse_recommends() {
 #[test]
 fn a_hardened_file_is_refused_with_every_reason() {
     let told = errors(
-        "dataDir=/data\nsecureClientPort=2281\n\
+        "dataDir=/data\nclientPort=2181\nsecureClientPort=2281\n\
          serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
          ssl.keyStore.location=/ks.jks\nssl.keyStore.password=geheim\n\
          authProvider.sasl=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n\

@@ -122,14 +122,15 @@ impl DataDir {
         &self.log_dir
     }
 
-    /// The snapshots, oldest first, usable or not.
+    /// The snapshots, oldest first, usable or not. Of two with the same zxid the plain one counts
+    /// as the newer: the other may be unreadable to us and shows the same database.
     ///
     /// # Errors
     /// The disk's.
     pub fn snapshots(&self) -> Result<Vec<SnapshotFile>, DiskError> {
         let entries = self.disk.list(&self.snapshot_dir)?;
         let mut files: Vec<_> = entries.into_iter().filter_map(snapshot::file_of).collect();
-        files.sort_by(|a, b| (a.zxid, &a.name).cmp(&(b.zxid, &b.name)));
+        files.sort_by_key(|file| (file.zxid, file.compression == snapshot::Compression::None));
         Ok(files)
     }
 

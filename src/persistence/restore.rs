@@ -334,7 +334,8 @@ impl Replay<'_> {
         }
         if repeated > 0 {
             self.notices.push(format!(
-                "skipped {repeated} transactions of {} whose zxid is not above the one before",
+                "{} repeats zxids, as Apache's logs do after a request it could not decode: \
+                 {repeated} skipped",
                 path.display()
             ));
         }

@@ -248,9 +248,7 @@ fn a_torn_tail_is_cut_off_the_last_log_once() {
     let restored = home.restart();
     let torn = restored.torn.as_ref().expect("the third record is torn");
     assert_eq!(torn.offset, third);
-    assert!(
-        torn.to_string().ends_with("was never completely written: the file ends inside a record")
-    );
+    assert!(torn.to_string().ends_with("the file ends inside a record; it was cut off"));
     assert_holds(&restored, &creates(1..=2));
     assert_eq!(home.size(&name), third);
     assert_eq!(home.restart().torn, None);

@@ -16,6 +16,8 @@
 //!   submission is unfinished, and everything behind it waits too; so replies have the order of
 //!   the requests and a read sees the writes before it (C-144, C-145). `auth` waits as well:
 //!   Apache lets it overtake, but some clients count on the order.
+//! - A small read does its waiting in the queue ([`connection_queue`](super::connection_queue)),
+//!   so that the writes behind it need not wait too.
 //! - The queue is drained under the same hold of the database that answers a read.
 //! - After closeSession, or once it must close, no further frame is looked at (C-019).
 
@@ -26,12 +28,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::handshake::IsWord;
-use super::connection_queue::{CloseReason, ConnectionQueue};
+use super::connection_queue::{CloseReason, ConnectionQueue, DeferredRead};
 use super::read::Reading;
 use super::request::{Origin, Request, Submission};
 use crate::auth::{AuthPolicy, Identities};
 use crate::jute::{Reader, Writer, next_frame};
-use crate::proto::requests::{AuthPacket, RequestHeader, read_path};
+use crate::proto::requests::{AuthPacket, RequestHeader, WatchedRead, read_path};
 use crate::proto::responses::{ReplyFrame, ReplyHeader, write_header_only};
 use crate::proto::{ConnectionId, ErrorCode, OpCode, SessionId, Zxid};
 use crate::session::SessionTouch;
@@ -85,6 +87,9 @@ pub const MAX_OUTPUT_BYTES: usize = 256 << 10;
 /// Above so many bytes of submitted and unfinished requests no further one is submitted.
 const MAX_UNFINISHED_BYTES: usize = 1 << 20;
 
+/// Replies of deferred reads of one connection, expected bytes, at most.
+const MAX_DEFERRED_BYTES: usize = 64 << 10;
+
 /// Why a connection ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
@@ -127,8 +132,13 @@ pub struct ConnectionCore {
     /// Bytes to send, and how many of them have been.
     output: Vec<u8>,
     written: usize,
+    /// Submissions and deferred reads that have no reply yet.
     unfinished: usize,
     unfinished_bytes: usize,
+    /// What the replies to deferred reads may amount to.
+    deferred_bytes: usize,
+    /// Submissions since the connection began.
+    submitted: u64,
     ending: Option<Ending>,
     /// A four-letter word was answered.
     talked: bool,
@@ -182,6 +192,8 @@ impl ConnectionCore {
             written: 0,
             unfinished: 0,
             unfinished_bytes: 0,
+            deferred_bytes: 0,
+            submitted: 0,
             ending: None,
             talked: false,
         }
@@ -236,6 +248,7 @@ impl ConnectionCore {
             self.unfinished.checked_sub(drained.finished).expect("a submission is finished once");
         if self.unfinished == 0 {
             self.unfinished_bytes = 0;
+            self.deferred_bytes = 0;
         }
         if let Some(grant) = drained.grant {
             assert_eq!(self.phase, Phase::Opening, "a session is granted to whoever asked for one");
@@ -384,10 +397,14 @@ impl ConnectionCore {
                 Phase::Established => {
                     let Some((header, op)) = self.header(frame.body) else { break };
                     if is_read(op) {
-                        if self.unfinished > 0 {
+                        if self.unfinished == 0 {
+                            used += self.answer_reads(rest, around, pass);
+                        } else if self.defer(now_ms, header, &frame.body[8..], around) {
+                            pass.taken += 1;
+                            used += frame.size;
+                        } else if self.unfinished > 0 {
                             break;
                         }
-                        used += self.answer_reads(rest, around, pass);
                         continue;
                     }
                     match self.take(now_ms, header, op, &frame.body[8..], around, pass) {
@@ -504,6 +521,53 @@ impl ConnectionCore {
         }
     }
 
+    /// Leaves a read to the queue, if it is one whose reply is small as far as one can tell now.
+    /// What it finds when its turn comes may have grown, but not its number.
+    fn defer(
+        &mut self,
+        now_ms: u64,
+        header: RequestHeader,
+        body: &[u8],
+        around: &Surroundings,
+    ) -> bool {
+        let Some(op) = OpCode::from_int(header.op) else { return false };
+        let mut r = Reader::new(body, around.options.max_field_bytes);
+        let path = match op {
+            OpCode::Ping => b"",
+            OpCode::Exists | OpCode::GetData | OpCode::GetChildren | OpCode::GetChildren2 => {
+                match WatchedRead::read(&mut r) {
+                    // Watches are set by the connection's own task, which also removes them: a
+                    // watch must not outlive its connection (C-130).
+                    Ok(WatchedRead { path: Some(path), watch: false }) => path,
+                    _ => return false,
+                }
+            }
+            _ => return false,
+        };
+        let bytes = expected_reply_bytes(op, path, around);
+        if self.deferred_bytes + bytes > MAX_DEFERRED_BYTES {
+            return false;
+        }
+        let xid = if op == OpCode::Ping { PING_XID } else { header.xid };
+        let read = DeferredRead {
+            after: self.submitted,
+            xid,
+            op,
+            body: Bytes::copy_from_slice(body),
+            session: self.session,
+            identities: self.identities.clone(),
+            received_ms: now_ms,
+        };
+        if self.queue.defer(read).is_err() {
+            // What it would wait for has just been finished.
+            self.drain();
+            return false;
+        }
+        self.deferred_bytes += bytes;
+        self.unfinished += 1;
+        true
+    }
+
     fn submit(&mut self, now_ms: u64, xid: i32, op: OpCode, body: &[u8], pass: &mut Pass) {
         if op == OpCode::CloseSession {
             self.phase = Phase::Ending;
@@ -517,6 +581,7 @@ impl ConnectionCore {
             origin: Some(Origin { connection: self.id, xid, op, received_ms: now_ms }),
         };
         let submission = Submission::Request(request);
+        self.submitted += 1;
         self.unfinished += 1;
         self.unfinished_bytes += submission.weight();
         pass.submissions.push(submission);
@@ -572,6 +637,18 @@ impl ConnectionCore {
 
 /// The xid of every reply to a ping.
 const PING_XID: i32 = -2;
+
+/// What a read of `path` would have to send if it were answered now, roughly.
+fn expected_reply_bytes(op: OpCode, path: &[u8], around: &Surroundings) -> usize {
+    const FIXED: usize = 128;
+    const NAME: usize = 32;
+    if matches!(op, OpCode::Ping | OpCode::Exists) {
+        return FIXED;
+    }
+    let db = around.database.read();
+    let Some(node) = db.tree.node(path) else { return FIXED };
+    FIXED + node.data().map_or(0, <[u8]>::len).max(node.num_children() * NAME)
+}
 
 fn is_read(op: Option<OpCode>) -> bool {
     use OpCode::*;

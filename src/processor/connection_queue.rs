@@ -4,14 +4,24 @@
 //! the answer to its connect request, the wish that it close. The connection drains it before it
 //! reads anything from the tree, so an event always goes out before a reply that shows its change
 //! (C-109, C-110). The lock inside is a leaf: whoever holds it takes no other.
+//!
+//! It also holds *deferred reads*: small reads without a watch that a client pipelined between its
+//! writes. Such a
+//! read must see the write before it and not the one behind it. Were it kept in the connection, the
+//! writes behind it could not be submitted before the first is durable, and a mixed pipeline would
+//! pay for one sync per write. So it waits here, and whoever finishes the write before it answers
+//! it at once, between the two applies.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::auth::{AuthPolicy, Identities};
-use crate::proto::{Acl, ConnectionId, SessionId, perms};
+use bytes::Bytes;
+
+use crate::proto::{Acl, ConnectionId, OpCode, SessionId, perms};
 use crate::session::SessionTouch;
 use crate::status::{Answered, RequestStats};
 
@@ -43,10 +53,33 @@ pub struct Grant {
     pub touch: Arc<SessionTouch>,
 }
 
+/// A read that waits for the submission before it.
+#[derive(Debug, Clone)]
+pub struct DeferredRead {
+    /// How many submissions came before it.
+    pub after: u64,
+    /// Its xid.
+    pub xid: i32,
+    /// What is read.
+    pub op: OpCode,
+    /// The record after the header.
+    pub body: Bytes,
+    /// The session that reads.
+    pub session: SessionId,
+    /// Who the connection was when the read came.
+    pub identities: Arc<Identities>,
+    /// When the read came, milliseconds on the monotonic clock.
+    pub received_ms: u64,
+}
+
+/// Everything before the read is finished already: nobody would answer it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NothingToWaitFor;
+
 /// What a drain found besides bytes.
 #[derive(Debug, Default)]
 pub struct Drained {
-    /// How many submissions are finished.
+    /// How many submissions and deferred reads are finished.
     pub finished: usize,
     /// The connection's session, if it was just given one.
     pub grant: Option<Grant>,
@@ -67,6 +100,9 @@ struct State {
     bytes: Vec<u8>,
     unread_event_bytes: usize,
     finished: usize,
+    /// Submissions finished since the connection began.
+    submissions_finished: u64,
+    deferred: VecDeque<DeferredRead>,
     grant: Option<Grant>,
     close: Option<CloseReason>,
     identities: Arc<Identities>,
@@ -87,6 +123,8 @@ impl ConnectionQueue {
                 bytes: Vec::new(),
                 unread_event_bytes: 0,
                 finished: 0,
+                submissions_finished: 0,
+                deferred: VecDeque::new(),
                 grant: None,
                 close: None,
                 identities,
@@ -115,10 +153,42 @@ impl ConnectionQueue {
         }
         write(&mut state.bytes);
         state.finished += 1;
+        state.submissions_finished += 1;
         state.stats.sent += 1;
         if let Some(answered) = answered {
             state.stats.answered(answered);
         }
+        self.filled.store(true, Ordering::Release);
+    }
+
+    /// Leaves a read to whoever finishes the submission before it.
+    ///
+    /// # Errors
+    /// That submission is finished by now.
+    pub fn defer(&self, read: DeferredRead) -> Result<(), NothingToWaitFor> {
+        let mut state = self.state.lock();
+        if state.submissions_finished >= read.after {
+            return Err(NothingToWaitFor);
+        }
+        state.deferred.push_back(read);
+        Ok(())
+    }
+
+    /// The next deferred read whose turn it is. Whoever takes it answers it with
+    /// [`answer_deferred`](Self::answer_deferred) before anything else is applied.
+    pub fn next_deferred(&self) -> Option<DeferredRead> {
+        let mut state = self.state.lock();
+        let due = state.deferred.front()?.after <= state.submissions_finished;
+        if due { state.deferred.pop_front() } else { None }
+    }
+
+    /// Appends the reply to a deferred read.
+    pub fn answer_deferred(&self, answered: &Answered, frame: &[u8]) {
+        let mut state = self.state.lock();
+        state.bytes.extend_from_slice(frame);
+        state.finished += 1;
+        state.stats.sent += 1;
+        state.stats.answered(answered);
         self.filled.store(true, Ordering::Release);
     }
 
@@ -190,6 +260,7 @@ impl ConnectionQueue {
         let mut state = self.state.lock();
         state.dead = true;
         state.bytes = Vec::new();
+        state.deferred = VecDeque::new();
     }
 
     /// Counts requests that came, and replies that went by another road than this queue:

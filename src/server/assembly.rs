@@ -155,6 +155,7 @@ impl Server {
             loaded.database.clone(),
             watches.clone(),
             policy.clone(),
+            max_field_bytes(config),
             connections.clone(),
             metrics.clone(),
             seed,

@@ -18,6 +18,7 @@ use crate::net::connections::{ConnectionMap, Connections};
 use crate::processor::connection_queue::{CloseReason, Grant};
 use crate::processor::final_request::write_reply;
 use crate::processor::proposal::Proposal;
+use crate::processor::read::Reading;
 use crate::processor::request::Origin;
 use crate::proto::responses::{ConnectResponse, ReplyFrame, ReplyHeader};
 use crate::proto::txns::{Txn, TxnRecord};
@@ -37,6 +38,7 @@ pub struct CarryOut {
     database: Arc<SharedDatabase>,
     watches: Arc<Watches>,
     policy: AuthPolicy,
+    max_field_bytes: usize,
     connections: Arc<Connections>,
     metrics: Arc<Metrics>,
     /// Which connection holds a session.
@@ -50,6 +52,7 @@ impl CarryOut {
         database: Arc<SharedDatabase>,
         watches: Arc<Watches>,
         policy: AuthPolicy,
+        max_field_bytes: usize,
         connections: Arc<Connections>,
         metrics: Arc<Metrics>,
         hash_seed: u64,
@@ -58,6 +61,7 @@ impl CarryOut {
             database,
             watches,
             policy,
+            max_field_bytes,
             connections,
             metrics,
             holders: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
@@ -77,6 +81,7 @@ impl CarryOut {
             let mut hold = Hold {
                 watches: &self.watches,
                 policy: &self.policy,
+                max_field_bytes: self.max_field_bytes,
                 connections: connections.read(),
                 metrics: &self.metrics,
                 holders: &mut self.holders,
@@ -107,6 +112,7 @@ impl CarryOut {
 struct Hold<'a> {
     watches: &'a Watches,
     policy: &'a AuthPolicy,
+    max_field_bytes: usize,
     connections: RwLockReadGuard<'a, ConnectionMap>,
     metrics: &'a Metrics,
     holders: &'a mut HashMap<SessionId, ConnectionId, FixedState>,
@@ -170,6 +176,42 @@ impl Hold<'_> {
         }
         if let Txn::CloseSession { .. } = record.txn {
             self.session_closed(proposal);
+        } else if let Some(origin) = &proposal.origin {
+            self.answer_deferred(origin.connection, db);
+        }
+    }
+
+    /// Answers the reads that waited for what this connection was just answered: they see it, and
+    /// nothing behind it (C-145).
+    fn answer_deferred(&mut self, connection: ConnectionId, db: &Database) {
+        let Some(connection) = self.connections.get(&connection) else { return };
+        let mut frame = Vec::new();
+        while let Some(read) = connection.queue().next_deferred() {
+            let reading = Reading {
+                db,
+                watches: self.watches,
+                policy: self.policy,
+                connection: connection.id(),
+                session: read.session,
+                identities: &read.identities,
+                max_field_bytes: self.max_field_bytes,
+            };
+            frame.clear();
+            if reading.answer(read.xid, read.op, &read.body, &mut frame).is_err() {
+                unreachable!("only a multiRead's reply has a bound, and it is not deferred");
+            }
+            let latency_ms = self.now_ms.saturating_sub(read.received_ms);
+            self.metrics.latency.record(latency_ms, 1);
+            let answered = Answered {
+                op: Some(read.op),
+                cxid: read.xid,
+                zxid: db.last_processed(),
+                count: 1,
+                at_ms: self.now_ms,
+                latency_ms,
+            };
+            connection.queue().answer_deferred(&answered, &frame);
+            self.metrics.packets_sent.add(1);
         }
     }
 
@@ -200,6 +242,7 @@ impl Hold<'_> {
             out.put_buffer(path);
             frame.finish(out);
         });
+        self.answer_deferred(origin.connection, db);
     }
 
     fn grant(

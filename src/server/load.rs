@@ -59,6 +59,10 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> Loaded {
         );
     }
 
+    if restored.origin == Origin::New {
+        let path = config.data_dir.display();
+        tracing::info!("{path} was empty: this is a new database, and snapshot.0 is written");
+    }
     let needs_snapshot = restored.needs_snapshot();
     let txns_replayed = restored.txns_replayed;
     let database = Arc::new(SharedDatabase::new(restored.database));

@@ -2,7 +2,7 @@
 
 use crate::common::server::SUPER_DIGEST;
 use crate::common::{
-    Acl, Hello, RawClient, TestServer, bodies, err, flag, op, shared, skip_deviation,
+    Acl, Hello, RawClient, Setup, TestServer, bodies, err, flag, op, shared, skip_deviation,
 };
 
 const READ: i32 = 1;
@@ -449,11 +449,19 @@ fn acls_survive_a_restart() {
     }
 }
 
-/// C-205: with enforced authentication, nothing but auth is answered before it.
+/// C-205: with enforced authentication, nothing but auth is answered before it. A server that
+/// cannot enforce it must not start as if it could.
 #[test]
 fn enforced_authentication_refuses_everything_before_it() {
-    let server =
-        TestServer::start(&[("enforce.auth.enabled", "true"), ("enforce.auth.schemes", "digest")]);
+    let settings = [("enforce.auth.enabled", "true"), ("enforce.auth.schemes", "digest")];
+    let server = match Setup::new(&settings).try_start() {
+        Ok(server) => server,
+        Err(refusal) => {
+            assert_eq!(refusal.code, Some(2), "{refusal:?}");
+            assert!(refusal.log.contains("enforce.auth.enabled"), "{refusal:?}");
+            return;
+        }
+    };
     for (kind, body) in [
         (op::GET_DATA, bodies::watched("/", false)),
         (op::CREATE, bodies::create("/n", None, &bodies::open_acl(), 0)),

@@ -41,6 +41,46 @@ fn a_read_behind_a_write_sees_it() {
     }
 }
 
+/// C-145: a read between two writes sees the one before it and not the one behind it, whatever
+/// waits how: small reads and large ones, with a watch and without, all of it in the server's hands
+/// before the first write is done.
+#[test]
+fn a_read_between_writes_sees_the_one_before_and_not_the_one_behind() {
+    let server = shared();
+    for size in [1, 3_000, 40_000] {
+        let mut c = RawClient::new(&server);
+        let path = c.scratch(&format!("between-{size}"));
+        let mut bytes = Vec::new();
+        let mut xid = 100;
+        let mut frame = |op: i32, body: &[u8]| {
+            xid += 1;
+            bytes.extend(bodies::frame(xid, op, body));
+        };
+        const ROUNDS: i32 = 60;
+        for n in 1..=ROUNDS {
+            let data = vec![n as u8; size];
+            frame(op::SET_DATA, &bodies::set_data(&path, Some(&data), -1));
+            frame(op::GET_DATA, &bodies::watched(&path, false));
+            frame(op::EXISTS, &bodies::watched(&path, n % 5 == 0));
+            frame(op::SET_DATA, &bodies::set_data(&path, Some(b""), -1));
+            frame(op::PING, &[]);
+            frame(op::GET_CHILDREN2, &bodies::watched(&path, false));
+        }
+        c.send(&bytes);
+        let mut version = 0;
+        for n in 1..=ROUNDS {
+            assert_eq!(c.reply().ok().stat().version, version + 1, "set");
+            let (data, stat) = c.reply().ok().data();
+            assert_eq!((data.unwrap(), stat.version), (vec![n as u8; size], version + 1), "get");
+            assert_eq!(c.reply().ok().stat().version, version + 1, "exists");
+            assert_eq!(c.reply().ok().stat().version, version + 2, "set");
+            assert_eq!(c.reply().xid, -2, "ping");
+            assert_eq!(c.reply().ok().children_stat().1.version, version + 2, "children");
+            version += 2;
+        }
+    }
+}
+
 /// C-146: another session's reads go on meanwhile.
 #[test]
 fn reads_of_another_session_are_answered() {

@@ -83,7 +83,8 @@ pub(super) fn judge(place: &Place<'_>, defect: Defect) -> Result<Verdict, DiskEr
     }
     if let Defect::LengthImpossible(length) = defect {
         return Ok(Verdict::Rotten(format!(
-            "a record's length is {length}; the limit (jute.maxbuffer and its extrasize) is {}",
+            "a record's length is {length}, above the limit of {} (jute.maxbuffer and its \
+             extrasize); if they were larger when it was written, set them back",
             place.max_record
         )));
     }

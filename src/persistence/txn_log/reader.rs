@@ -68,7 +68,8 @@ impl std::fmt::Display for TornTail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "the last record of {} at offset {} was never completely written: {}",
+            "the last record of {} at offset {} was never completely written and nobody was told \
+             of it: {}; it was cut off",
             self.path.display(),
             self.offset,
             self.why

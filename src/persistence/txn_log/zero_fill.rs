@@ -37,7 +37,9 @@ impl ZeroFill {
         let mut at = self.from;
         while at < self.to {
             let n = (self.to - at).min(ZEROS.len() as u64);
-            if self.file.write_all_at(at, &ZEROS[..n as usize]).is_err() {
+            if let Err(error) = self.file.write_all_at(at, &ZEROS[..n as usize]) {
+                // Records may still fit; if they do not, that ends the process.
+                tracing::warn!(%error, "no room could be made ahead of the log");
                 return FillOutcome::NotWritten;
             }
             at += n;

@@ -66,6 +66,7 @@ impl ConnectionCore {
             .timeout_ms
             .clamp(around.options.min_session_timeout_ms, around.options.max_session_timeout_ms);
         self.phase = Phase::Opening;
+        self.submitted += 1;
         self.unfinished += 1;
         pass.submissions.push(Submission::Connect(ConnectAttempt {
             connection: self.id,
