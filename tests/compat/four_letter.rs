@@ -3,7 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use crate::common::{DEADLINE, Hello, RawClient, TestServer, bodies, eventually, flag, op};
+use crate::common::{
+    DEADLINE, Hello, RawClient, TestServer, bodies, eventually, flag, op, skip_deviation,
+};
 
 /// Both halves of `nc`: says the word, ends its side, reads to the end.
 fn nc(server: &TestServer, word: &str) -> String {
@@ -246,7 +248,7 @@ fn cons_tells_what_a_client_did_last() {
             "llat", "minlat", "avglat", "maxlat"
         ]
     );
-    assert!(line.starts_with(" /127.0.0.1:") && line.contains("[1](queued=0,"), "{line}");
+    assert!(line.starts_with(" /127.0.0.1:") && line.contains("[1](queued="), "{line}");
     assert_eq!(field(&line, "recved"), Some("3"), "{line}");
     assert_eq!(field(&line, "sent"), Some("3"), "{line}");
     assert_eq!(field(&line, "lop"), Some("GETC"), "{line}");
@@ -314,8 +316,11 @@ fn stmk_waits_for_its_mask_and_nothing_else_waits() {
     };
     assert_eq!(answer(&[b"stmk\0\0\0\0\0\0\x01\x02"]), "258");
     assert_eq!(nc(&server, "gtmk"), "258");
-    assert_eq!(answer(&[b"stmk", b"\xff\xff\xff\xff", b"\xff\xff\xff\xfe"]), "-2");
-    assert_eq!(answer(&[b"gt", b"mk"]), "-2");
+    assert_eq!(answer(&[b"gt", b"mk"]), "258");
+    if !skip_deviation("Java takes a mask only if it comes with its word") {
+        assert_eq!(answer(&[b"stmk", b"\xff\xff\xff\xff", b"\xff\xff\xff\xfe"]), "-2");
+        assert_eq!(nc(&server, "gtmk"), "-2");
+    }
     assert_eq!(nc(&server, "stmk"), "", "without its mask it is no word");
     let strict = TestServer::start(&[("4lw.commands.whitelist", "srvr")]);
     assert!(nc(&strict, "stmk").contains("not in the whitelist"), "a refusal needs no mask");
