@@ -27,6 +27,8 @@ mod ephemerals;
 mod foreign_client;
 #[path = "compat/four_letter.rs"]
 mod four_letter;
+#[path = "compat/hostile.rs"]
+mod hostile;
 #[path = "compat/limits.rs"]
 mod limits;
 #[path = "compat/multi.rs"]

@@ -72,6 +72,10 @@ impl Standalone {
             Input::Persisted(ticket) => self.commit.persisted(ticket),
             Input::Applied(zxid) => self.prep.retire(zxid),
             Input::Tick => {}
+            Input::ListSessions { after, most, to } => {
+                let page = self.sessions.page(after, most);
+                effects.client.push(ClientEffect::SessionsListed { page, to });
+            }
         }
         if !self.started {
             self.started = true;
