@@ -32,6 +32,7 @@ use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, SET_TRACE_MASK, VER
 use crate::persistence::{Disk, RealDisk, SyncQueue, SyncQueueOptions};
 use crate::processor::connection::{ConnectionOptions, Surroundings};
 use crate::processor::connection_queue::CloseReason;
+use crate::processor::container_manager::ContainerOptions;
 use crate::processor::prep::PrepOptions;
 use crate::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
 use crate::quorum::peer::{QuorumPeer, Role};
@@ -299,7 +300,13 @@ fn peer(
     let sessions =
         SessionTracker::new(config.tick_time_ms.into(), STANDALONE_SERVER_ID, now.wall_ms);
     let sync = SyncRequestProcessor::new(schedule, seed, loaded.txns_replayed, 0);
-    let standalone = Standalone::new(now, prep, sync, sessions, &loaded.database.read());
+    let containers = ContainerOptions {
+        check_interval_ms: config.container_check_interval_ms,
+        max_per_minute: config.container_max_per_minute,
+        max_never_used_ms: config.container_max_never_used_ms,
+    };
+    let database = loaded.database.read();
+    let standalone = Standalone::new(now, prep, sync, sessions, containers, &database);
     QuorumPeer::new(Role::Standalone(Box::new(standalone)))
 }
 
