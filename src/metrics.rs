@@ -31,7 +31,36 @@ pub struct Metrics {
     pub latency: Latency,
 }
 
-/// A number that only grows.
+impl Metrics {
+    /// What `srst` does: latencies and counters begin anew. What stands for a present state
+    /// stays, and so does the count of slow syncs, as in Apache ZooKeeper.
+    pub fn reset(&self) {
+        let Metrics {
+            packets_received,
+            packets_sent,
+            bytes_received,
+            connection_rejected,
+            sessionless_connections_expired,
+            stale_sessions_expired,
+            fsync_threshold_exceed_count: _,
+            outstanding_requests: _,
+            latency,
+        } = self;
+        latency.reset();
+        for count in [
+            packets_received,
+            packets_sent,
+            bytes_received,
+            connection_rejected,
+            sessionless_connections_expired,
+            stale_sessions_expired,
+        ] {
+            count.reset();
+        }
+    }
+}
+
+/// A number that only grows, between resets.
 #[derive(Debug)]
 pub struct Count {
     handle: Counter,
@@ -56,6 +85,11 @@ impl Count {
     /// The number.
     pub fn get(&self) -> u64 {
         self.value.load(Ordering::Relaxed)
+    }
+
+    /// Counts from 0 again (`srst`).
+    pub fn reset(&self) {
+        self.value.store(0, Ordering::Relaxed);
     }
 
     /// The handle, for an exporter.
@@ -148,6 +182,14 @@ impl Latency {
         self.count.fetch_add(n, Ordering::Relaxed);
     }
 
+    /// Measures afresh (`srst`). What is recorded at this very moment may be lost in part.
+    pub fn reset(&self) {
+        self.count.store(0, Ordering::Relaxed);
+        self.sum.store(0, Ordering::Relaxed);
+        self.max.store(0, Ordering::Relaxed);
+        self.min.store(u64::MAX, Ordering::Relaxed);
+    }
+
     /// The shortest, 0 before the first.
     pub fn min(&self) -> u64 {
         match self.min.load(Ordering::Relaxed) {
@@ -181,5 +223,21 @@ mod tests {
         latency.record(4, 1);
         latency.record(1, 3);
         assert_eq!((latency.min(), latency.avg(), latency.max()), (1, 1.75, 4));
+    }
+
+    #[test]
+    fn a_reset_keeps_what_is_the_case() {
+        let metrics = Metrics::default();
+        metrics.packets_received.add(3);
+        metrics.outstanding_requests.add(2);
+        metrics.fsync_threshold_exceed_count.add(1);
+        metrics.latency.record(4, 1);
+        metrics.reset();
+        assert_eq!((metrics.packets_received.get(), metrics.latency.max()), (0, 0));
+        assert_eq!((metrics.latency.min(), metrics.latency.avg()), (0, 0.0));
+        assert_eq!(metrics.outstanding_requests.get(), 2);
+        assert_eq!(metrics.fsync_threshold_exceed_count.get(), 1);
+        metrics.latency.record(7, 1);
+        assert_eq!((metrics.latency.min(), metrics.latency.max()), (7, 7));
     }
 }

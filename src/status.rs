@@ -1,14 +1,19 @@
 //! What a server says of itself: plain data for words and, later, other surfaces.
 
-use std::net::SocketAddr;
+mod request_stats;
 
-use crate::proto::Zxid;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub use request_stats::{Answered, RequestStats};
+
+use crate::proto::{SessionId, Zxid};
 
 /// A server at one moment.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
 pub struct Status {
-    pub clients: Vec<ClientLine>,
+    pub connections: usize,
     pub latency_ms_min: u64,
     pub latency_ms_avg: f64,
     pub latency_ms_max: u64,
@@ -33,13 +38,70 @@ pub struct Status {
     pub counters: Vec<(&'static str, u64)>,
 }
 
-/// A connection as `stat` lists it.
+/// A connection as `stat` and `cons` list it.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientLine {
     /// The client's address.
     pub address: SocketAddr,
-    /// Requests taken from it.
-    pub received: u64,
-    /// Replies and events given to it.
-    pub sent: u64,
+    /// Java's `SelectionKey` bits: 1 if it is read, and 4 if bytes wait to be written.
+    pub interest_ops: u8,
+    /// Requests taken and not answered yet.
+    pub queued: usize,
+    /// What was asked and answered.
+    pub stats: RequestStats,
+    /// When it was accepted, milliseconds since 1970.
+    pub established_wall_ms: i64,
+    /// Its session and that one's timeout in milliseconds, once it has one.
+    pub session: Option<(SessionId, i32)>,
+}
+
+/// What `dump` tells.
+#[derive(Debug, Clone, Default)]
+pub struct Dump {
+    /// The sessions that can expire, each with the moment at which it does if it stays silent,
+    /// milliseconds since 1970.
+    pub sessions: Vec<(i64, SessionId)>,
+    /// The sessions that own ephemerals, each with their paths.
+    pub ephemerals: Vec<(SessionId, Vec<Vec<u8>>)>,
+    /// The connections, each with the moment at which it is closed if it stays silent,
+    /// milliseconds since 1970. [`SessionId::NONE`] stands for no session yet.
+    pub connections: Vec<(i64, SocketAddr, SessionId)>,
+}
+
+/// A path and the sessions whose connections watch its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchedPath {
+    /// The path as the watch named it.
+    pub path: Box<[u8]>,
+    /// One for each connection; a connection without a session is [`SessionId::NONE`].
+    pub sessions: Vec<SessionId>,
+}
+
+/// What `conf` tells; names and units are `zoo.cfg`'s.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Settings {
+    /// The port that is really listened on.
+    pub client_port: u16,
+    /// Absolute, `version-2` included.
+    pub data_dir: PathBuf,
+    /// Absolute, `version-2` included.
+    pub data_log_dir: PathBuf,
+    pub tick_time_ms: u32,
+    pub max_client_cnxns: u32,
+    pub min_session_timeout_ms: i32,
+    pub max_session_timeout_ms: i32,
+    /// `None` for the server's own choice.
+    pub client_port_listen_backlog: Option<u32>,
+    /// 0 for a server that is alone.
+    pub server_id: i64,
+}
+
+/// Bytes on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirSizes {
+    /// All files where snapshots lie.
+    pub data: u64,
+    /// All files where logs lie. The same files, if it is the same directory.
+    pub log: u64,
 }

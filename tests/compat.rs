@@ -31,6 +31,8 @@ mod four_letter;
 mod full_disk;
 #[path = "compat/fuzzy_snapshot.rs"]
 mod fuzzy_snapshot;
+#[path = "compat/hostile.rs"]
+mod hostile;
 #[path = "compat/limits.rs"]
 mod limits;
 #[path = "compat/multi.rs"]

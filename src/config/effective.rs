@@ -13,7 +13,7 @@ impl Config {
         fn yes_no(value: bool) -> String {
             if value { "yes" } else { "no" }.to_owned()
         }
-        let pairs: [(&str, String); 32] = [
+        let pairs: [(&str, String); 35] = [
             ("dataDir", self.data_dir.display().to_string()),
             ("dataLogDir", self.data_log_dir.display().to_string()),
             ("clientPort", number(self.client_port)),
@@ -43,6 +43,12 @@ impl Config {
             ("reconfigEnabled", self.reconfig_enabled.to_string()),
             ("extendedTypesEnabled", self.extended_types.to_string()),
             ("emulate353TTLNodes", self.emulate_353_ttl.to_string()),
+            ("znode.container.checkIntervalMs", self.container_check_interval_ms.to_string()),
+            ("znode.container.maxPerMinute", self.container_max_per_minute.to_string()),
+            (
+                "znode.container.maxNeverUsedIntervalMs",
+                self.container_max_never_used_ms.to_string(),
+            ),
             ("skipACL", yes_no(self.skip_acl)),
             ("DigestAuthenticationProvider.enabled", self.digest_provider_enabled.to_string()),
             (

@@ -104,6 +104,14 @@ pub struct Config {
     pub extended_types: bool,
     /// `emulate353TTLNodes`: TTL nodes written by 3.5.3 are recognised.
     pub emulate_353_ttl: bool,
+    /// `znode.container.checkIntervalMs`: how often containers and TTL nodes are looked for that
+    /// are due; 0 is never.
+    pub container_check_interval_ms: u64,
+    /// `znode.container.maxPerMinute`: how many of them are deleted in a minute, at most.
+    pub container_max_per_minute: u64,
+    /// `znode.container.maxNeverUsedIntervalMs`: the age at which a container that never had a
+    /// child is deleted; 0 is never.
+    pub container_max_never_used_ms: i64,
     /// `skipACL`: no permission is checked.
     pub skip_acl: bool,
     /// `DigestAuthenticationProvider.enabled`: the scheme `digest` exists.
@@ -170,6 +178,9 @@ impl Config {
             reconfig_enabled: false,
             extended_types: false,
             emulate_353_ttl: false,
+            container_check_interval_ms: 60_000,
+            container_max_per_minute: 10_000,
+            container_max_never_used_ms: 0,
             skip_acl: false,
             digest_provider_enabled: true,
             super_digest: None,

@@ -102,6 +102,15 @@ impl Draft {
                 }
                 self.config.four_letter_whitelist = list;
             }
+            "znode.container.checkIntervalMs" => {
+                config.container_check_interval_ms = decoded(value, 0..=I32_MAX)?;
+            }
+            "znode.container.maxPerMinute" => {
+                config.container_max_per_minute = decoded(value, 1..=I32_MAX)?;
+            }
+            "znode.container.maxNeverUsedIntervalMs" => {
+                config.container_max_never_used_ms = decoded(value, 0..=i64::MAX)?;
+            }
             "skipACL" => {
                 config.skip_acl = yes_no(value)?;
                 if config.skip_acl {
@@ -204,6 +213,9 @@ mod tests {
             ("serializeLastProcessedZxid.enabled", "false", "false"),
             ("closeSessionTxn.enabled", "false", "false"),
             ("reconfigEnabled", "true", "true"),
+            ("znode.container.checkIntervalMs", "200", "200"),
+            ("znode.container.maxPerMinute", "600", "600"),
+            ("znode.container.maxNeverUsedIntervalMs", "300000", "300000"),
             ("extendedTypesEnabled", "True", "true"),
             ("emulate353TTLNodes", "true", "true"),
             ("skipACL", "yes", "yes"),

@@ -29,8 +29,9 @@ use crate::auth::Identities;
 use crate::metrics::Metrics;
 use crate::processor::connection::{ConnectionCore, Ending, Pass, Surroundings};
 use crate::processor::connection_queue::{CloseReason, ConnectionQueue};
-use crate::proto::ConnectionId;
-use crate::time::Clock;
+use crate::proto::{ConnectionId, SessionId};
+use crate::status::{Answered, ClientLine};
+use crate::time::{Clock, Instant};
 
 /// What all connections of a listener share.
 pub struct Shared {
@@ -141,6 +142,26 @@ impl ClientConnection {
         self.core.lock().is_established()
     }
 
+    /// The connection's session, [`SessionId::NONE`] before it has one.
+    pub fn session(&self) -> SessionId {
+        self.core.lock().session()
+    }
+
+    /// The connection as operators see it at `now`.
+    pub fn describe(&self, now: Instant) -> ClientLine {
+        let core = self.core.lock();
+        let reads = !self.paused.load(Ordering::Relaxed) && core.wants_input();
+        let writes = !core.output().is_empty();
+        ClientLine {
+            address: self.peer,
+            interest_ops: u8::from(reads) | u8::from(writes) << 2,
+            queued: core.unfinished(),
+            stats: self.queue.stats(),
+            established_wall_ms: now.wall_ms - now.mono_ms.saturating_sub(self.opened_ms) as i64,
+            session: core.session_timeout_ms().map(|timeout_ms| (core.session(), timeout_ms)),
+        }
+    }
+
     /// Marks the connection as one to flush; true for whoever marks it first.
     pub fn touch(&self) -> bool {
         !self.touched.swap(true, Ordering::AcqRel)
@@ -199,14 +220,48 @@ impl ClientConnection {
         Ok(())
     }
 
-    fn hand_over(&self, pass: Pass) {
+    /// Counts and passes on what a pass gave that began at `start` on the clock's nanoseconds.
+    /// Reads that waited for something unfinished count from here, not from their receipt.
+    fn hand_over(&self, pass: Pass, start: u64) {
+        let (taken, answered) = (pass.taken as u64, pass.answered as u64);
         let metrics = &self.shared.metrics;
-        metrics.packets_received.add(pass.taken as u64);
-        metrics.packets_sent.add(pass.answered as u64);
         if !pass.submissions.is_empty() {
             metrics.outstanding_requests.add(pass.submissions.len() as i64);
             self.shared.submit.submit(pass.submissions);
         }
+        if taken == 0 && answered == 0 {
+            return;
+        }
+        metrics.packets_received.add(taken);
+        metrics.packets_sent.add(answered);
+        let mut reads = None;
+        if answered > 0 {
+            let end = self.shared.clock.nanos();
+            let latency_ms = end.saturating_sub(start) / 1_000_000;
+            metrics.latency.record(latency_ms, answered);
+            reads = pass.last_read.map(|last| Answered {
+                op: Some(last.op),
+                cxid: last.cxid,
+                zxid: last.zxid,
+                count: answered,
+                at_ms: end / 1_000_000,
+                latency_ms,
+            });
+        }
+        self.queue.count(taken, answered, reads.as_ref());
+    }
+}
+
+/// Where the answer to a four-letter word goes.
+pub struct WordReply {
+    connection: Arc<ClientConnection>,
+}
+
+impl WordReply {
+    /// Has the text sent, after which the connection closes. Never blocks for long.
+    pub fn send(self, text: &[u8]) {
+        self.connection.core.lock().answer_word(text);
+        self.connection.waker.wake();
     }
 }
 
@@ -266,16 +321,17 @@ impl ConnectionTask {
         let mut core = connection.core.lock();
         let mut more = false;
         if connection.queue.is_filled() || core.has_waiting_input() {
-            let pass = core.resume(shared.clock.now().mono_ms, &shared.around);
+            let start = shared.clock.nanos();
+            let pass = core.resume(start / 1_000_000, &shared.around);
             more = pass.more;
-            connection.hand_over(pass);
+            connection.hand_over(pass, start);
         }
-        if let Some(word) = core.word() {
+        if let Some(word) = core.take_word() {
             drop(core);
-            let text = (shared.words)(word);
-            core = connection.core.lock();
-            core.answer_word(&text);
+            connection.queue.count(1, 0, None);
             shared.metrics.packets_received.add(1);
+            (shared.words)(word, WordReply { connection: connection.clone() });
+            core = connection.core.lock();
         }
         if connection.write(&mut core).is_err() {
             return Progress::Over;
@@ -329,18 +385,11 @@ impl ConnectionTask {
             let start = shared.clock.nanos();
             let mut core = connection.core.lock();
             let pass = core.receive(start / 1_000_000, buffer.filled(), &shared.around);
-            let (more, answered) = (pass.more, pass.answered as u64);
             shared.metrics.bytes_received.add(buffer.filled().len() as u64);
-            connection.hand_over(pass);
-            let broken = connection.write(&mut core).is_err();
-            drop(core);
-            if answered > 0 {
-                let millis = shared.clock.nanos().saturating_sub(start) / 1_000_000;
-                shared.metrics.latency.record(millis, answered);
-            }
-            match (broken, more) {
-                (true, _) => Progress::Over,
-                (false, _) => Progress::Again,
+            connection.hand_over(pass, start);
+            match connection.write(&mut core) {
+                Ok(()) => Progress::Again,
+                Err(_) => Progress::Over,
             }
         })
     }

@@ -8,6 +8,9 @@ pub mod client_listener;
 pub mod connections;
 pub mod limits;
 
+use client_connection::WordReply;
+
+use crate::processor::connection::Word;
 use crate::processor::request::Submission;
 
 /// Takes what the connections ask for.
@@ -18,5 +21,6 @@ pub trait Submit: Send + Sync {
     fn is_full(&self) -> bool;
 }
 
-/// Answers a four-letter word with the text to send.
-pub type WordHandler = dyn Fn([u8; 4]) -> Vec<u8> + Send + Sync;
+/// Answers a four-letter word, on the spot or later from another thread. It is called on the
+/// connection's task, which must not be held up.
+pub type WordHandler = dyn Fn(Word, WordReply) + Send + Sync;

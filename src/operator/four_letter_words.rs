@@ -3,11 +3,16 @@
 //! The formats are Apache's, byte for byte, because tools parse them. A word that is not on the
 //! whitelist (`4lw.commands.whitelist`) is answered with a line that says so.
 
-use std::fmt::Write as _;
-use std::net::SocketAddr;
+mod clients;
+mod dump;
+mod server;
+mod setup;
+mod watches;
 
 use crate::config::FourLetterWhitelist;
-use crate::status::{ClientLine, Status};
+use crate::proto::Zxid;
+use crate::status::{ClientLine, DirSizes, Dump, Settings, Status, WatchedPath};
+use crate::watch::WatchesSummary;
 
 /// The words that are recognised before a handshake, whitelisted or not. Any other four bytes
 /// are a length.
@@ -36,175 +41,135 @@ pub const WORDS: &[[u8; 4]] = &[
 /// What telnet sends when it is told to close; there is no answer.
 const TELNET_CLOSE: [u8; 4] = [0xff, 0xf4, 0xff, 0xfd];
 
+/// The word that eight bytes belong to, the new trace mask.
+pub const SET_TRACE_MASK: [u8; 4] = *b"stmk";
+
+/// The trace mask of a server that was given none, as Apache has it: client requests, server
+/// packets, sessions, warnings.
+pub const DEFAULT_TRACE_MASK: i64 = 2 | 16 | 32 | 256;
+
 /// The release whose protocol and formats this server speaks, then its own. Tools read up to the
 /// first dash or comma.
 pub const VERSION: &str =
     concat!("3.9.5-zkserver-", env!("CARGO_PKG_VERSION"), ", built on 2026-11-25 00:00 UTC");
 
-/// The text that answers `word`. `status` is asked only if the word needs it.
+/// What the words ask the server for. Only what a word needs is asked.
+pub trait Sources {
+    /// The server in numbers.
+    fn status(&self) -> Status;
+    /// The connections.
+    fn clients(&self) -> Vec<ClientLine>;
+    /// The configuration.
+    fn settings(&self) -> Settings;
+    /// The directories.
+    fn dir_sizes(&self) -> DirSizes;
+    /// The process and its machine, under Java's names.
+    fn environment(&self) -> Vec<(&'static str, Option<String>)>;
+    /// Sessions, ephemerals, connections.
+    fn dump(&self) -> Dump;
+    /// How many watches there are.
+    fn watches_summary(&self) -> WatchesSummary;
+    /// All watches on data.
+    fn watched_paths(&self) -> Vec<WatchedPath>;
+    /// Digests of the tree at past zxids, oldest first.
+    fn digests(&self) -> Vec<(Zxid, u64)>;
+    /// The trace mask. It is kept for those who set it: what this server logs does not depend
+    /// on it.
+    fn trace_mask(&self) -> i64;
+    /// Sets it.
+    fn set_trace_mask(&self, mask: i64);
+    /// The server's counters begin anew.
+    fn reset_server_stats(&self);
+    /// Every connection's counters begin anew.
+    fn reset_connection_stats(&self);
+}
+
+/// How long an answer may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// No longer than an ordinary request.
+    Small,
+    /// It reads the disk, or grows with the connections.
+    Medium,
+    /// It grows with what clients keep on the server.
+    Large,
+}
+
+/// What answering `word` costs.
+pub fn cost(word: [u8; 4], whitelist: &FourLetterWhitelist) -> Cost {
+    match &word {
+        _ if !is_allowed(word, whitelist) => Cost::Small,
+        b"cons" | b"stat" | b"crst" | b"conf" | b"dirs" | b"envi" | b"mntr" | b"wchs" => {
+            Cost::Medium
+        }
+        b"dump" | b"wchc" | b"wchp" => Cost::Large,
+        _ => Cost::Small,
+    }
+}
+
+/// The text that answers `word`; `number` is the one behind it.
 pub fn answer(
     word: [u8; 4],
+    number: i64,
     whitelist: &FourLetterWhitelist,
-    status: impl FnOnce() -> Status,
-) -> String {
+    sources: &impl Sources,
+) -> Vec<u8> {
     if word == TELNET_CLOSE {
-        return String::new();
+        return Vec::new();
     }
-    let name = String::from_utf8_lossy(&word).into_owned();
-    if !whitelist.allows(&name) {
-        return format!("{name} is not executed because it is not in the whitelist.\n");
+    let name = String::from_utf8_lossy(&word);
+    if !is_allowed(word, whitelist) {
+        return format!("{name} is not executed because it is not in the whitelist.\n").into();
     }
-    match &word {
+    let text = match &word {
         b"ruok" => "imok".to_owned(),
         b"isro" => "rw".to_owned(),
-        b"srvr" => srvr(&status(), false),
-        b"stat" => srvr(&status(), true),
-        b"mntr" => mntr(&status()),
-        _ => format!("{name} is not answered by this version of the server.\n"),
-    }
-}
-
-fn srvr(status: &Status, with_clients: bool) -> String {
-    let mut text = format!("Zookeeper version: {VERSION}\n");
-    if with_clients {
-        text.push_str("Clients:\n");
-        for client in &status.clients {
-            client_line(client, &mut text);
+        b"srvr" => server::srvr(&sources.status(), None),
+        b"stat" => server::srvr(&sources.status(), Some(&sources.clients())),
+        b"mntr" => server::mntr(&sources.status()),
+        b"cons" => clients::cons(&sources.clients()),
+        b"conf" => setup::conf(&sources.settings(), sources.dir_sizes()),
+        b"dirs" => setup::dirs(sources.dir_sizes()),
+        b"envi" => setup::envi(&sources.environment()),
+        b"dump" => return dump::dump(&sources.dump()),
+        b"wchs" => watches::wchs(&sources.watches_summary()),
+        b"wchc" => return watches::wchc(&sources.watched_paths()),
+        b"wchp" => return watches::wchp(&sources.watched_paths()),
+        b"hash" => hash(&sources.digests()),
+        b"gtmk" => sources.trace_mask().to_string(),
+        b"stmk" => {
+            sources.set_trace_mask(number);
+            number.to_string()
         }
-        text.push('\n');
-    }
-    let _ = write!(
-        text,
-        "Latency min/avg/max: {}/{}/{}\nReceived: {}\nSent: {}\nConnections: {}\n\
-         Outstanding: {}\nZxid: {}\nMode: standalone\nNode count: {}\n",
-        status.latency_ms_min,
-        java_double(status.latency_ms_avg),
-        status.latency_ms_max,
-        status.packets_received,
-        status.packets_sent,
-        status.clients.len(),
-        status.outstanding_requests,
-        status.last_zxid,
-        status.znode_count,
-    );
-    text
-}
-
-fn client_line(client: &ClientLine, text: &mut String) {
-    let ClientLine { address, received, sent } = client;
-    let _ = match address {
-        SocketAddr::V4(address) => write!(text, " /{address}"),
-        SocketAddr::V6(address) => {
-            let groups = address.ip().segments().into_iter().map(|group| format!("{group:x}"));
-            write!(text, " /[{}]:{}", groups.collect::<Vec<_>>().join(":"), address.port())
+        b"srst" => {
+            sources.reset_server_stats();
+            "Server stats reset.\n".to_owned()
         }
+        b"crst" => {
+            sources.reset_connection_stats();
+            "Connection stats reset.\n".to_owned()
+        }
+        _ => unreachable!("{name} is recognised, so it is answered"),
     };
-    let _ = writeln!(text, "[1](queued=0,recved={received},sent={sent})");
+    text.into()
 }
 
-fn mntr(status: &Status) -> String {
-    let mut text = String::new();
-    let mut line = |key: &str, value: &dyn std::fmt::Display| {
-        let _ = writeln!(text, "zk_{key}\t{value}");
-    };
-    line("version", &VERSION);
-    line("server_state", &"standalone");
-    line("avg_latency", &java_double(status.latency_ms_avg));
-    line("max_latency", &status.latency_ms_max);
-    line("min_latency", &status.latency_ms_min);
-    line("packets_received", &status.packets_received);
-    line("packets_sent", &status.packets_sent);
-    line("num_alive_connections", &status.clients.len());
-    line("outstanding_requests", &status.outstanding_requests);
-    line("znode_count", &status.znode_count);
-    line("watch_count", &status.watch_count);
-    line("ephemerals_count", &status.ephemerals_count);
-    line("approximate_data_size", &status.approximate_data_size);
-    line("global_sessions", &status.global_sessions);
-    line("local_sessions", &0);
-    line("uptime", &status.uptime_ms);
-    if let Some(open) = status.descriptors_open {
-        line("open_file_descriptor_count", &open);
-    }
-    if let Some(max) = status.descriptors_max {
-        line("max_file_descriptor_count", &max);
-    }
-    line("digest_mismatches_count", &status.digest_mismatches);
-    for (key, value) in &status.counters {
-        line(key, value);
-    }
-    text
+fn is_allowed(word: [u8; 4], whitelist: &FourLetterWhitelist) -> bool {
+    word == TELNET_CLOSE || std::str::from_utf8(&word).is_ok_and(|name| whitelist.allows(name))
 }
 
-/// A number as Java prints a double that was rounded to four decimals: `0.0`, `1.5`, `0.3333`.
-fn java_double(value: f64) -> String {
-    let rounded = (value * 10_000.0).round() / 10_000.0;
-    if rounded >= 1e7 { format!("{rounded:E}") } else { format!("{rounded:?}") }
+/// The digests as Java prints a signed long.
+fn hash(digests: &[(Zxid, u64)]) -> String {
+    let line = |(zxid, digest): &(Zxid, u64)| format!("{:x}: {}\n", zxid.0, *digest as i64);
+    digests.iter().map(line).collect()
+}
+
+/// A path on an indented line of its own.
+fn line_of(path: &[u8], text: &mut Vec<u8>) {
+    text.push(b'\t');
+    text.extend_from_slice(path);
+    text.push(b'\n');
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::proto::Zxid;
-
-    fn status() -> Status {
-        Status {
-            clients: vec![ClientLine {
-                address: "127.0.0.1:4711".parse().unwrap(),
-                received: 3,
-                sent: 2,
-            }],
-            latency_ms_min: 0,
-            latency_ms_avg: 1.0 / 3.0,
-            latency_ms_max: 7,
-            packets_received: 12,
-            packets_sent: 11,
-            outstanding_requests: 0,
-            last_zxid: Zxid(0x1f),
-            znode_count: 5,
-            ephemerals_count: 0,
-            approximate_data_size: 44,
-            global_sessions: 1,
-            digest_mismatches: 0,
-            watch_count: 0,
-            uptime_ms: 10,
-            descriptors_open: Some(20),
-            descriptors_max: Some(1024),
-            counters: vec![],
-        }
-    }
-
-    fn ask(word: &[u8; 4], whitelist: &str) -> String {
-        answer(*word, &FourLetterWhitelist::parse(whitelist), status)
-    }
-
-    #[test]
-    fn stat_is_srvr_with_clients() {
-        assert_eq!(
-            ask(b"stat", "*"),
-            format!(
-                "Zookeeper version: {VERSION}\nClients:\n \
-                 /127.0.0.1:4711[1](queued=0,recved=3,sent=2)\n\nLatency min/avg/max: 0/0.3333/7\n\
-                 Received: 12\nSent: 11\nConnections: 1\nOutstanding: 0\nZxid: 0x1f\n\
-                 Mode: standalone\nNode count: 5\n"
-            )
-        );
-    }
-
-    #[test]
-    fn a_word_off_the_whitelist_says_so() {
-        assert_eq!(
-            ask(b"ruok", "srvr"),
-            "ruok is not executed because it is not in the whitelist.\n"
-        );
-        assert_eq!(ask(b"ruok", "srvr, ruok"), "imok");
-    }
-
-    #[test]
-    fn doubles_are_javas() {
-        assert_eq!(java_double(0.0), "0.0");
-        assert_eq!(java_double(1.5), "1.5");
-        assert_eq!(java_double(2.0 / 3.0), "0.6667");
-        assert_eq!(java_double(1e7), "1E7");
-    }
-}
+mod tests;

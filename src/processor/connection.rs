@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::handshake::IsWord;
 use super::connection_queue::{CloseReason, ConnectionQueue, DeferredRead};
 use super::read::Reading;
 use super::request::{Origin, Request, Submission};
@@ -64,6 +65,17 @@ pub struct ConnectionOptions {
     pub max_session_timeout_ms: i32,
     /// The four-letter words that are looked for before the handshake.
     pub words: &'static [[u8; 4]],
+    /// The word that is complete only with the eight bytes behind it, if there is one.
+    pub word_with_number: Option<[u8; 4]>,
+}
+
+/// A four-letter word that a client said instead of asking for a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word {
+    /// Its letters.
+    pub name: [u8; 4],
+    /// The number behind it, 0 where none belongs there.
+    pub number: i64,
 }
 
 /// One hold of the database answers at most so many requests …
@@ -102,8 +114,8 @@ enum Phase {
     Connecting,
     Opening,
     Established,
-    /// A word was asked for; the answer is somebody else's.
-    Talking([u8; 4]),
+    /// A word was asked for; it is here until somebody takes it away to answer it.
+    Talking(Option<Word>),
     /// Nothing more is taken from the client.
     Ending,
 }
@@ -146,8 +158,21 @@ pub struct Pass {
     pub taken: usize,
     /// Requests answered at once.
     pub answered: usize,
+    /// The last of the reads among these.
+    pub last_read: Option<LastRead>,
     /// There is more input that could be answered, were it not for the bound of one pass.
     pub more: bool,
+}
+
+/// A read that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastRead {
+    /// What was asked.
+    pub op: OpCode,
+    /// The last xid that is not below zero, of it or of a read before it in the pass; -1 if none.
+    pub cxid: i32,
+    /// The zxid of the state that was read.
+    pub zxid: Zxid,
 }
 
 enum Taken {
@@ -201,7 +226,7 @@ impl ConnectionCore {
         {
             touch.touch(now_ms);
         }
-        self.finish(pass)
+        pass
     }
 
     /// Takes what the server queued, then whatever could not be taken before.
@@ -209,7 +234,7 @@ impl ConnectionCore {
         self.drain();
         let mut pass = Pass::default();
         self.take_waiting(now_ms, around, &mut pass);
-        self.finish(pass)
+        pass
     }
 
     fn take_waiting(&mut self, now_ms: u64, around: &Surroundings, pass: &mut Pass) {
@@ -314,16 +339,19 @@ impl ConnectionCore {
         self.ending.as_ref()
     }
 
-    /// The word that was asked for instead of a session.
-    pub fn word(&self) -> Option<[u8; 4]> {
-        match self.phase {
-            Phase::Talking(word) => Some(word),
+    /// The word that was asked for instead of a session; given once.
+    pub fn take_word(&mut self) -> Option<Word> {
+        match &mut self.phase {
+            Phase::Talking(word) => word.take(),
             _ => None,
         }
     }
 
     /// The answer to the word, after which the connection closes.
     pub fn answer_word(&mut self, text: &[u8]) {
+        if self.ending.is_some() {
+            return;
+        }
         self.output.extend_from_slice(text);
         self.phase = Phase::Ending;
         self.talked = true;
@@ -339,6 +367,11 @@ impl ConnectionCore {
         self.unfinished > 0
     }
 
+    /// How many submissions are unfinished.
+    pub fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
     /// Whether a session was granted.
     pub fn is_established(&self) -> bool {
         self.session != SessionId::NONE
@@ -347,6 +380,11 @@ impl ConnectionCore {
     /// The connection's session, [`SessionId::NONE`] before it has one.
     pub fn session(&self) -> SessionId {
         self.session
+    }
+
+    /// The session's timeout in milliseconds, once there is a session.
+    pub fn session_timeout_ms(&self) -> Option<i32> {
+        self.touch.as_ref().map(|touch| touch.timeout_ms())
     }
 
     /// Ends the connection for `ending`, unless it ends already.
@@ -367,11 +405,6 @@ impl ConnectionCore {
             && matches!(next_frame(waiting, around.options.max_frame_bytes), Ok(Some(_)))
     }
 
-    fn finish(&self, pass: Pass) -> Pass {
-        self.queue.count(pass.taken as u64, pass.answered as u64);
-        pass
-    }
-
     /// Takes frames from `input` until one must wait, and returns how many bytes they took.
     fn take_frames(
         &mut self,
@@ -382,8 +415,12 @@ impl ConnectionCore {
     ) -> usize {
         let mut used = 0;
         while !self.is_ending() && self.phase != Phase::Opening {
-            if self.phase == Phase::Connecting && self.is_word(&input[used..], around) {
-                return input.len();
+            if self.phase == Phase::Connecting {
+                match self.is_word(&input[used..], around) {
+                    IsWord::Yes => return input.len(),
+                    IsWord::NotYet => break,
+                    IsWord::No => {}
+                }
             }
             let rest = &input[used..];
             let frame = match next_frame(rest, around.options.max_frame_bytes) {
@@ -409,7 +446,7 @@ impl ConnectionCore {
                     if is_read(op) {
                         if self.unfinished == 0 {
                             used += self.answer_reads(rest, around, pass);
-                        } else if self.defer(header, &frame.body[8..], around) {
+                        } else if self.defer(now_ms, header, &frame.body[8..], around) {
                             pass.taken += 1;
                             used += frame.size;
                         } else if self.unfinished > 0 {
@@ -472,6 +509,9 @@ impl ConnectionCore {
             used += frame.size;
             pass.taken += 1;
             pass.answered += 1;
+            let cxid = pass.last_read.map_or(-1, |last| last.cxid);
+            let cxid = if xid >= 0 { xid } else { cxid };
+            pass.last_read = Some(LastRead { op, cxid, zxid: db.last_processed() });
         }
         used
     }
@@ -532,7 +572,13 @@ impl ConnectionCore {
 
     /// Leaves a read to the queue, if it is one whose reply is small as far as one can tell now.
     /// What it finds when its turn comes may have grown, but not its number.
-    fn defer(&mut self, header: RequestHeader, body: &[u8], around: &Surroundings) -> bool {
+    fn defer(
+        &mut self,
+        now_ms: u64,
+        header: RequestHeader,
+        body: &[u8],
+        around: &Surroundings,
+    ) -> bool {
         let Some(op) = OpCode::from_int(header.op) else { return false };
         let mut r = Reader::new(body, around.options.max_field_bytes);
         let path = match op {
@@ -559,6 +605,7 @@ impl ConnectionCore {
             body: Bytes::copy_from_slice(body),
             session: self.session,
             identities: self.identities.clone(),
+            received_ms: now_ms,
         };
         if self.queue.defer(read).is_err() {
             // What it would wait for has just been finished.

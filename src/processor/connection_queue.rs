@@ -14,7 +14,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -23,6 +23,7 @@ use bytes::Bytes;
 
 use crate::proto::{Acl, ConnectionId, OpCode, SessionId, perms};
 use crate::session::SessionTouch;
+use crate::status::{Answered, RequestStats};
 
 /// Why the server ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct DeferredRead {
     pub session: SessionId,
     /// Who the connection was when the read came.
     pub identities: Arc<Identities>,
+    /// When the read came, milliseconds on the monotonic clock.
+    pub received_ms: u64,
 }
 
 /// Everything before the read is finished already: nobody would answer it.
@@ -89,8 +92,6 @@ pub struct Drained {
 pub struct ConnectionQueue {
     id: ConnectionId,
     filled: AtomicBool,
-    received: AtomicU64,
-    sent: AtomicU64,
     /// Bytes that were drained and that the client has not taken yet.
     unsent: AtomicUsize,
     state: Mutex<State>,
@@ -115,6 +116,7 @@ struct State {
     grant: Option<Grant>,
     close: Option<CloseReason>,
     identities: Arc<Identities>,
+    stats: RequestStats,
     dead: bool,
 }
 
@@ -128,8 +130,6 @@ impl ConnectionQueue {
         ConnectionQueue {
             id,
             filled: AtomicBool::new(false),
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
             unsent: AtomicUsize::new(0),
             state: Mutex::new(State {
                 bytes: Vec::new(),
@@ -139,6 +139,7 @@ impl ConnectionQueue {
                 grant: None,
                 close: None,
                 identities,
+                stats: RequestStats::default(),
                 dead: false,
             }),
         }
@@ -154,17 +155,28 @@ impl ConnectionQueue {
         self.filled.load(Ordering::Acquire)
     }
 
-    /// Appends the reply to a submission, which is finished with it.
-    pub fn reply(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.finish(None, write);
+    /// Appends the reply to a submission, which is finished with it. `answered` is what it means
+    /// for the connection's statistics; `None` if no request of a session was answered.
+    pub fn reply(&self, answered: Option<&Answered>, write: impl FnOnce(&mut Vec<u8>)) {
+        self.finish(None, answered, write);
     }
 
     /// Gives the connection its session; the connect response is appended with it.
-    pub fn grant(&self, grant: Grant, response: impl FnOnce(&mut Vec<u8>)) {
-        self.finish(Some(grant), response);
+    pub fn grant(
+        &self,
+        grant: Grant,
+        answered: Option<&Answered>,
+        response: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.finish(Some(grant), answered, response);
     }
 
-    fn finish(&self, grant: Option<Grant>, write: impl FnOnce(&mut Vec<u8>)) {
+    fn finish(
+        &self,
+        grant: Option<Grant>,
+        answered: Option<&Answered>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let mut state = self.state.lock();
         if state.dead {
             return;
@@ -175,7 +187,10 @@ impl ConnectionQueue {
         if grant.is_some() {
             state.grant = grant;
         }
-        self.sent.fetch_add(1, Ordering::Relaxed);
+        state.stats.sent += 1;
+        if let Some(answered) = answered {
+            state.stats.answered(answered);
+        }
         self.filled.store(true, Ordering::Release);
     }
 
@@ -201,11 +216,12 @@ impl ConnectionQueue {
     }
 
     /// Appends the reply to a deferred read.
-    pub fn answer_deferred(&self, frame: &[u8]) {
+    pub fn answer_deferred(&self, answered: &Answered, frame: &[u8]) {
         let mut state = self.state.lock();
         state.bytes.extend_from_slice(frame);
         state.finished += 1;
-        self.sent.fetch_add(1, Ordering::Relaxed);
+        state.stats.sent += 1;
+        state.stats.answered(answered);
         self.filled.store(true, Ordering::Release);
     }
 
@@ -221,7 +237,7 @@ impl ConnectionQueue {
             state.close.get_or_insert(CloseReason::TooManyUnreadEvents);
             state.give_up();
         }
-        self.sent.fetch_add(1, Ordering::Relaxed);
+        state.stats.sent += 1;
         self.filled.store(true, Ordering::Release);
         true
     }
@@ -270,14 +286,24 @@ impl ConnectionQueue {
         self.filled.store(false, Ordering::Release);
     }
 
-    /// Counts requests that came and replies that went by another road than this queue.
-    pub fn count(&self, received: u64, sent: u64) {
-        self.received.fetch_add(received, Ordering::Relaxed);
-        self.sent.fetch_add(sent, Ordering::Relaxed);
+    /// Counts requests that came, and replies that went by another road than this queue:
+    /// `answered` are those of them that the statistics know.
+    pub fn count(&self, received: u64, sent: u64, answered: Option<&Answered>) {
+        let mut state = self.state.lock();
+        state.stats.received += received;
+        state.stats.sent += sent;
+        if let Some(answered) = answered {
+            state.stats.answered(answered);
+        }
     }
 
-    /// Requests received and messages sent so far.
-    pub fn counts(&self) -> (u64, u64) {
-        (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
+    /// The connection's requests so far, or since the last reset.
+    pub fn stats(&self) -> RequestStats {
+        self.state.lock().stats
+    }
+
+    /// Forgets what was counted.
+    pub fn reset_stats(&self) {
+        self.state.lock().stats.reset();
     }
 }

@@ -16,6 +16,7 @@ pub mod change_record;
 pub mod commit;
 pub mod connection;
 pub mod connection_queue;
+pub mod container_manager;
 pub mod final_request;
 pub mod prep;
 pub mod proposal;

@@ -123,6 +123,11 @@ impl PrepRequestProcessor {
         self.outstanding.retire(zxid);
     }
 
+    /// The node at `path` as the next request will find it.
+    pub fn node(&self, path: &[u8], db: &Database) -> Option<PendingNode> {
+        self.outstanding.node(path, &db.tree)
+    }
+
     /// Prepares a write. Always yields a transaction, if only one that says why not.
     pub fn prepare(
         &mut self,
@@ -210,6 +215,7 @@ impl PrepRequestProcessor {
                 self.part(judge, &Part::SetAcl(request), out)
             }
             OpCode::Multi => self.multi(judge, &mut r, out),
+            OpCode::DeleteContainer => self.delete_container(judge, out),
             OpCode::Reconfig => self.reconfig(&mut r),
             OpCode::Exists
             | OpCode::GetData
@@ -221,7 +227,6 @@ impl PrepRequestProcessor {
             | OpCode::Check
             | OpCode::CheckWatches
             | OpCode::RemoveWatches
-            | OpCode::DeleteContainer
             | OpCode::MultiRead
             | OpCode::Auth
             | OpCode::SetWatches
@@ -341,6 +346,25 @@ impl PrepRequestProcessor {
         let version = check_version(node.stat.version, request.version)?;
         Txn::Check { path: full, version }.write(out);
         Ok(OpCode::Check.to_int())
+    }
+
+    /// The server's own deletion of a container or TTL node; the request's body is the path. No
+    /// session asks and no permission is needed, so clients are kept from it (N-5).
+    fn delete_container(&mut self, judge: &Judge<'_>, out: &mut Vec<u8>) -> Result<i32, Refusal> {
+        let full = &judge.body[..];
+        let tree = &judge.db.tree;
+        let parent_path = path::parent(full).ok_or(ErrorCode::BadArguments)?;
+        let node = self.outstanding.node(full, tree).ok_or(ErrorCode::NoNode)?;
+        if node.num_children > 0 {
+            return Err(ErrorCode::NotEmpty.into());
+        }
+        let mut parent = self.outstanding.node(parent_path, tree).ok_or(ErrorCode::NoNode)?;
+        Txn::Delete { path: full }.write(out);
+        parent.num_children -= 1;
+        parent.stat.pzxid = judge.zxid;
+        self.outstanding.put(judge.zxid, judge.key(full), None, tree);
+        self.outstanding.put(judge.zxid, judge.key(parent_path), Some(parent), tree);
+        Ok(OpCode::DeleteContainer.to_int())
     }
 
     /// Nothing to reconfigure here: first whether the request can be read, then whether it is

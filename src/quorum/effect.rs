@@ -4,12 +4,15 @@
 //! order. What the disk must do may run ahead; what a client can see happens exactly in the order
 //! emitted.
 
+use std::sync::mpsc;
+
 use bytes::Bytes;
 
 use crate::processor::connection_queue::{CloseReason, Grant};
 use crate::processor::proposal::Proposal;
 use crate::processor::request::{Origin, Submission};
 use crate::proto::{ConnectionId, SessionId, Ticket, Zxid};
+use crate::session::{PagePlace, SessionsPage};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -22,6 +25,15 @@ pub enum Input {
     Applied(Zxid),
     /// A deadline may have passed.
     Tick,
+    /// An operator asks which sessions there are, a page at a time.
+    ListSessions {
+        /// Where the last page ended.
+        after: Option<PagePlace>,
+        /// The most to list.
+        most: usize,
+        /// Who asks: handed through to the effect, never used by the core.
+        to: mpsc::Sender<SessionsPage>,
+    },
 }
 
 /// Something the disk queue must do.
@@ -69,6 +81,13 @@ pub enum ClientEffect {
     },
     /// A request that is not answered because its session has ended: its connection closes.
     Drop(ConnectionId, CloseReason),
+    /// The page of sessions that was asked for.
+    SessionsListed {
+        /// The sessions.
+        page: SessionsPage,
+        /// Who asked.
+        to: mpsc::Sender<SessionsPage>,
+    },
 }
 
 /// What a step wants done.

@@ -13,14 +13,19 @@ use crate::auth::Identities;
 use crate::jute::Writer;
 use crate::processor::commit::{CommitProcessor, Committed};
 use crate::processor::connection_queue::{CloseReason, Grant};
+use crate::processor::container_manager::{ContainerManager, ContainerOptions};
 use crate::processor::prep::{PrepOptions, PrepRequestProcessor};
 use crate::processor::proposal::{NewSession, Proposal};
 use crate::processor::request::{ConnectAttempt, Origin, Request, Submission};
 use crate::processor::sync::SyncRequestProcessor;
+use crate::proto::stat::OwnerEncoding;
 use crate::proto::{OpCode, SessionId};
 use crate::session::SessionTracker;
 use crate::time::Instant;
 use crate::tree::Database;
+
+/// Containers and TTL nodes deleted in one step, at most, however fast they may go.
+const MOST_DELETIONS_PER_STEP: usize = 64;
 
 /// The role's state: its stages and its sessions.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub struct Standalone {
     sync: SyncRequestProcessor,
     commit: CommitProcessor,
     sessions: SessionTracker,
+    containers: ContainerManager,
+    owners: OwnerEncoding,
     expired: Vec<SessionId>,
     nobody: Arc<Identities>,
     started: bool,
@@ -42,12 +49,15 @@ impl Standalone {
         prep: PrepOptions,
         sync: SyncRequestProcessor,
         mut sessions: SessionTracker,
+        containers: ContainerOptions,
         db: &Database,
     ) -> Self {
         for (id, timeout_ms) in db.sessions() {
             sessions.track(id, timeout_ms, now);
         }
         Standalone {
+            containers: ContainerManager::new(containers, now),
+            owners: prep.owners,
             prep: PrepRequestProcessor::new(prep, db),
             sync,
             commit: CommitProcessor::default(),
@@ -72,12 +82,17 @@ impl Standalone {
             Input::Persisted(ticket) => self.commit.persisted(ticket),
             Input::Applied(zxid) => self.prep.retire(zxid),
             Input::Tick => {}
+            Input::ListSessions { after, most, to } => {
+                let page = self.sessions.page(after, most);
+                effects.client.push(ClientEffect::SessionsListed { page, to });
+            }
         }
         if !self.started {
             self.started = true;
             self.close_orphans(now, db, effects);
         }
         self.expire(now, db, effects);
+        self.sweep_containers(now, db, effects);
         self.let_go(effects);
     }
 
@@ -86,7 +101,7 @@ impl Standalone {
         if !self.started {
             return Some(0);
         }
-        self.sessions.next_deadline()
+        [self.sessions.next_deadline(), self.containers.next_deadline()].into_iter().flatten().min()
     }
 
     fn request(&mut self, now: Instant, request: Request, db: &Database, effects: &mut Effects) {
@@ -184,6 +199,30 @@ impl Standalone {
                 Committed::Txn(proposal) => ClientEffect::Commit(proposal),
                 Committed::Sync(origin, body) => ClientEffect::AnswerSync(origin, body),
             });
+        }
+    }
+
+    /// Deletes the containers and TTL nodes that are due, each judged again as it will be found
+    /// (N-19): a write in between saves it.
+    fn sweep_containers(&mut self, now: Instant, db: &Database, effects: &mut Effects) {
+        for _ in 0..MOST_DELETIONS_PER_STEP {
+            let Some(path) = self.containers.next(now, &db.tree) else { return };
+            let Some(node) = self.prep.node(&path, db) else { continue };
+            let owner = self.owners.decode(node.stat.ephemeral_owner);
+            let (stat, children) = (node.stat, node.num_children);
+            if !self.containers.is_due(now.wall_ms, owner, stat.cversion, stat.mtime, children) {
+                continue;
+            }
+            let request = Request {
+                session: SessionId::NONE,
+                xid: 0,
+                op: OpCode::DeleteContainer,
+                body: path.into(),
+                identities: self.nobody.clone(),
+                origin: None,
+            };
+            let proposal = self.prep.prepare(now, &request, db, &self.sessions);
+            self.propose(proposal, effects);
         }
     }
 

@@ -18,7 +18,8 @@ use super::inbox::Inbox;
 use super::jobs::{SnapshotJobs, zero_filler};
 use super::load::{Loaded, load, max_field_bytes, owners, snapshot_options};
 use super::sweep::sweep_forever;
-use super::words::WordSources;
+use super::word_sources::WordSources;
+use super::words::Words;
 use super::{disk_thread, driver, logging};
 use crate::auth::AuthPolicy;
 use crate::config::{self, Config, Notice};
@@ -27,15 +28,17 @@ use crate::net::client_connection::Shared;
 use crate::net::client_listener::{accept_forever, bind, resolve};
 use crate::net::connections::Connections;
 use crate::net::limits::ConnectionLimits;
-use crate::operator::four_letter_words::{VERSION, WORDS};
+use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, SET_TRACE_MASK, VERSION, WORDS};
 use crate::persistence::{Disk, RealDisk, SyncQueue, SyncQueueOptions};
 use crate::processor::connection::{ConnectionOptions, Surroundings};
 use crate::processor::connection_queue::CloseReason;
+use crate::processor::container_manager::ContainerOptions;
 use crate::processor::prep::PrepOptions;
 use crate::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
 use crate::quorum::peer::{QuorumPeer, Role};
 use crate::quorum::standalone::Standalone;
 use crate::session::SessionTracker;
+use crate::status::Settings;
 use crate::time::Clock;
 use crate::watch::Watches;
 
@@ -185,15 +188,23 @@ impl Server {
         let driver = Driver::new(peer, loaded.database.clone(), door, clients);
         let queue = sync_queue(config, &loaded, clock.clone());
 
-        let words = WordSources {
-            whitelist: config.four_letter_whitelist.clone(),
+        let listening = listener.local_addr().unwrap_or(address);
+        let whitelist = config.four_letter_whitelist.clone();
+        let sources = WordSources {
             database: loaded.database.clone(),
             watches: watches.clone(),
             connections: connections.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
+            disk: loaded.disk.clone(),
+            inbox: inbox.clone(),
+            settings: settings(config, &loaded, listening.port()),
+            sessionless_timeout_ms: config.sessionless_cnxn_timeout_ms,
             serving_since_ms: clock.now().mono_ms,
+            trace_mask: DEFAULT_TRACE_MASK.into(),
         };
+        let word_with_number = whitelist.allows("stmk").then_some(SET_TRACE_MASK);
+        let words = Words::start(whitelist, sources);
         let shared = Arc::new(Shared {
             around: Surroundings {
                 database: loaded.database,
@@ -205,10 +216,11 @@ impl Server {
                     min_session_timeout_ms: config.min_session_timeout_ms,
                     max_session_timeout_ms: config.max_session_timeout_ms,
                     words: WORDS,
+                    word_with_number,
                 },
             },
             submit: inbox.clone(),
-            words: Arc::new(move |word| words.answer(word)),
+            words: Arc::new(move |word, reply| words.answer(word, reply)),
             connections,
             limits: ConnectionLimits::new(config.max_client_cnxns, seed),
             clock: clock.clone(),
@@ -288,8 +300,30 @@ fn peer(
     let sessions =
         SessionTracker::new(config.tick_time_ms.into(), STANDALONE_SERVER_ID, now.wall_ms);
     let sync = SyncRequestProcessor::new(schedule, seed, loaded.txns_replayed, 0);
-    let standalone = Standalone::new(now, prep, sync, sessions, &loaded.database.read());
+    let containers = ContainerOptions {
+        check_interval_ms: config.container_check_interval_ms,
+        max_per_minute: config.container_max_per_minute,
+        max_never_used_ms: config.container_max_never_used_ms,
+    };
+    let database = loaded.database.read();
+    let standalone = Standalone::new(now, prep, sync, sessions, containers, &database);
     QuorumPeer::new(Role::Standalone(Box::new(standalone)))
+}
+
+/// What `conf` tells. A standalone server says that its id is 0, whatever its session ids have.
+fn settings(config: &Config, loaded: &Loaded, client_port: u16) -> Settings {
+    let absolute = |dir: &Path| std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    Settings {
+        client_port,
+        data_dir: absolute(loaded.dir.snapshot_dir()),
+        data_log_dir: absolute(loaded.dir.log_dir()),
+        tick_time_ms: config.tick_time_ms,
+        max_client_cnxns: config.max_client_cnxns,
+        min_session_timeout_ms: config.min_session_timeout_ms,
+        max_session_timeout_ms: config.max_session_timeout_ms,
+        client_port_listen_backlog: config.client_port_listen_backlog,
+        server_id: 0,
+    }
 }
 
 fn sync_queue(config: &Config, loaded: &Loaded, clock: Arc<dyn Clock>) -> SyncQueue {

@@ -23,10 +23,11 @@ use crate::processor::request::Origin;
 use crate::proto::responses::{ConnectResponse, ReplyFrame, ReplyHeader};
 use crate::proto::txns::{Txn, TxnRecord};
 use crate::proto::watch_event::write_event;
-use crate::proto::{AclList, ConnectionId, EventType, SessionId, Zxid, password};
+use crate::proto::{AclList, ConnectionId, EventType, OpCode, SessionId, Zxid, password};
 use crate::quorum::effect::ClientEffect;
+use crate::status::Answered;
 use crate::time::Instant;
-use crate::tree::{Database, Observer, SharedDatabase};
+use crate::tree::{Applied, Database, Observer, SharedDatabase};
 use crate::watch::{Deliver, Watches};
 
 /// One hold of the database carries out at most so many effects.
@@ -126,19 +127,23 @@ impl Hold<'_> {
             ClientEffect::AnswerSync(origin, body) => self.answer_sync(&origin, &body, db),
             ClientEffect::Resume { connection, timeout_ms, had_read_only, grant } => {
                 self.take_over(grant.session, connection);
-                self.grant(connection, timeout_ms, had_read_only, grant);
+                self.grant(connection, timeout_ms, had_read_only, grant, None);
                 self.metrics.outstanding_requests.add(-1);
             }
             ClientEffect::Refuse { connection, session, had_read_only } => {
                 self.metrics.outstanding_requests.add(-1);
                 tracing::info!(%session, "session refused: it is not known here");
                 let response = ConnectResponse::refused(had_read_only.then_some(false));
-                self.reply(connection, |out| response.write(out));
+                self.reply(connection, None, |out| response.write(out));
                 self.close(connection, CloseReason::SessionRefused);
             }
             ClientEffect::Drop(connection, reason) => {
                 self.metrics.outstanding_requests.add(-1);
                 self.close(connection, reason);
+            }
+            ClientEffect::SessionsListed { page, to } => {
+                // Whoever asked may have given up.
+                let _ = to.send(page);
             }
         }
     }
@@ -150,11 +155,12 @@ impl Hold<'_> {
         let applied = db.apply(&record, &mut delivery);
         if let Some(origin) = &proposal.origin {
             self.metrics.outstanding_requests.add(-1);
-            let waited = self.now_ms.saturating_sub(origin.received_ms);
-            self.metrics.latency.record(waited, 1);
+            // A write that failed has no operation to its name, as in Apache ZooKeeper.
+            let op = (!matches!(applied, Applied::Error(_))).then_some(origin.op);
+            let answered = self.answered(origin, op, proposal.zxid);
             match &proposal.new_session {
                 None => {
-                    self.reply(origin.connection, |out| {
+                    self.reply(origin.connection, Some(&answered), |out| {
                         write_reply(origin, &record, &applied, out)
                     });
                 }
@@ -162,7 +168,9 @@ impl Hold<'_> {
                     let session = proposal.session;
                     self.holders.insert(session, origin.connection);
                     let grant = Grant { session, touch: new.touch.clone() };
-                    self.grant(origin.connection, new.timeout_ms, new.had_read_only, grant);
+                    let (timeout_ms, had_read_only) = (new.timeout_ms, new.had_read_only);
+                    let answered = Some(&answered);
+                    self.grant(origin.connection, timeout_ms, had_read_only, grant, answered);
                 }
             }
         }
@@ -192,7 +200,17 @@ impl Hold<'_> {
             if reading.answer(read.xid, read.op, &read.body, &mut frame).is_err() {
                 unreachable!("only a multiRead's reply has a bound, and it is not deferred");
             }
-            connection.queue().answer_deferred(&frame);
+            let latency_ms = self.now_ms.saturating_sub(read.received_ms);
+            self.metrics.latency.record(latency_ms, 1);
+            let answered = Answered {
+                op: Some(read.op),
+                cxid: read.xid,
+                zxid: db.last_processed(),
+                count: 1,
+                at_ms: self.now_ms,
+                latency_ms,
+            };
+            connection.queue().answer_deferred(&answered, &frame);
             self.metrics.packets_sent.add(1);
         }
     }
@@ -216,10 +234,10 @@ impl Hold<'_> {
 
     fn answer_sync(&mut self, origin: &Origin, body: &[u8], db: &Database) {
         self.metrics.outstanding_requests.add(-1);
-        self.metrics.latency.record(self.now_ms.saturating_sub(origin.received_ms), 1);
+        let answered = self.answered(origin, Some(origin.op), db.last_processed());
         let path = Reader::unlimited(body).ustring().unwrap_or_default();
         let header = ReplyHeader { xid: origin.xid, zxid: db.last_processed(), err: 0 };
-        self.reply(origin.connection, |out| {
+        self.reply(origin.connection, Some(&answered), |out| {
             let frame = ReplyFrame::open(header, out);
             out.put_buffer(path);
             frame.finish(out);
@@ -233,6 +251,7 @@ impl Hold<'_> {
         timeout_ms: i32,
         had_read_only: bool,
         grant: Grant,
+        answered: Option<&Answered>,
     ) {
         let Some(connection) = self.connections.get(&connection) else { return };
         let response = ConnectResponse {
@@ -242,7 +261,7 @@ impl Hold<'_> {
             read_only: had_read_only.then_some(false),
         };
         self.metrics.packets_sent.add(1);
-        connection.queue().grant(grant, |out| response.write(out));
+        connection.queue().grant(grant, answered, |out| response.write(out));
         touch(self.touched, connection);
     }
 
@@ -255,10 +274,22 @@ impl Hold<'_> {
         }
     }
 
-    fn reply(&mut self, connection: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Measures a submission that is answered now.
+    fn answered(&self, origin: &Origin, op: Option<OpCode>, zxid: Zxid) -> Answered {
+        let latency_ms = self.now_ms.saturating_sub(origin.received_ms);
+        self.metrics.latency.record(latency_ms, 1);
+        Answered { op, cxid: origin.xid, zxid, count: 1, at_ms: self.now_ms, latency_ms }
+    }
+
+    fn reply(
+        &mut self,
+        connection: ConnectionId,
+        answered: Option<&Answered>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let Some(connection) = self.connections.get(&connection) else { return };
         self.metrics.packets_sent.add(1);
-        connection.queue().reply(write);
+        connection.queue().reply(answered, write);
         touch(self.touched, connection);
     }
 

@@ -33,6 +33,13 @@ struct Lanes {
 }
 
 impl Inbox {
+    /// Adds an operator's question behind what clients have asked so far.
+    pub fn ask(&self, question: Input) {
+        let mut lanes = self.lanes.lock();
+        lanes.then.push_back((question, 0));
+        self.wake(lanes.waiting);
+    }
+
     /// Adds a report of the disk.
     pub fn push_first(&self, input: Input) {
         let mut lanes = self.lanes.lock();

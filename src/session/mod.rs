@@ -17,4 +17,4 @@ mod touch;
 mod tracker;
 
 pub use touch::SessionTouch;
-pub use tracker::SessionTracker;
+pub use tracker::{PagePlace, SessionTracker, SessionsPage};

@@ -22,6 +22,7 @@
 //! still expire the dead, and it was awake since.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -47,6 +48,20 @@ pub struct SessionTracker {
     /// The last call of `expired` was late.
     was_late: bool,
 }
+
+/// Some of the usable sessions.
+#[derive(Debug, Default)]
+pub struct SessionsPage {
+    /// Each with the moment at which it expires if it stays silent, milliseconds of the monotonic
+    /// clock.
+    pub sessions: Vec<(u64, SessionId)>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<PagePlace>,
+}
+
+/// Where a page ended.
+#[derive(Debug, Clone, Copy)]
+pub struct PagePlace(i64, SessionId);
 
 #[derive(Debug)]
 struct Tracked {
@@ -178,6 +193,26 @@ impl SessionTracker {
     pub fn next_deadline(&self) -> Option<u64> {
         let &(bucket, _) = self.buckets.first()?;
         Some(self.heartbeat_mono_ms.min(self.due_at(bucket)))
+    }
+
+    /// At most `most` of the usable sessions (`dump`), those behind `after`, in an order of the
+    /// tracker's own. A session that moves between two pages may be listed twice; the later
+    /// deadline holds.
+    pub fn page(&self, after: Option<PagePlace>, most: usize) -> SessionsPage {
+        let start = after.map_or(Bound::Unbounded, |place| Bound::Excluded((place.0, place.1)));
+        let places = self.buckets.range((start, Bound::Unbounded)).take(most);
+        let mut page = SessionsPage::default();
+        for &(bucket, id) in places {
+            let touch = &self.sessions.get(&id).expect("a bucket holds known sessions").touch;
+            // Touches are seen when the bucket is due, so a look ahead sees them too.
+            let deadline = self.due_at(bucket).max(self.deadline_of(touch));
+            page.sessions.push((deadline, id));
+            page.next = Some(PagePlace(bucket, id));
+        }
+        if page.sessions.len() < most {
+            page.next = None;
+        }
+        page
     }
 
     /// How many sessions are known, closing ones included.

@@ -31,6 +31,31 @@ fn expire_at(tracker: &mut SessionTracker, mono_ms: u64) -> Vec<SessionId> {
     expired
 }
 
+/// Pages list every usable session once, with the deadline its last touch has given it.
+#[test]
+fn pages_tell_who_expires_when() {
+    let mut tracker = tracker();
+    let touches: Vec<_> = (0..10).map(|id| tracker.track(SessionId(id), 2000, at(500))).collect();
+    touches[3].touch(4200);
+    tracker.set_closing(SessionId(4));
+    let mut listed = Vec::new();
+    let mut after = None;
+    loop {
+        let page = tracker.page(after, 4);
+        assert!(page.sessions.len() <= 4);
+        listed.extend(page.sessions);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let expected = (0..10).filter(|id| *id != 4).map(|id| match id {
+        3 => (7000, SessionId(3)),
+        _ => (3000, SessionId(id)),
+    });
+    assert_eq!(listed, expected.collect::<Vec<_>>());
+}
+
 /// C-014, with the figures a server of Apache ZooKeeper shows.
 #[test]
 fn a_silent_session_expires_between_timeout_and_timeout_plus_tick() {

@@ -5,6 +5,8 @@
 //!
 //! [`apply`]: Database::apply
 
+use std::collections::VecDeque;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -13,6 +15,11 @@ use super::data_tree::{DataTree, TreeOptions};
 use super::observer::Observer;
 use crate::proto::txns::{DIGEST_VERSION, Txn, TxnRecord};
 use crate::proto::{SessionId, Zxid};
+
+/// Every so many zxids the digest is noted …
+const DIGEST_LOG_INTERVAL: u64 = 128;
+/// … and so many notes are kept.
+const DIGEST_LOG_LIMIT: usize = 1024;
 
 /// Tree, sessions, zxid.
 pub struct Database {
@@ -25,6 +32,8 @@ pub struct Database {
     /// Digests of transactions before this one are not compared.
     compare_from: Zxid,
     digest_mismatches: u64,
+    /// The digest after every 128th zxid, oldest first.
+    digest_log: VecDeque<(Zxid, u64)>,
 }
 
 impl Database {
@@ -42,6 +51,7 @@ impl Database {
             generation: 0,
             compare_from: Zxid::ZERO,
             digest_mismatches: 0,
+            digest_log: VecDeque::new(),
         }
     }
 
@@ -78,6 +88,7 @@ impl Database {
         };
         self.last_processed = self.last_processed.max(header.zxid);
         self.compare_digest(record);
+        self.log_digest(header.zxid);
         applied
     }
 
@@ -149,6 +160,24 @@ impl Database {
         self.digest_mismatches
     }
 
+    /// The tree's digests at the last zxids that are multiples of 128, oldest first (`hash`), so
+    /// that servers can be compared. Empty where digests are off.
+    pub fn digest_log(&self) -> impl Iterator<Item = (Zxid, u64)> + '_ {
+        self.digest_log.iter().copied()
+    }
+
+    fn log_digest(&mut self, zxid: Zxid) {
+        let is_due = zxid.0.is_multiple_of(DIGEST_LOG_INTERVAL);
+        // A fuzzy tree's digest is nobody else's.
+        if !is_due || !self.tree.options.digest_enabled || zxid < self.compare_from {
+            return;
+        }
+        if self.digest_log.len() == DIGEST_LOG_LIMIT {
+            self.digest_log.pop_front();
+        }
+        self.digest_log.push_back((zxid, self.tree.digest()));
+    }
+
     /// A mismatch is counted, never fatal (C-248). One difference stays in every later sum, so
     /// only the first is worth a line.
     fn compare_digest(&mut self, record: &TxnRecord<'_>) {
@@ -207,6 +236,18 @@ mod tests {
         assert_eq!(mismatches(4, 1, right + 1), 0);
         assert_eq!(mismatches(5, 2, right + 1), 1);
         assert_eq!(mismatches(6, 2, right + 1), 2);
+    }
+
+    #[test]
+    fn every_128th_digest_is_kept_of_the_last_1024() {
+        let mut database = Database::new(options());
+        for zxid in 1..=128 * 1026 {
+            database.apply(&record(zxid, 1, Txn::Error { err: -1 }), &mut ());
+        }
+        let digest = database.tree.digest();
+        let log: Vec<_> = database.digest_log().collect();
+        assert_eq!(log.len(), 1024);
+        assert_eq!((log[0], log[1023]), ((Zxid(128 * 3), digest), (Zxid(128 * 1026), digest)));
     }
 
     #[test]

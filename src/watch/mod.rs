@@ -43,6 +43,8 @@ use paths::{PathShard, slot_and_kinds, watcher};
 
 /// As many as a [`PathRef`] can tell apart.
 const SHARDS: usize = 16;
+/// A look at all watches visits at most so many paths and watchers at once, or one path.
+const MOST_PER_HOLD: usize = 1024;
 
 /// Takes events on their way to connections.
 pub trait Deliver {
@@ -229,9 +231,40 @@ impl Watches {
         summary
     }
 
-    /// Tells every watch (`wchc`, `wchp`), a shard at a time: what changes meanwhile may be seen
-    /// or not. `tell` must not come back to this table.
-    pub fn for_each(&self, mut tell: impl FnMut(ConnectionId, &[u8], Kinds)) {
+    /// Every watched path of the data table with its connections (`wchc`, `wchp`), in no
+    /// particular order. No lock is held for long: a piece at a time is looked at, and what
+    /// changes between two of them may be seen or not.
+    pub fn data_table(&self) -> Vec<(Box<[u8]>, Vec<ConnectionId>)> {
+        let mut table = Vec::new();
+        for shard in &self.shards {
+            let mut next = Some(0);
+            while let Some(first) = next.take() {
+                let shard = shard.lock();
+                let mut seen = 0;
+                for (index, watched) in shard.iter_from(first) {
+                    if seen >= MOST_PER_HOLD {
+                        next = Some(index);
+                        break;
+                    }
+                    seen += 1;
+                    let watchers = watched.watchers.iter().map(slot_and_kinds);
+                    let in_table = watchers.filter(|(_, kinds)| kinds.in_data_table());
+                    let mut ids: Vec<_> =
+                        in_table.map(|(slot, _)| self.connections.id(slot)).collect();
+                    seen += ids.len();
+                    if !ids.is_empty() {
+                        ids.sort_unstable();
+                        table.push((watched.path.clone(), ids));
+                    }
+                }
+            }
+        }
+        table
+    }
+
+    /// Tells every watch, a shard at a time.
+    #[cfg(test)]
+    fn for_each(&self, mut tell: impl FnMut(ConnectionId, &[u8], Kinds)) {
         for shard in &self.shards {
             for watched in shard.lock().iter() {
                 for (slot, kinds) in watched.watchers.iter().map(slot_and_kinds) {

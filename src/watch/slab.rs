@@ -45,6 +45,12 @@ impl<T> Slab<T> {
         self.places.len() - self.free.len()
     }
 
+    /// The values under `first` and above, with their numbers.
+    pub(super) fn iter_from(&self, first: u32) -> impl Iterator<Item = (u32, &T)> {
+        let places = self.places.get(first as usize..).unwrap_or_default();
+        (first..).zip(places).filter_map(|(index, place)| Some((index, place.as_ref()?)))
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.places.iter().flatten()
     }

@@ -318,6 +318,27 @@ fn wchs_counts_the_data_table() {
     watches.add(OTHER, b"/a", Kind::PersistentRecursive);
     assert_eq!(watches.summary(), WatchesSummary { connections: 2, paths: 1, watches: 2 });
     assert_eq!(watches.watch_count(), 4);
+    assert_eq!(watches.data_table(), [(b"/a".as_slice().into(), vec![ME, OTHER])]);
+}
+
+/// More watches than one piece holds, in few shards' worth of paths and on one path.
+#[test]
+fn the_data_table_is_told_whole() {
+    let watches = watches();
+    let paths: BTreeSet<String> = (0..20_000).map(|n| format!("/{n}")).collect();
+    for path in &paths {
+        watches.add(ME, path.as_bytes(), Kind::Data);
+    }
+    for n in 2..3000 {
+        watches.add(ConnectionId(n), b"/7", Kind::Persistent);
+    }
+    let mut told = watches.data_table();
+    told.sort();
+    let names: Vec<_> =
+        told.iter().map(|(path, _)| String::from_utf8_lossy(path).into_owned()).collect();
+    assert!(names.iter().eq(&paths));
+    let (_, busy) = told.iter().find(|(path, _)| **path == *b"/7").unwrap();
+    assert!(busy.iter().copied().eq((1..3000).map(ConnectionId)));
 }
 
 /// The plain definition: who watches what, and what each event reaches.

@@ -364,6 +364,11 @@ impl RawClient {
         Self::connect(server, &Hello::default())
     }
 
+    /// The socket, for what only a socket can do.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// A session by `hello`, which must not be refused.
     #[track_caller]
     pub fn connect(server: &TestServer, hello: &Hello) -> Self {

@@ -24,7 +24,6 @@ fn ttl(c: &mut RawClient, path: &str, ttl: i64) -> crate::common::Reply {
 
 /// C-277: a container goes after its last child, and not before its first.
 #[test]
-#[ignore = "nothing sweeps containers and TTL nodes in this version"]
 fn a_container_goes_after_its_last_child() {
     let server = sweeping();
     let mut c = RawClient::new(&server);
@@ -46,7 +45,6 @@ fn a_container_goes_after_its_last_child() {
 
 /// C-277: createContainer makes a container whatever its flags say.
 #[test]
-#[ignore = "nothing sweeps containers and TTL nodes in this version"]
 fn create_container_ignores_its_flags() {
     let server = sweeping();
     let mut c = RawClient::new(&server);
@@ -59,7 +57,6 @@ fn create_container_ignores_its_flags() {
 
 /// C-278: a TTL node goes when it has no children and was not written for so long.
 #[test]
-#[ignore = "nothing sweeps containers and TTL nodes in this version"]
 fn a_ttl_node_goes_when_childless_and_unwritten() {
     let server = sweeping();
     let mut c = RawClient::new(&server);
@@ -77,7 +74,6 @@ fn a_ttl_node_goes_when_childless_and_unwritten() {
 
 /// C-278: writing prolongs, so a node lives for at least its ttl after the last write.
 #[test]
-#[ignore = "nothing sweeps containers and TTL nodes in this version"]
 fn writing_prolongs_a_ttl_node() {
     let server = sweeping();
     let mut c = RawClient::new(&server);
@@ -136,7 +132,6 @@ fn a_negative_ttl_without_the_flag_is_refused_and_harms_nobody() {
 
 /// C-280: the sweep's deletion is a deletion: watches fire, the parent's pzxid moves.
 #[test]
-#[ignore = "nothing sweeps containers and TTL nodes in this version"]
 fn the_sweeps_deletions_fire_watches() {
     let server = sweeping();
     let mut c = RawClient::new(&server);
@@ -154,7 +149,6 @@ fn the_sweeps_deletions_fire_watches() {
 /// C-280: creating children while the sweep is at work: the container is there with the child,
 /// or the create is told that there is no parent.
 #[test]
-#[ignore = "nothing sweeps containers and TTL nodes in this version"]
 fn the_sweep_races_safely_with_creates() {
     let server = TestServer::start(&[
         ("znode.container.checkIntervalMs", "1"),
@@ -184,7 +178,6 @@ fn the_sweep_races_safely_with_creates() {
 
 /// C-260: what has run out while the server was down goes soon after its start.
 #[test]
-#[ignore = "nothing sweeps containers and TTL nodes in this version"]
 fn expired_nodes_go_after_a_restart() {
     let mut server = TestServer::start(&[
         ("extendedTypesEnabled", "true"),

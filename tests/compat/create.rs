@@ -195,7 +195,6 @@ fn unknown_flags_are_bad_arguments() {
 
 /// C-069: the container flag means nothing outside its own operation.
 #[test]
-#[ignore = "nothing sweeps containers and TTL nodes in this version"]
 fn the_container_flag_alone_makes_a_persistent_node() {
     let server = TestServer::start(&[("znode.container.checkIntervalMs", "50")]);
     let mut c = RawClient::new(&server);

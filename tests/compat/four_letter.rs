@@ -3,7 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use crate::common::{DEADLINE, Hello, RawClient, TestServer, flag, skip_deviation};
+use crate::common::{
+    DEADLINE, Hello, RawClient, TestServer, bodies, eventually, flag, op, skip_deviation,
+};
 
 /// Both halves of `nc`: says the word, ends its side, reads to the end.
 fn nc(server: &TestServer, word: &str) -> String {
@@ -53,19 +55,6 @@ fn unknown_words_are_closed_without_an_answer() {
     let server = TestServer::start(&[]);
     for word in ["abcd", "RUOK", "quit"] {
         assert_eq!(nc(&server, word), "");
-    }
-}
-
-/// A known word without an answer says so, rather than nothing.
-#[test]
-fn words_that_are_not_answered_say_so() {
-    if skip_deviation("Java answers all of them") {
-        return;
-    }
-    let server = TestServer::start(&[]);
-    for word in ["conf", "cons", "crst", "dirs", "dump", "envi", "hash", "wchs", "wchc", "wchp"] {
-        let answer = nc(&server, word);
-        assert!(answer.ends_with('\n') && answer.len() > 10, "{word}: {answer:?}");
     }
 }
 
@@ -159,7 +148,6 @@ fn mntr_has_the_keys_that_monitoring_relies_on() {
 
 /// conf: what is configured.
 #[test]
-#[ignore = "these words are not in this version"]
 fn conf_tells_the_configuration() {
     let server = TestServer::start(&[("tickTime", "300"), ("maxClientCnxns", "77")]);
     let answer = nc(&server, "conf");
@@ -179,7 +167,6 @@ fn conf_tells_the_configuration() {
 
 /// cons, dump: connections and sessions by id.
 #[test]
-#[ignore = "these words are not in this version"]
 fn cons_and_dump_name_sessions() {
     let server = TestServer::start(&[]);
     let mut c = RawClient::connect(&server, &Hello::timeout(12_345));
@@ -196,7 +183,6 @@ fn cons_and_dump_name_sessions() {
 
 /// wchs, wchc, wchp: watches, by count, by connection, by path.
 #[test]
-#[ignore = "these words are not in this version"]
 fn watch_words() {
     let server = TestServer::start(&[]);
     let mut one = RawClient::new(&server);
@@ -215,7 +201,6 @@ fn watch_words() {
 
 /// envi, dirs, srst, crst, gtmk: answered, each in its way.
 #[test]
-#[ignore = "these words are not in this version"]
 fn the_other_words_answer() {
     let server = TestServer::start(&[]);
     assert!(nc(&server, "envi").starts_with("Environment:\nzookeeper.version="));
@@ -224,4 +209,206 @@ fn the_other_words_answer() {
     assert_eq!(nc(&server, "srst"), "Server stats reset.\n");
     assert_eq!(nc(&server, "crst"), "Connection stats reset.\n");
     assert_eq!(nc(&server, "gtmk"), "306");
+}
+
+/// The value of `key=` in a line of cons.
+fn field<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    let fields = line.trim_end_matches(')').split(['(', ',']);
+    fields.filter_map(|field| field.split_once('=')).find(|(k, _)| *k == key).map(|(_, v)| v)
+}
+
+fn line_of(server: &TestServer, c: &RawClient) -> String {
+    let cons = nc(server, "cons");
+    assert!(cons.ends_with(")\n\n"), "an empty line ends it: {cons:?}");
+    let id = format!("sid=0x{:x},", c.session());
+    cons.lines().find(|line| line.contains(&id)).expect("the session's line").to_owned()
+}
+
+/// cons: every field is there, in its order, and says what the client did last.
+#[test]
+fn cons_tells_what_a_client_did_last() {
+    let server = TestServer::start(&[]);
+    let before = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let mut c = RawClient::connect(&server, &Hello::timeout(12_345));
+    let line = line_of(&server, &c);
+    assert_eq!(field(&line, "lop"), Some("SESS"), "{line}");
+    let zxid = c.create("/a", b"", 0).ok().zxid;
+    c.send(&bodies::frame(0x7f, op::GET_CHILDREN2, &bodies::watched("/", false)));
+    c.reply();
+    let line = line_of(&server, &c);
+    let keys: Vec<&str> = line
+        .split(['(', ','])
+        .filter_map(|part| part.split_once('='))
+        .map(|(key, _)| key)
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "queued", "recved", "sent", "sid", "lop", "est", "to", "lcxid", "lzxid", "lresp",
+            "llat", "minlat", "avglat", "maxlat"
+        ]
+    );
+    assert!(line.starts_with(" /127.0.0.1:") && line.contains("[1](queued="), "{line}");
+    assert_eq!(field(&line, "recved"), Some("3"), "{line}");
+    assert_eq!(field(&line, "sent"), Some("3"), "{line}");
+    assert_eq!(field(&line, "lop"), Some("GETC"), "{line}");
+    assert_eq!(field(&line, "lcxid"), Some("0x7f"), "{line}");
+    assert_eq!(field(&line, "lzxid"), Some(format!("0x{zxid:x}").as_str()), "{line}");
+    let established: u128 = field(&line, "est").and_then(|ms| ms.parse().ok()).expect("a number");
+    assert!(established + 2000 > before.as_millis(), "{line}");
+    assert!(established < before.as_millis() + 60_000, "{line}");
+    // A ping is the last operation, but its xid is not the client's last.
+    c.ping();
+    let line = line_of(&server, &c);
+    assert_eq!((field(&line, "lop"), field(&line, "lcxid")), (Some("PING"), Some("0x7f")));
+    // A write that fails has no operation to its name.
+    assert_ne!(c.create("/a", b"", 0).err, 0);
+    assert_eq!(field(&line_of(&server, &c), "lop"), Some("NA"));
+    // Whoever asks is listed too, without a session.
+    let asking = nc(&server, "cons");
+    assert!(asking.contains("[0](queued=0,recved=1,sent=0)\n"), "{asking}");
+}
+
+/// crst forgets what connections did, srst what the server did; neither touches the other.
+#[test]
+fn crst_and_srst_reset_their_counters() {
+    let server = TestServer::start(&[]);
+    let mut c = RawClient::new(&server);
+    for _ in 0..100 {
+        c.ping();
+    }
+    let received = |answer: &str| -> u64 {
+        let line = answer.lines().find_map(|line| line.strip_prefix("Received: "));
+        line.and_then(|n| n.parse().ok()).expect("a number")
+    };
+    assert!(received(&nc(&server, "srvr")) > 100);
+    assert_eq!(nc(&server, "crst"), "Connection stats reset.\n");
+    let line = line_of(&server, &c);
+    assert!(line.contains("(queued=0,recved=0,sent=0,sid="), "{line}");
+    assert!(line.contains(",lop=NA,") && line.contains(",lzxid=0xffffffffffffffff,"), "{line}");
+    assert_eq!(field(&line, "lcxid"), None, "{line}");
+    assert!(received(&nc(&server, "srvr")) > 100, "the server's own stay");
+    c.ping();
+    assert_eq!(field(&line_of(&server, &c), "recved"), Some("1"));
+    assert_eq!(nc(&server, "srst"), "Server stats reset.\n");
+    let srvr = nc(&server, "srvr");
+    assert!(received(&srvr) < 10, "{srvr}");
+    assert_eq!(field(&line_of(&server, &c), "recved"), Some("1"), "the connection's stay");
+}
+
+/// stmk takes eight bytes, whenever they come, and gtmk tells them; every other word is answered
+/// at its fourth byte.
+#[test]
+fn stmk_waits_for_its_mask_and_nothing_else_waits() {
+    let server = TestServer::start(&[]);
+    let answer = |parts: &[&[u8]]| {
+        let mut stream = TcpStream::connect(server.address()).expect("the server accepts");
+        stream.set_nodelay(true).expect("no delay");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        for part in parts {
+            stream.write_all(part).expect("written");
+            // Another client's round trip, so that the parts come apart.
+            nc(&server, "ruok");
+        }
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("text to the end");
+        text
+    };
+    assert_eq!(answer(&[b"stmk\0\0\0\0\0\0\x01\x02"]), "258");
+    assert_eq!(nc(&server, "gtmk"), "258");
+    assert_eq!(answer(&[b"gt", b"mk"]), "258");
+    if !skip_deviation("Java takes a mask only if it comes with its word") {
+        assert_eq!(answer(&[b"stmk", b"\xff\xff\xff\xff", b"\xff\xff\xff\xfe"]), "-2");
+        assert_eq!(nc(&server, "gtmk"), "-2");
+    }
+    assert_eq!(nc(&server, "stmk"), "", "without its mask it is no word");
+    let strict = TestServer::start(&[("4lw.commands.whitelist", "srvr")]);
+    assert!(nc(&strict, "stmk").contains("not in the whitelist"), "a refusal needs no mask");
+}
+
+/// dump: each session once, with a date within its timeout and a tick; each connection too.
+#[test]
+fn dump_tells_when_sessions_expire() {
+    let server = TestServer::start(&[]);
+    let mut held = RawClient::connect(&server, &Hello::timeout(20_000));
+    held.create("/e2", b"", flag::EPHEMERAL).ok();
+    held.create("/e1", b"", flag::EPHEMERAL).ok();
+    let left = RawClient::connect(&server, &Hello::timeout(30_000));
+    let (held_id, left_id) = (format!("0x{:x}", held.session()), format!("0x{:x}", left.session()));
+    drop(left);
+    eventually("the second connection ends", || {
+        nc(&server, "srvr").contains("Connections: 2\n").then_some(())
+    });
+    let dump = nc(&server, "dump");
+    let parts: Vec<&str> = dump.split("ephemeral nodes dump:\n").collect();
+    let [sessions, rest] = parts[..] else { panic!("{dump}") };
+    let (ephemerals, connections) = rest.split_once("Connections dump:\n").expect("three parts");
+    assert!(sessions.starts_with("SessionTracker dump:\nSession Sets ("), "{dump}");
+    assert!(sessions.contains(")/(2):\n"), "a session without a connection counts: {dump}");
+    for id in [&held_id, &left_id] {
+        assert_eq!(sessions.matches(&format!("\t{id}\n")).count(), 1, "{dump}");
+    }
+    assert_eq!(
+        ephemerals,
+        format!("Sessions with Ephemerals (1):\n{held_id}:\n\t/e1\n\t/e2\n"),
+        "{dump}"
+    );
+    assert!(connections.starts_with("Connections Sets ("), "{dump}");
+    assert!(connections.contains(")/(2):\n"), "{dump}");
+    assert!(connections.contains("\tip: /127.0.0.1:"), "{dump}");
+    assert!(connections.contains(&format!(" sessionId: {held_id}\n")), "{dump}");
+    assert!(connections.contains(" sessionId: 0x0\n"), "the asking one: {dump}");
+    let bucket = sessions.lines().nth(2).expect("a bucket");
+    let words: Vec<&str> = bucket.trim_end_matches(':').split(' ').collect();
+    assert_eq!((words.len(), words[1], words[2], words[7]), (9, "expire", "at", "UTC"), "{bucket}");
+}
+
+/// dirs and conf: the same sizes, which are the files'.
+#[test]
+fn dirs_counts_the_files() {
+    let server = TestServer::start(&[]);
+    let dirs = nc(&server, "dirs");
+    let number = |key: &str| -> u64 {
+        let line = dirs.lines().find_map(|line| line.strip_prefix(key));
+        line.and_then(|n| n.parse().ok()).expect("a number")
+    };
+    let files = std::fs::read_dir(server.version_dir()).expect("the directory");
+    let sum: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert!(sum > 0);
+    assert_eq!((number("datadir_size: "), number("logdir_size: ")), (sum, sum));
+    assert!(nc(&server, "conf").contains(&format!("\ndataDirSize={sum}\n")));
+}
+
+/// wchp and wchc: data watches whole, however many; child watches never.
+#[test]
+fn many_watches_are_told_whole() {
+    let server = TestServer::start(&[]);
+    let mut c = RawClient::new(&server);
+    assert_eq!((nc(&server, "wchp"), nc(&server, "wchc")), ("\n".into(), "\n".into()));
+    c.get_children("/", true).ok();
+    assert_eq!(nc(&server, "wchp"), "\n", "a child watch is not in the table");
+    for n in 0..3000 {
+        c.exists(&format!("/missing-{n}"), true);
+    }
+    let id = format!("0x{:x}\n", c.session());
+    let wchp = nc(&server, "wchp");
+    assert_eq!(wchp.matches(&format!("\t{id}")).count(), 3000);
+    let wchc = nc(&server, "wchc");
+    assert!(wchc.starts_with(&id) && wchc.ends_with("\n\n"));
+    assert_eq!(wchc.matches("\t/missing-").count(), 3000);
+    assert_eq!(nc(&server, "wchs"), "1 connections watching 3000 paths\nTotal watches:3000\n");
+}
+
+/// hash: the digest after every 128th transaction.
+#[test]
+fn hash_tells_past_digests() {
+    let server = TestServer::start(&[]);
+    let mut c = RawClient::new(&server);
+    assert_eq!(nc(&server, "hash"), "");
+    for n in 0..256 {
+        c.create(&format!("/n{n}"), b"", 0).ok();
+    }
+    let hash = nc(&server, "hash");
+    let zxids: Vec<&str> = hash.lines().filter_map(|l| Some(l.split_once(": ")?.0)).collect();
+    assert_eq!(zxids, ["80", "100"], "{hash}");
 }

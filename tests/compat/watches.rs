@@ -265,6 +265,9 @@ fn a_read_in_flight_at_the_end_leaves_no_watch() {
     eventually("no connection is left but the asking one", || {
         server.word("srvr").contains("Connections: 1\n").then_some(())
     });
+    eventually("no watch is left", || {
+        server.word("wchs").contains("Total watches:0").then_some(())
+    });
     assert_eq!(server.mntr("zk_watch_count").as_deref(), Some("0"));
 }
 

@@ -16,7 +16,7 @@ from kazoo.exceptions import (
 from kazoo.retry import KazooRetry
 
 import raw
-from harness import equal, kazoo, new_kazoo, not_yet, refused, running, test, wait_until
+from harness import equal, kazoo, new_kazoo, refused, running, test, wait_until
 
 
 @test
@@ -97,7 +97,6 @@ def create_with_stat(server):
 
 
 @test
-@not_yet("the sweep of containers")
 def containers_vanish_once_emptied():
     with running("containers", **{"znode.container.checkIntervalMs": 200}) as server:
         connection = raw.Client(server.port)
@@ -112,7 +111,6 @@ def containers_vanish_once_emptied():
 
 
 @test
-@not_yet("the sweep of TTL nodes")
 def ttl_nodes_vanish_when_old():
     with running("ttl", **{"znode.container.checkIntervalMs": 200}) as server:
         connection = raw.Client(server.port)

@@ -1,22 +1,36 @@
 //! The first frame of a connection: a four-letter word, or the wish for a session.
 
-use super::{ConnectionCore, Ending, Pass, Phase, Surroundings};
+use super::{ConnectionCore, Ending, Pass, Phase, Surroundings, Word};
 use crate::jute::Reader;
 use crate::processor::request::{ConnectAttempt, Submission};
 use crate::proto::requests::ConnectRequest;
 use crate::proto::responses::ConnectResponse;
 use crate::proto::{SessionId, password};
 
+/// What the beginning of the input is.
+pub(super) enum IsWord {
+    Yes,
+    No,
+    /// A word whose number is still on its way.
+    NotYet,
+}
+
 impl ConnectionCore {
     /// Whether the input begins with a four-letter word. A word is no sensible length, so
-    /// nothing else is lost by looking.
-    pub(super) fn is_word(&mut self, input: &[u8], around: &Surroundings) -> bool {
-        let Some(first) = input.first_chunk::<4>() else { return false };
-        if !around.options.words.contains(first) {
-            return false;
+    /// nothing else is lost by looking; and it is complete as soon as its letters are there, but
+    /// for the one that a number belongs to.
+    pub(super) fn is_word(&mut self, input: &[u8], around: &Surroundings) -> IsWord {
+        let Some(&name) = input.first_chunk::<4>() else { return IsWord::No };
+        if !around.options.words.contains(&name) {
+            return IsWord::No;
         }
-        self.phase = Phase::Talking(*first);
-        true
+        let mut number = 0;
+        if around.options.word_with_number == Some(name) {
+            let Some(bytes) = input[4..].first_chunk::<8>() else { return IsWord::NotYet };
+            number = i64::from_be_bytes(*bytes);
+        }
+        self.phase = Phase::Talking(Some(Word { name, number }));
+        IsWord::Yes
     }
 
     /// Takes the connect request. The checks are in Apache's order, but for the password: it is
