@@ -1,10 +1,10 @@
 //! Order: of replies, of zxids, of what one session and two sessions see.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::common::{
-    DEADLINE, RawClient, TestServer, bodies, err, flag, op, shared, skip_deviation,
+    DEADLINE, RawClient, TestServer, bodies, err, eventually, flag, op, shared, skip_deviation,
 };
 
 /// C-144: replies come in the order of requests, pings and reads behind writes included.
@@ -233,55 +233,45 @@ fn delete_container_from_a_client_deletes_nothing() {
     assert!(c.has(&path));
 }
 
-/// The most requests that were outstanding at once, as `mntr` saw it, while four connections had
-/// pipelines of large writes; and how many writes an otherwise idle connection got through
-/// meanwhile, one after the other.
-fn load_under_outstanding_limit(limit: &str) -> (i64, usize) {
-    const CONNECTIONS: usize = 4;
-    const WRITES: usize = 300;
-    let server = TestServer::start(&[("globalOutstandingLimit", limit), ("tickTime", "2000")]);
-    let deadline = Instant::now() + DEADLINE;
-    let finished = AtomicUsize::new(0);
-    let all_busy = || finished.load(Ordering::SeqCst) == 0 && Instant::now() < deadline;
-    let mut setup = RawClient::new(&server);
+/// Bytes of a large write.
+const LARGE: usize = 16_000;
+
+/// Gives four connections endless pipelines of large writes while `watch` looks at the server, and
+/// returns how many writes an otherwise idle connection got through, one after the other.
+fn under_load(server: &TestServer, watch: impl FnOnce()) -> usize {
+    let over = AtomicBool::new(false);
+    let is_over = || over.load(Ordering::SeqCst);
+    let mut setup = RawClient::new(server);
+    let busy = [0; 4].map(|_| (setup.scratch("busy"), RawClient::new(server)));
+    let idle = (setup.scratch("idle"), RawClient::new(server));
     std::thread::scope(|scope| {
-        for n in 0..CONNECTIONS {
-            let path = setup.scratch(&format!("busy-{n}"));
-            let body = bodies::set_data(&path, Some(&[7; LARGE]), -1);
-            let mut busy = RawClient::new(&server);
+        for (path, mut busy) in busy {
             let mut sender = busy.sender();
             scope.spawn(move || {
-                (1..=WRITES).for_each(|n| {
-                    sender.send(&bodies::frame(n as i32, op::SET_DATA, &body));
-                });
+                let body = bodies::set_data(&path, Some(&[7; LARGE]), -1);
+                while !is_over() {
+                    sender.send(&bodies::frame(1, op::SET_DATA, &body));
+                }
+                sender.send(&bodies::frame(1, op::CLOSE_SESSION, &[]));
             });
-            let finished = &finished;
-            scope.spawn(move || {
-                busy.take_ok(WRITES);
-                finished.fetch_add(1, Ordering::SeqCst);
-            });
+            scope.spawn(move || while busy.frame().is_some() {});
         }
-        let idle = scope.spawn(|| {
-            let mut idle = RawClient::new(&server);
-            let path = idle.scratch("idle");
+        let idle = scope.spawn(move || {
+            let (path, mut idle) = idle;
             let mut written = 0;
-            while all_busy() {
+            while !is_over() {
                 idle.set_data(&path, b"x", -1).ok();
-                written += usize::from(all_busy());
+                written += 1;
             }
             written
         });
-        let mut most = 0;
-        while all_busy() {
-            let now = server.mntr("zk_outstanding_requests").expect("the metric");
-            most = most.max(now.parse().expect("a number"));
-        }
-        (most, idle.join().expect("the idle one"))
+        // Whatever becomes of the watching, the load must end.
+        let watched = std::panic::catch_unwind(std::panic::AssertUnwindSafe(watch));
+        over.store(true, Ordering::SeqCst);
+        watched.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        idle.join().expect("the idle one")
     })
 }
-
-/// Bytes of a large write.
-const LARGE: usize = 16_000;
 
 /// C-161: above globalOutstandingLimit a busy connection is no longer read, and an idle one still
 /// gets its request through. What was read at once before that counts on top: up to 64 KiB a
@@ -289,13 +279,25 @@ const LARGE: usize = 16_000;
 #[test]
 fn above_the_outstanding_limit_only_idle_connections_are_read() {
     const BOUND: i64 = 10 + 4 * 5 + 1;
-    let (most, written) = load_under_outstanding_limit("10");
-    assert!(most <= BOUND, "{most} outstanding requests");
-    assert!(written > 0, "an idle connection gets nothing through");
-    if !crate::common::foreign_server() {
-        let (most, _) = load_under_outstanding_limit("1000");
-        assert!(most > BOUND, "the load was too small to tell anything: {most} outstanding");
+    fn outstanding(server: &TestServer) -> i64 {
+        let text = server.mntr("zk_outstanding_requests").expect("the metric");
+        text.parse().expect("a number")
     }
+    let server = TestServer::start(&[("globalOutstandingLimit", "10")]);
+    let written = under_load(&server, || {
+        for _ in 0..100 {
+            let now = outstanding(&server);
+            assert!(now <= BOUND, "{now} outstanding requests");
+        }
+    });
+    assert!(written > 0, "an idle connection gets nothing through");
+    // The load is such that the limit matters.
+    let server = TestServer::start(&[("globalOutstandingLimit", "1000")]);
+    under_load(&server, || {
+        eventually("more outstanding requests without a limit", || {
+            (outstanding(&server) > BOUND).then_some(())
+        });
+    });
 }
 
 /// Pipelining is not limited by the client's patience: thousands of requests in one go.
