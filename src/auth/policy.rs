@@ -41,7 +41,7 @@ impl AuthPolicy {
     ///
     /// # Errors
     /// An unknown scheme, and a digest without data (C-198, C-199, F-9); identities of more than
-    /// [`MAX_IDENTITY_BYTES`] in all.
+    /// `MAX_IDENTITY_BYTES` in all.
     pub fn authenticate(
         &self,
         scheme: Option<&[u8]>,

@@ -5,7 +5,7 @@
 //!
 //! * a ticket is reported only after the bytes before it were synced ([`sync_queue`]);
 //! * nothing that was durable once is ever taken for absent: a file that cannot be read, a wrong
-//!   checksum, a hole in the zxids refuse the start ([`restore`]). Only a record that was still
+//!   checksum, a hole in the zxids refuse the start ([`restore()`]). Only a record that was still
 //!   being written when the power went, one that no one was told of, is cut off ([`txn_log`]).
 //!
 //! No clock, no threads, no sleeping: a caller that owns those drives the values of this module.

@@ -2,7 +2,7 @@
 //!
 //! Memory is bounded by a chunk and the largest record allowed; a length is believed only as far
 //! as the file reaches. Where records stop, the reader knows why: a clean end, a torn tail, or
-//! rot, which is an error (see [`super::damage`]).
+//! rot, which is an error (see `damage`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
