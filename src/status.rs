@@ -31,9 +31,6 @@ pub struct Status {
     /// Watches as Apache counts them: a persistent one twice.
     pub watch_count: usize,
     pub uptime_ms: u64,
-    /// `None` where the system does not tell.
-    pub descriptors_open: Option<u64>,
-    pub descriptors_max: Option<u64>,
     /// Further counters under Apache's names.
     pub counters: Vec<(&'static str, u64)>,
 }
@@ -104,4 +101,12 @@ pub struct DirSizes {
     pub data: u64,
     /// All files where logs lie. The same files, if it is the same directory.
     pub log: u64,
+}
+
+/// File descriptors of the process; `None` where the system does not tell.
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(missing_docs)]
+pub struct Descriptors {
+    pub open: Option<u64>,
+    pub max: Option<u64>,
 }

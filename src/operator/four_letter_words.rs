@@ -11,7 +11,7 @@ mod watches;
 
 use crate::config::FourLetterWhitelist;
 use crate::proto::Zxid;
-use crate::status::{ClientLine, DirSizes, Dump, Settings, Status, WatchedPath};
+use crate::status::{ClientLine, Descriptors, DirSizes, Dump, Settings, Status, WatchedPath};
 use crate::watch::WatchesSummary;
 
 /// The words that are recognised before a handshake, whitelisted or not. Any other four bytes
@@ -57,6 +57,8 @@ pub const VERSION: &str =
 pub trait Sources {
     /// The server in numbers.
     fn status(&self) -> Status;
+    /// File descriptors: one look at each that is open, so only whoever tells them asks.
+    fn descriptors(&self) -> Descriptors;
     /// The connections.
     fn clients(&self) -> Vec<ClientLine>;
     /// The configuration.
@@ -126,7 +128,7 @@ pub fn answer(
         b"isro" => "rw".to_owned(),
         b"srvr" => server::srvr(&sources.status(), None),
         b"stat" => server::srvr(&sources.status(), Some(&sources.clients())),
-        b"mntr" => server::mntr(&sources.status()),
+        b"mntr" => server::mntr(&sources.status(), sources.descriptors()),
         b"cons" => clients::cons(&sources.clients()),
         b"conf" => setup::conf(&sources.settings(), sources.dir_sizes()),
         b"dirs" => setup::dirs(sources.dir_sizes()),

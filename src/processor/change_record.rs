@@ -54,11 +54,22 @@ struct ChangeRecord {
     node: Option<PendingNode>,
 }
 
+/// A change in the order of the changes.
+#[derive(Debug)]
+struct Change {
+    zxid: Zxid,
+    path: Bytes,
+    /// Whom the change gives the node to: 0, a session, or a container's or TTL node's marker.
+    owner: i64,
+}
+
 /// All change records, by path and in the order they were made.
 #[derive(Debug)]
 pub struct OutstandingChanges {
     by_path: HashMap<Bytes, ChangeRecord, FixedState>,
-    order: VecDeque<(Zxid, Bytes)>,
+    order: VecDeque<Change>,
+    /// Paths of nodes that pending creates give to a session, by session, in the order made.
+    ephemerals: HashMap<i64, VecDeque<Bytes>, FixedState>,
     /// What the records of an unfinished multi replaced, newest last.
     undo: Vec<(Bytes, Option<ChangeRecord>)>,
     digest: u64,
@@ -78,6 +89,7 @@ impl OutstandingChanges {
         OutstandingChanges {
             by_path: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             order: VecDeque::new(),
+            ephemerals: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             undo: Vec::new(),
             digest,
             digest_enabled,
@@ -121,14 +133,10 @@ impl OutstandingChanges {
         }
     }
 
-    /// Paths whose pending node belongs to `owner`, and paths that will be gone, in the order of
-    /// the changes: what a closeSession adds to and takes from the tree's ephemerals.
-    pub fn ephemeral_changes(&self, owner: i64) -> impl Iterator<Item = (&Bytes, bool)> {
-        self.order.iter().filter_map(move |(_, path)| match &self.by_path.get(path)?.node {
-            None => Some((path, false)),
-            Some(node) if node.stat.ephemeral_owner == owner => Some((path, true)),
-            Some(_) => None,
-        })
+    /// Paths that pending changes give to the session `owner`, or gave to it before they took them
+    /// away again: what a closeSession must look at besides the tree's ephemerals.
+    pub fn ephemeral_paths(&self, owner: i64) -> impl Iterator<Item = &Bytes> {
+        self.ephemerals.get(&owner).into_iter().flatten()
     }
 
     /// Records that `zxid` turns the node at `path` into `node`, or removes it, and carries the
@@ -144,8 +152,12 @@ impl OutstandingChanges {
             self.digest =
                 self.digest.wrapping_sub(u64::from(before)).wrapping_add(u64::from(after));
         }
+        let owner = node.as_ref().map_or(0, |node| node.stat.ephemeral_owner);
+        if owner != 0 {
+            self.ephemerals.entry(owner).or_default().push_back(path.clone());
+        }
         let replaced = self.by_path.insert(path.clone(), ChangeRecord { zxid, node });
-        self.order.push_back((zxid, path.clone()));
+        self.order.push_back(Change { zxid, path: path.clone(), owner });
         self.undo.push((path, replaced));
     }
 
@@ -164,19 +176,38 @@ impl OutstandingChanges {
                 None => self.by_path.remove(&path),
             };
         }
-        self.order.truncate(mark.order);
+        while self.order.len() > mark.order {
+            let change = self.order.pop_back().expect("the length was looked at");
+            self.forget_ephemeral(change.owner, VecDeque::pop_back);
+        }
         self.digest = mark.digest;
     }
 
     /// Retires the records of every transaction up to `applied`.
     pub fn retire(&mut self, applied: Zxid) {
-        while let Some((zxid, _)) = self.order.front()
-            && *zxid <= applied
-        {
-            let (zxid, path) = self.order.pop_front().expect("the front was there");
+        while self.order.front().is_some_and(|change| change.zxid <= applied) {
+            let Change { zxid, path, owner } =
+                self.order.pop_front().expect("the front was looked at");
+            self.forget_ephemeral(owner, VecDeque::pop_front);
             if self.by_path.get(&path).is_some_and(|record| record.zxid == zxid) {
                 self.by_path.remove(&path);
             }
+        }
+    }
+
+    /// Takes the oldest or the newest path of `owner` out, with the change it belongs to.
+    fn forget_ephemeral(
+        &mut self,
+        owner: i64,
+        take: impl Fn(&mut VecDeque<Bytes>) -> Option<Bytes>,
+    ) {
+        if owner == 0 {
+            return;
+        }
+        let paths = self.ephemerals.get_mut(&owner).expect("every owned change is listed");
+        take(paths).expect("every owned change is listed once");
+        if paths.is_empty() {
+            self.ephemerals.remove(&owner);
         }
     }
 }

@@ -40,6 +40,8 @@ pub enum CloseReason {
     TooManyUnreadEvents,
     /// No session was asked for in time.
     NoHandshake,
+    /// A reply grew beyond what is kept for one connection.
+    ReplyTooLarge,
     /// The server stops.
     ServerStops,
 }
@@ -109,6 +111,8 @@ impl State {
 #[derive(Debug)]
 struct State {
     bytes: Vec<u8>,
+    /// Bytes of events since the client had nothing left to read.
+    event_bytes: usize,
     finished: usize,
     /// Submissions finished since the connection began.
     submissions_finished: u64,
@@ -120,9 +124,8 @@ struct State {
     dead: bool,
 }
 
-/// An event that finds more than this many bytes unread ends the connection: single events are
-/// never dropped.
-const MAX_UNREAD_BYTES: usize = 8 << 20;
+/// More unread bytes of events than this end the connection: single events are never dropped.
+const MAX_UNREAD_EVENT_BYTES: usize = 8 << 20;
 
 impl ConnectionQueue {
     /// An empty queue of a connection with these identities.
@@ -133,6 +136,7 @@ impl ConnectionQueue {
             unsent: AtomicUsize::new(0),
             state: Mutex::new(State {
                 bytes: Vec::new(),
+                event_bytes: 0,
                 finished: 0,
                 submissions_finished: 0,
                 deferred: VecDeque::new(),
@@ -218,6 +222,9 @@ impl ConnectionQueue {
     /// Appends the reply to a deferred read.
     pub fn answer_deferred(&self, answered: &Answered, frame: &[u8]) {
         let mut state = self.state.lock();
+        if state.dead {
+            return;
+        }
         state.bytes.extend_from_slice(frame);
         state.finished += 1;
         state.stats.sent += 1;
@@ -233,7 +240,11 @@ impl ConnectionQueue {
             return false;
         }
         state.bytes.extend_from_slice(frame);
-        if state.bytes.len() + self.unsent.load(Ordering::Relaxed) > MAX_UNREAD_BYTES {
+        // Of what waits only events count, since replies have bounds of their own. How many of the
+        // bytes that were drained are events is not known; at most those since nothing waited.
+        state.event_bytes += frame.len();
+        let waiting = state.bytes.len() + self.unsent.load(Ordering::Relaxed);
+        if waiting.min(state.event_bytes) > MAX_UNREAD_EVENT_BYTES {
             state.close.get_or_insert(CloseReason::TooManyUnreadEvents);
             state.give_up();
         }
@@ -273,7 +284,10 @@ impl ConnectionQueue {
 
     /// So many drained bytes wait for the client to take them.
     pub fn set_unsent(&self, bytes: usize) {
-        self.unsent.store(bytes, Ordering::Relaxed);
+        if self.unsent.swap(bytes, Ordering::Relaxed) > 0 && bytes == 0 {
+            let mut state = self.state.lock();
+            state.event_bytes = state.bytes.len();
+        }
     }
 
     /// The connection is over: nothing is kept, and nothing is appended from now on.

@@ -17,8 +17,11 @@ use crate::proto::{ConnectionId, ErrorCode, OpCode, SessionId, perms};
 use crate::tree::{Database, Node};
 use crate::watch::{Kind, WatcherType, Watches};
 
-/// A multiRead's reply above this many bytes ends the connection.
-pub const MAX_MULTI_READ_BYTES: usize = 64 << 20;
+/// A multiRead's reply above this many bytes ends the connection …
+const MAX_MULTI_READ_BYTES: usize = 64 << 20;
+/// … and any other reply above this many: no client takes it, and a frame has no length beyond
+/// 2 GiB.
+const MAX_REPLY_BYTES: usize = 1 << 30;
 
 /// Who reads, and what from.
 pub struct Reading<'a> {
@@ -98,6 +101,9 @@ impl Reading<'_> {
             Err(Failure::Code(code)) => Some(code),
             Err(Failure::TooLarge) => return Err(ReplyTooLarge),
         };
+        if out.len() - start > MAX_REPLY_BYTES {
+            return Err(ReplyTooLarge);
+        }
         match code {
             None => frame.finish(out),
             Some(code) => {
@@ -189,6 +195,9 @@ impl Reading<'_> {
         out.put_int(node.num_children() as i32);
         for name in node.children() {
             out.put_ustring(name);
+            if out.len() > MAX_REPLY_BYTES {
+                return Err(Failure::TooLarge);
+            }
         }
         if with_stat {
             node.stat().write(out);

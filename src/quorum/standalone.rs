@@ -24,6 +24,8 @@ use crate::session::SessionTracker;
 use crate::time::Instant;
 use crate::tree::Database;
 
+/// Sessions that are ended in one step, at most.
+const MOST_EXPIRED_PER_STEP: usize = 64;
 /// Containers and TTL nodes deleted in one step, at most, however fast they may go.
 const MOST_DELETIONS_PER_STEP: usize = 64;
 
@@ -99,6 +101,9 @@ impl Standalone {
     /// When the next session may have to end.
     pub fn next_deadline(&self) -> Option<u64> {
         if !self.started {
+            return Some(0);
+        }
+        if !self.expired.is_empty() {
             return Some(0);
         }
         [self.sessions.next_deadline(), self.containers.next_deadline()].into_iter().flatten().min()
@@ -226,14 +231,15 @@ impl Standalone {
         }
     }
 
+    /// Ends the sessions whose time is over, a few in a step: when thousands go at once, others
+    /// are served in between.
     fn expire(&mut self, now: Instant, db: &Database, effects: &mut Effects) {
-        let mut expired = std::mem::take(&mut self.expired);
-        self.sessions.expired(now, &mut expired);
-        for session in expired.drain(..) {
+        self.sessions.expired(now, &mut self.expired);
+        for _ in 0..MOST_EXPIRED_PER_STEP {
+            let Some(session) = self.expired.pop() else { return };
             tracing::info!(%session, "session expired");
             self.end(now, session, db, effects);
         }
-        self.expired = expired;
     }
 
     /// Ends sessions that own ephemerals but are not in the table: what a snapshot taken by

@@ -22,6 +22,7 @@ use super::word_sources::WordSources;
 use super::words::Words;
 use super::{disk_thread, driver, logging};
 use crate::auth::AuthPolicy;
+use crate::config::keys::{self, Class};
 use crate::config::{self, Config, Notice};
 use crate::metrics::Metrics;
 use crate::net::client_connection::Shared;
@@ -99,12 +100,14 @@ fn look_at_jvm_flags() {
             let line = property.strip_prefix("zookeeper.").unwrap_or(property);
             let key = line.split('=').next().unwrap_or_default();
             let asks = format!("dataDir=.\nclientPort=2181\n{line}\n");
+            let protects =
+                keys::find(key).is_some_and(|k| matches!(k.class, Class::Protection(..)));
             match config::parse(asks.as_bytes(), variable) {
-                Ok(_) => tracing::warn!("{variable} sets {key}, which is read from the file only"),
-                Err(errors) => {
+                Err(errors) if protects => {
                     let error = &errors.errors[0].what;
                     die(ExitCode::InvalidInvocation, &format!("{variable}: {key} {error}"));
                 }
+                _ => tracing::warn!("{variable} sets {key}, which is read from the file only"),
             }
         }
     }

@@ -198,7 +198,10 @@ impl Hold<'_> {
             };
             frame.clear();
             if reading.answer(read.xid, read.op, &read.body, &mut frame).is_err() {
-                unreachable!("only a multiRead's reply has a bound, and it is not deferred");
+                // It was small when it was deferred, and has grown beyond all bounds since.
+                connection.queue().close(CloseReason::ReplyTooLarge);
+                touch(self.touched, connection);
+                return;
             }
             let latency_ms = self.now_ms.saturating_sub(read.received_ms);
             self.metrics.latency.record(latency_ms, 1);

@@ -11,7 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::fatal::{ExitCode, die};
-use crate::persistence::snapshot::{SnapshotOptions, WrittenSnapshot, write_snapshot};
+use crate::persistence::snapshot::{
+    SnapshotOptions, SnapshotWriteError, WrittenSnapshot, write_snapshot,
+};
 use crate::persistence::txn_log::ZeroFiller;
 use crate::persistence::{Disk, RealDisk};
 use crate::time::Clock;
@@ -61,6 +63,8 @@ impl SnapshotJobs {
                     let millis = clock.now().mono_ms - began;
                     tracing::info!(name, %zxid, bytes, millis, "snapshot written");
                 }
+                // The tree it showed is gone, and whatever replaced it came with its own snapshot.
+                Err(SnapshotWriteError::CaptureLost(lost)) => tracing::info!("{lost}"),
                 Err(error) => die(ExitCode::ErrorWritingSnapshot, &error),
             }
             running.store(false, Ordering::Release);
@@ -81,7 +85,7 @@ pub fn write_now(
     dir: &Path,
     database: &SharedDatabase,
     options: SnapshotOptions,
-) -> Result<WrittenSnapshot, crate::persistence::snapshot::SnapshotWriteError> {
+) -> Result<WrittenSnapshot, SnapshotWriteError> {
     let capture = database.begin_snapshot();
     write_snapshot(disk, dir, database, capture, options, |bytes| {
         thread::sleep(Duration::from_nanos(bytes * 1_000_000_000 / BYTES_PER_SECOND));

@@ -19,7 +19,7 @@ use crate::operator::four_letter_words::Sources;
 use crate::persistence::Disk;
 use crate::proto::{ConnectionId, SessionId, Zxid};
 use crate::quorum::effect::Input;
-use crate::status::{ClientLine, DirSizes, Dump, Settings, Status, WatchedPath};
+use crate::status::{ClientLine, Descriptors, DirSizes, Dump, Settings, Status, WatchedPath};
 use crate::time::{Clock, Instant};
 use crate::tree::SharedDatabase;
 use crate::watch::{Watches, WatchesSummary};
@@ -57,8 +57,6 @@ pub struct WordSources {
 
 impl Sources for WordSources {
     fn status(&self) -> Status {
-        let (descriptors_open, descriptors_max) =
-            (open_descriptors(), rlimit::Resource::NOFILE.get_soft().ok());
         let metrics = &self.metrics;
         let db = self.database.read();
         Status {
@@ -78,8 +76,6 @@ impl Sources for WordSources {
             digest_mismatches: db.digest_mismatches(),
             watch_count: self.watches.watch_count(),
             uptime_ms: self.clock.now().mono_ms - self.serving_since_ms,
-            descriptors_open,
-            descriptors_max,
             counters: vec![
                 ("bytes_received_count", metrics.bytes_received.get()),
                 ("connection_rejected", metrics.connection_rejected.get()),
@@ -88,6 +84,10 @@ impl Sources for WordSources {
                 ("fsync_threshold_exceed_count", metrics.fsync_threshold_exceed_count.get()),
             ],
         }
+    }
+
+    fn descriptors(&self) -> Descriptors {
+        Descriptors { open: open_descriptors(), max: rlimit::Resource::NOFILE.get_soft().ok() }
     }
 
     fn clients(&self) -> Vec<ClientLine> {

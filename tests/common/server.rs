@@ -212,6 +212,11 @@ impl TestServer {
         }
     }
 
+    /// From the next start on nothing stands before the server's command.
+    pub fn launch_plainly(&mut self) {
+        self.setup.launcher = Vec::new();
+    }
+
     /// Where the server listens for clients.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.setup.port))

@@ -25,21 +25,6 @@ impl SmallDisk {
         Self::mounted(&format!("mount -t tmpfs -o size={kib}k tmpfs \"$1\""))
     }
 
-    /// A file system on a device that is smaller than it says: writes go to the page cache and
-    /// seem to succeed, and it is the sync that fails. `kib` is what the device really has.
-    ///
-    /// # Errors
-    /// Why there is none here, in words.
-    pub fn lying(kib: u32) -> Result<Self, String> {
-        let script = format!(
-            "mount -t tmpfs -o size={kib}k tmpfs \"$1\" && truncate -s 64M \"$1/device\" \
-             && mkfs.ext4 -q -m 0 -E lazy_itable_init=0,nodiscard \"$1/device\" >&2 \
-             && mkdir \"$1/inner\" && mount -o loop \"$1/device\" \"$1/inner\" \
-             && mount --bind \"$1/inner\" \"$1\""
-        );
-        Self::mounted(&script)
-    }
-
     fn mounted(script: &str) -> Result<Self, String> {
         let owner = std::fs::metadata("/proc/self").map_err(|e| e.to_string())?.uid();
         if owner != 0 {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::VERSION;
 use super::clients::client_line;
 use crate::operator::java_text;
-use crate::status::{ClientLine, Status};
+use crate::status::{ClientLine, Descriptors, Status};
 
 /// `srvr`; with the connections it is `stat`.
 pub(super) fn srvr(status: &Status, clients: Option<&[ClientLine]>) -> String {
@@ -34,7 +34,7 @@ pub(super) fn srvr(status: &Status, clients: Option<&[ClientLine]>) -> String {
     text
 }
 
-pub(super) fn mntr(status: &Status) -> String {
+pub(super) fn mntr(status: &Status, descriptors: Descriptors) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: &dyn std::fmt::Display| {
         let _ = writeln!(text, "zk_{key}\t{value}");
@@ -55,10 +55,10 @@ pub(super) fn mntr(status: &Status) -> String {
     line("global_sessions", &status.global_sessions);
     line("local_sessions", &0);
     line("uptime", &status.uptime_ms);
-    if let Some(open) = status.descriptors_open {
+    if let Some(open) = descriptors.open {
         line("open_file_descriptor_count", &open);
     }
-    if let Some(max) = status.descriptors_max {
+    if let Some(max) = descriptors.max {
         line("max_file_descriptor_count", &max);
     }
     line("digest_mismatches_count", &status.digest_mismatches);

@@ -33,10 +33,12 @@ impl Sources for Sample {
             digest_mismatches: 0,
             watch_count: 0,
             uptime_ms: 10,
-            descriptors_open: Some(20),
-            descriptors_max: Some(1024),
             counters: vec![],
         }
+    }
+
+    fn descriptors(&self) -> Descriptors {
+        Descriptors { open: Some(20), max: Some(1024) }
     }
 
     fn clients(&self) -> Vec<ClientLine> {

@@ -39,18 +39,10 @@ impl PrepRequestProcessor {
     fn ephemerals(&self, judge: &Judge<'_>) -> Vec<Bytes> {
         let mut paths: Vec<Bytes> =
             judge.db.tree.ephemerals_of(judge.session).into_iter().map(Bytes::from).collect();
+        paths.extend(self.outstanding.ephemeral_paths(judge.session.0).cloned());
         paths.sort_unstable();
-        for (path, is_ours) in self.outstanding.ephemeral_changes(judge.session.0) {
-            match (paths.binary_search(path), is_ours) {
-                (Ok(at), false) => {
-                    paths.remove(at);
-                }
-                (Err(at), true) => paths.insert(at, path.clone()),
-                (Ok(_), true) | (Err(_), false) => {}
-            }
-        }
-        // A node that the tree still has under this owner, but that a pending delete and create
-        // give to another, is not ours.
+        paths.dedup();
+        // What a pending change takes away, or gives to another, is not ours.
         paths.retain(|path| {
             self.outstanding
                 .node(path, &judge.db.tree)
