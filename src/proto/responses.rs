@@ -3,7 +3,6 @@
 //! A reply is a frame: its length, a [`ReplyHeader`], and a body. [`ReplyFrame`] opens one and
 //! fills the length in when the body is known.
 
-use super::error_code::ErrorCode;
 use super::ids::{SessionId, Zxid};
 use super::password::{NO_PASSWORD, Password};
 use super::requests::MultiHeader;
@@ -109,22 +108,4 @@ impl ConnectResponse {
 pub fn write_error_result(err: i32, out: &mut Vec<u8>) {
     MultiHeader { op: -1, done: false, err }.write(out);
     out.put_int(err);
-}
-
-/// Appends the results of a multi whose part `failed_at` failed with `error`: 0 before it, the
-/// code at it, `RuntimeInconsistency` after it, and the end marker (C-165).
-pub fn write_failed_multi(codes: impl Iterator<Item = i32>, out: &mut Vec<u8>) {
-    for code in codes {
-        write_error_result(code, out);
-    }
-    MultiHeader::END.write(out);
-}
-
-/// The code of part `index` in a multi whose part `failed_at` failed with `error`.
-pub fn part_code(index: usize, failed_at: usize, error: ErrorCode) -> i32 {
-    match index.cmp(&failed_at) {
-        std::cmp::Ordering::Less => 0,
-        std::cmp::Ordering::Equal => error.code(),
-        std::cmp::Ordering::Greater => ErrorCode::RuntimeInconsistency.code(),
-    }
 }

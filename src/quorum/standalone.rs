@@ -111,8 +111,8 @@ impl Standalone {
 
     fn request(&mut self, now: Instant, request: Request, db: &Database, effects: &mut Effects) {
         let origin = request.origin;
-        // Once it has ended, a session's requests are dropped and its connection with them
-        // (C-024). One that is only being closed still gets its error, in order.
+        // From the moment its end is prepared a session's requests are dropped, and its connection
+        // with them (C-024).
         if let Some(origin) = origin
             && !self.sessions.is_usable(request.session)
         {

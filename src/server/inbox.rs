@@ -16,6 +16,9 @@ use crate::quorum::effect::Input;
 /// Bytes of submissions above which the inbox calls itself full.
 const FULL_BYTES: usize = 16 << 20;
 
+/// Submissions of one turn, at most, in bytes; the last message may pass it.
+const MOST_BYTES: usize = 256 << 10;
+
 /// The queue in front of the driver.
 #[derive(Debug, Default)]
 pub struct Inbox {
@@ -82,6 +85,7 @@ impl Inbox {
         }
         let mut taken = 0;
         while inputs.len() < most
+            && taken < MOST_BYTES
             && let Some((input, weight)) = lanes.then.pop_front()
         {
             inputs.push(input);

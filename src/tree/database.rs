@@ -121,8 +121,8 @@ impl Database {
         self.sessions.insert(id, timeout_ms);
     }
 
-    /// Which stretch of serving this is. A connection remembers the one it was opened in, and
-    /// closes instead of reading under another.
+    /// Which stretch of serving this is: it changes when a role is left or the tree is replaced, so
+    /// that a read can tell that what it was promised about is gone. A standalone server has one.
     pub fn generation(&self) -> u64 {
         self.generation
     }

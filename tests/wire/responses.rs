@@ -3,9 +3,7 @@
 
 use zkserver::jute::{Reader, Writer};
 use zkserver::proto::requests::MultiHeader;
-use zkserver::proto::responses::{
-    ReplyFrame, ReplyHeader, part_code, write_error_result, write_failed_multi, write_header_only,
-};
+use zkserver::proto::responses::{ReplyFrame, ReplyHeader, write_error_result, write_header_only};
 use zkserver::proto::{ErrorCode, Zxid};
 
 use crate::common::client::{Part, parts};
@@ -179,8 +177,10 @@ fn a_failed_multi_encodes_to_the_captured_bytes() {
     let replies = replies();
     let found = replies.iter().find(|(line, _)| line.note == "multi failing reply");
     let (_, reply) = found.expect("the failing multi");
-    let codes = (0..3).map(|index| part_code(index, 1, ErrorCode::NoNode));
     let mut out = Vec::new();
-    write_failed_multi(codes, &mut out);
+    for code in [0, ErrorCode::NoNode.code(), ErrorCode::RuntimeInconsistency.code()] {
+        write_error_result(code, &mut out);
+    }
+    MultiHeader::END.write(&mut out);
     assert_eq!(out, reply.body);
 }
