@@ -144,7 +144,7 @@ const CANDIDATES: usize = 100;
 pub fn restore(dir: &DataDir, options: &RestoreOptions) -> Result<Restored, RestoreError> {
     let mut notices = Vec::new();
     let mut logs = dir.logs()?;
-    drop_headerless_last(dir, &mut logs, options, &mut notices)?;
+    let headerless = drop_headerless_last(dir, &mut logs, options)?;
     let (loaded, origin) = base(dir, &logs, options, &mut notices)?;
     if let Some(path) = loaded.misread_ttl {
         return Err(RestoreError::TtlNode(path));
@@ -163,8 +163,9 @@ pub fn restore(dir: &DataDir, options: &RestoreOptions) -> Result<Restored, Rest
         notices,
         torn: None,
     };
+    let last = last_with_records(dir, &logs, options)?;
     for (i, log) in logs.iter().enumerate() {
-        replay.file(log, i + 1 == logs.len())?;
+        replay.file(log, i >= last)?;
     }
     let Replay { database, txns, mut notices, torn, .. } = replay;
     if let Some((path, index)) = database.tree.missing_acl() {
@@ -175,6 +176,15 @@ pub fn restore(dir: &DataDir, options: &RestoreOptions) -> Result<Restored, Rest
         && digest != database.tree.digest()
     {
         notices.push(format!("the digest of the tree at {from} is not the one in its snapshot"));
+    }
+    // Only now: a start that is refused changes nothing.
+    if let Some(path) = headerless {
+        dir.disk().remove(&path)?;
+        dir.disk().sync_dir(dir.log_dir())?;
+        notices.push(format!("removed {}: it was created and never written", path.display()));
+    }
+    if let Some(torn) = &torn {
+        cut(dir, torn, &logs[last + 1..])?;
     }
     Ok(Restored {
         digest_mismatches: database.digest_mismatches(),
@@ -259,26 +269,22 @@ fn newest_usable(
     })
 }
 
-/// Removes the last log if it is one that a start created and did not come to write a header to
-/// (ZOOKEEPER-1621). A second one is not explained by that, and refuses the start when it is
-/// read.
+/// Takes the last log off the list, to be removed, if it is one that a start created and did not
+/// come to write a header to (ZOOKEEPER-1621). A second one is not explained by that, and refuses
+/// the start when it is read.
 fn drop_headerless_last(
     dir: &DataDir,
     logs: &mut Vec<LogFile>,
     options: &RestoreOptions,
-    notices: &mut Vec<String>,
-) -> Result<(), RestoreError> {
-    let Some(last) = logs.last() else { return Ok(()) };
+) -> Result<Option<PathBuf>, RestoreError> {
+    let Some(last) = logs.last() else { return Ok(None) };
     let path = dir.log_dir().join(&last.name);
     match LogReader::open(&**dir.disk(), &path, options.max_record) {
         Err(LogError::NoHeader { .. }) => {
-            dir.disk().remove(&path)?;
-            dir.disk().sync_dir(dir.log_dir())?;
-            notices.push(format!("removed {}: it was created and never written", path.display()));
             logs.pop();
-            Ok(())
+            Ok(Some(path))
         }
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(None),
         Err(e) => Err(e.into()),
     }
 }
@@ -297,6 +303,34 @@ fn hold_txns(
     Ok(false)
 }
 
+/// Which of the logs is the last that records were written to: a file is created only when
+/// everything in those before it is durable.
+fn last_with_records(
+    dir: &DataDir,
+    logs: &[LogFile],
+    options: &RestoreOptions,
+) -> Result<usize, RestoreError> {
+    for (i, log) in logs.iter().enumerate().rev() {
+        let path = dir.log_dir().join(&log.name);
+        let mut reader = match LogReader::open(&**dir.disk(), &path, options.max_record) {
+            Ok(reader) => reader,
+            Err(LogError::Disk(e)) => return Err(e.into()),
+            // The start is refused when its turn comes.
+            Err(_) => return Ok(i),
+        };
+        let holds_a_record = match reader.next() {
+            Ok(record) => record.is_some(),
+            Err(LogError::Disk(e)) => return Err(e.into()),
+            Err(_) => true,
+        };
+        // What is left of a record is one that was written.
+        if holds_a_record || reader.end().is_some_and(|end| end.torn.is_some()) {
+            return Ok(i);
+        }
+    }
+    Ok(0)
+}
+
 /// The transactions above the snapshot being applied.
 struct Replay<'d> {
     dir: &'d DataDir,
@@ -313,7 +347,8 @@ struct Replay<'d> {
 impl Replay<'_> {
     fn file(&mut self, log: &LogFile, is_last: bool) -> Result<(), RestoreError> {
         let path = self.dir.log_dir().join(&log.name);
-        let mut reader = LogReader::open(&**self.dir.disk(), &path, self.options.max_record)?;
+        let mut reader = LogReader::open(&**self.dir.disk(), &path, self.options.max_record)?
+            .as_last_file(is_last);
         let mut repeated = 0u64;
         while let Some(record) = reader.next()? {
             if record.zxid <= self.last {
@@ -340,7 +375,13 @@ impl Replay<'_> {
             ));
         }
         if let Some(torn) = reader.end().and_then(|end| end.torn.clone()) {
-            self.cut(torn, is_last)?;
+            if is_last {
+                self.torn = Some(torn);
+            } else {
+                // Apache's server leaves it there and goes on in a new file; what it promised
+                // shows no hole.
+                self.notices.push(torn.to_string());
+            }
         }
         Ok(())
     }
@@ -375,18 +416,18 @@ impl Replay<'_> {
         };
         path.map_or(Ok(()), |path| Err(RestoreError::TtlNode(path)))
     }
+}
 
-    /// Cuts the last file behind its last record. Earlier files keep their torn tails: Apache's
-    /// server leaves them there and goes on in a new file, and what it promised shows no hole.
-    fn cut(&mut self, torn: TornTail, is_last: bool) -> Result<(), RestoreError> {
-        if !is_last {
-            self.notices.push(torn.to_string());
-            return Ok(());
-        }
-        let file = self.dir.disk().open_for_write(&torn.path)?;
-        file.set_len(torn.offset)?;
-        file.sync_all()?;
-        self.torn = Some(torn);
-        Ok(())
+/// Cuts the last file with records behind the last whole one. The logs behind it, created and
+/// never written, go first: transactions to come would be looked for in them.
+fn cut(dir: &DataDir, torn: &TornTail, behind: &[LogFile]) -> Result<(), DiskError> {
+    for log in behind {
+        dir.disk().remove(&dir.log_dir().join(&log.name))?;
     }
+    if !behind.is_empty() {
+        dir.disk().sync_dir(dir.log_dir())?;
+    }
+    let file = dir.disk().open_for_write(&torn.path)?;
+    file.set_len(torn.offset)?;
+    file.sync_all()
 }

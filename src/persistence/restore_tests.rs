@@ -255,6 +255,30 @@ fn a_torn_tail_is_cut_off_the_last_log_once() {
 }
 
 #[test]
+fn a_lost_sector_before_a_whole_record_is_torn_in_the_last_log_that_holds_records_only() {
+    let home = Home::new();
+    home.snapshot(&[]);
+    let name = home.log(&creates(1..=20));
+    let per_record = (create(3).len() + record::OVERHEAD) as u64;
+    let torn = 16 + per_record * ((512 - 16) / per_record);
+    overwrite(&*home.file(&name), 512, &[0; 512]);
+    let damaged = RealDisk.read(&home.path(&name)).unwrap();
+    let refused = home.log(&creates(21..=22));
+    assert!(home.refusal().contains(" is damaged at offset "), "{}", home.refusal());
+    RealDisk.remove(&home.path(&refused)).unwrap();
+    // One that was created, and whose first record never was durable.
+    let empty = RealDisk.create_new(&home.path("log.15")).unwrap();
+    overwrite(&*empty, 0, &[&record::FILE_HEADER[..], &[0; 5000]].concat());
+    assert_eq!(RealDisk.read(&home.path(&name)).unwrap(), damaged, "a refusal changes nothing");
+    let restored = home.restart();
+    let zxids = (512 - 16) / per_record;
+    assert_holds(&restored, &creates(1..=zxids));
+    assert_eq!(restored.torn.unwrap().offset, torn);
+    assert_eq!(home.size(&name), torn);
+    assert!(!home.path("log.15").exists(), "it would hide what the next log holds behind 0x15");
+}
+
+#[test]
 fn an_earlier_torn_tail_is_left_alone_and_one_that_was_promised_is_a_hole() {
     let home = Home::new();
     home.snapshot(&[]);
