@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub trait Disk: Send + Sync {
     /// The regular files in `dir`, in no particular order.
     fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, DiskError>;
-    /// Whether something of that name exists.
+    /// Whether something of that name exists; a link that leads nowhere is an error.
     fn exists(&self, path: &Path) -> Result<bool, DiskError>;
     /// The path without symbolic links and dots: two names of one directory become equal.
     fn canonical(&self, path: &Path) -> Result<PathBuf, DiskError>;
@@ -91,6 +91,12 @@ impl DiskError {
     pub fn is_not_found(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
     }
+
+    /// Whether there was no room for more bytes: on the disk, in the quota, in a file.
+    pub fn is_no_room(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(self.source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    }
 }
 
 /// The operating system's files.
@@ -120,7 +126,18 @@ impl Disk for RealDisk {
     }
 
     fn exists(&self, path: &Path) -> Result<bool, DiskError> {
-        fs::exists(path).map_err(|e| DiskError::new("look for", path, e))
+        let failed = |e| DiskError::new("look for", path, e);
+        if fs::exists(path).map_err(failed)? {
+            return Ok(true);
+        }
+        match fs::read_link(path) {
+            // Its volume may not be mounted: what it names is never taken for absent.
+            Ok(target) => Err(failed(io::Error::other(format!(
+                "it is a link to {}, which is not there",
+                target.display()
+            )))),
+            Err(_) => Ok(false),
+        }
     }
 
     fn canonical(&self, path: &Path) -> Result<PathBuf, DiskError> {
