@@ -24,6 +24,7 @@ const OPTIONS: RestoreOptions = RestoreOptions {
     max_record: 1 << 21,
     db_autocreate: true,
     snapshot_trust_empty: false,
+    force_sync: true,
 };
 
 /// world:anyone, everything.
@@ -302,6 +303,74 @@ fn an_earlier_torn_tail_is_left_alone_and_one_that_was_promised_is_a_hole() {
 }
 
 #[test]
+fn the_name_of_a_snapshot_shows_that_its_zxid_was_reached() {
+    let home = Home::new();
+    home.snapshot(&creates(1..=2));
+    home.log(&creates(1..=4));
+    let newer = home.snapshot(&creates(1..=6));
+    home.file(&newer).set_len(0).unwrap();
+    let refusal = home.refusal();
+    assert!(
+        refusal.contains("snapshot.6 shows that the data went up to 0x6, but with the logs in "),
+        "{refusal}"
+    );
+    assert!(refusal.contains(" it ends at 0x4; restore "), "{refusal}");
+    // What was noticed on the way is the cause, and comes with it.
+    let refused = restore(&home.open().unwrap(), &OPTIONS).err().unwrap();
+    assert_eq!(refused.notices.len(), 1);
+    assert!(refused.notices[0].contains("snapshot.6 was not written to its end"));
+    home.log(&creates(5..=6));
+    assert_holds(&home.restart(), &creates(1..=6));
+}
+
+#[test]
+fn a_snapshot_that_ends_below_its_name_is_damaged() {
+    let home = Home::new();
+    home.snapshot(&creates(1..=2));
+    home.log(&creates(1..=4));
+    let misnamed = home.snapshot(&creates(1..=3));
+    RealDisk.rename(&home.path(&misnamed), &home.path("snapshot.4")).unwrap();
+    let restored = home.restart();
+    assert_eq!(restored.snapshot(), Some(("snapshot.2", Zxid(2))));
+    assert_eq!(restored.notices.len(), 1);
+    assert!(restored.notices[0].contains("snapshot.4 is damaged: it says that it ends with 0x3"));
+    assert_holds(&restored, &creates(1..=4));
+}
+
+#[test]
+fn no_log_at_all_behind_a_snapshot_is_said_aloud() {
+    let home = Home::new();
+    home.snapshot(&[]);
+    assert_eq!(home.restart().notices, [""; 0], "a new database has none");
+    home.snapshot(&creates(1..=2));
+    let restored = home.restart();
+    assert!(restored.notices[0].starts_with("there is no log at all in "));
+    home.log(&creates(1..=2));
+    assert_eq!(home.restart().notices, [""; 0]);
+}
+
+#[test]
+fn without_force_sync_a_refusal_names_it_as_a_possible_cause() {
+    let home = Home::new();
+    home.snapshot(&[]);
+    home.log(&creates(2..=3));
+    assert!(!home.refusal().contains("forceSync"));
+    let unsynced = RestoreOptions { force_sync: false, ..OPTIONS };
+    let refusal = home.restart_with(&unsynced).err().unwrap();
+    assert!(refusal.starts_with("transactions are missing: "), "{refusal}");
+    assert!(refusal.contains("(forceSync=no is configured: "), "{refusal}");
+}
+
+#[test]
+fn trust_is_recommended_only_where_it_helps() {
+    let home = Home::new();
+    home.log(&creates(5..=6));
+    let refusal = home.refusal();
+    assert!(refusal.contains("the logs begin with 0x5"), "{refusal}");
+    assert!(!refusal.contains("snapshot.trust.empty"), "{refusal}");
+}
+
+#[test]
 fn an_epoch_begins_with_one() {
     let home = Home::new();
     home.snapshot(&creates([1]));
@@ -322,6 +391,12 @@ fn rot_refuses_with_path_offset_and_reason() {
         refusal.contains("log.1 is damaged at offset 16: a record's checksum is wrong"),
         "{refusal}"
     );
+    // What the sentence says to do is done, and works.
+    let path = home.path(&name);
+    let advice = format!("truncate -s 16 {}) and remove the later logs", path.display());
+    assert!(refusal.contains("everything from 0x1 on") && refusal.contains(&advice), "{refusal}");
+    home.file(&name).set_len(16).unwrap();
+    assert_holds(&home.restart(), &[]);
 }
 
 #[test]
@@ -339,7 +414,7 @@ fn an_unknown_transaction_refuses() {
     let home = Home::new();
     home.snapshot(&[]);
     home.log(&[create(1), encode(2, 77, &Txn::Error { err: 0 })]);
-    assert!(home.refusal().ends_with("cannot be read: unknown tag 77"), "{}", home.refusal());
+    assert!(home.refusal().contains("cannot be read: unknown tag 77; "), "{}", home.refusal());
 }
 
 #[test]
@@ -360,7 +435,7 @@ fn a_last_log_without_a_header_is_removed_and_an_earlier_one_refuses() {
     let home = Home::new();
     home.snapshot(&[]);
     overwrite(&*RealDisk.create_new(&home.path("log.1")).unwrap(), 0, &[7; 100]);
-    assert!(home.refusal().ends_with("does not begin with ZKLG"), "{}", home.refusal());
+    assert!(home.refusal().contains("does not begin with ZKLG; "), "{}", home.refusal());
 }
 
 #[test]

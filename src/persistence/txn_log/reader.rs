@@ -86,13 +86,32 @@ pub enum LogError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The file was created and nothing more: fewer bytes than a header, or zeros only.
-    #[error("the log {} of {size} bytes has no header", path.display())]
+    #[error(
+        "the log {} of {size} bytes has no header; restore it from a backup, or, if losing \
+         everything from {} on is acceptable, remove it and the later logs",
+        path.display(), first_of(path)
+    )]
     NoHeader { path: PathBuf, size: u64 },
-    #[error("{} is not a transaction log: it does not begin with ZKLG", path.display())]
+    #[error(
+        "{} is not a transaction log: it does not begin with ZKLG; restore it from a backup, or, \
+         if losing everything from {} on is acceptable, remove it and the later logs",
+        path.display(), first_of(path)
+    )]
     NotALog { path: PathBuf },
-    /// Something that was durable once has changed.
-    #[error("the log {} is damaged at offset {offset}: {what}", path.display())]
-    Rotten { path: PathBuf, offset: u64, what: String },
+    /// Something that was durable once has changed; `next` is the zxid that should come there.
+    #[error(
+        "the log {path} is damaged at offset {offset}: {what}; restore this file from a backup, \
+         or, if losing everything from {next} on is acceptable, cut the file to {offset} bytes \
+         (truncate -s {offset} {path}) and remove the later logs",
+        path = path.display()
+    )]
+    Rotten { path: PathBuf, offset: u64, next: Zxid, what: String },
+}
+
+/// The first zxid in a log, by its name.
+fn first_of(path: &Path) -> Zxid {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.and_then(super::zxid_of_name).unwrap_or(Zxid::ZERO.next())
 }
 
 /// How much is read at once.
@@ -164,7 +183,7 @@ impl LogReader {
         let txn = &self.buffer[start..end];
         let Some(zxid) = txn.get(12..20).and_then(|field| field.try_into().ok()) else {
             let what = format!("a record of {length} bytes is too short for a transaction");
-            return Err(LogError::Rotten { path: self.path.clone(), offset, what });
+            return Err(self.rotten(offset, what));
         };
         let zxid = Zxid(u64::from_be_bytes(zxid));
         self.last = Some(zxid);
@@ -222,10 +241,15 @@ impl LogReader {
         let torn = match damage::judge(&place, defect)? {
             Verdict::CleanEnd => None,
             Verdict::Torn(why) => Some(TornTail { path, offset, why }),
-            Verdict::Rotten(what) => return Err(LogError::Rotten { path, offset, what }),
+            Verdict::Rotten(what) => return Err(self.rotten(offset, what)),
         };
         self.end = Some(LogEnd { offset, torn });
         Ok(None)
+    }
+
+    fn rotten(&self, offset: u64, what: String) -> LogError {
+        let next = self.last.map_or_else(|| first_of(&self.path), Zxid::next);
+        LogError::Rotten { path: self.path.clone(), offset, next, what }
     }
 
     /// Sees to it that `wanted` bytes from `start` on are in the buffer, if the file has them.
