@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn without_force_sync_nothing_is_synced() {
+    fn without_force_sync_nothing_is_synced_but_a_finished_file() {
         let dir = tempfile::tempdir().unwrap();
         let disk = FaultyDisk::new();
         let options = SyncQueueOptions { force_sync: false, ..Default::default() };
@@ -391,6 +391,8 @@ mod tests {
         assert!(!queue.process(&mut vec![append(1)]).unwrap().synced);
         assert_eq!(disk.syncs(), 0);
         assert_eq!(zxids(dir.path(), "log.1"), [1]);
+        queue.process(&mut vec![DiskRequest::Roll]).unwrap();
+        assert_eq!((disk.syncs(), disk.dirs_synced().len()), (1, 1));
     }
 
     #[test]

@@ -99,7 +99,8 @@ impl LogWriter {
     }
 
     /// Finishes the current file: the zeros left are cut off, and the next record begins a new
-    /// file. Everything appended must have been synced.
+    /// file. Everything appended must have been synced; without `forceSync` it is synced here, so
+    /// that a power cut can only tear the last file.
     ///
     /// # Errors
     /// The disk's.
@@ -109,7 +110,11 @@ impl LogWriter {
         if current.filled > current.end {
             current.file.set_len(current.end)?;
         }
-        // Not synced: should the zeros be back after a power cut, they are as good as none.
+        if !self.options.sync {
+            current.file.sync_all()?;
+            self.disk.sync_dir(&self.dir)?;
+        }
+        // Else not synced: should the zeros be back after a power cut, they are as good as none.
         Ok(())
     }
 
