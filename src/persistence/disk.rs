@@ -116,7 +116,10 @@ impl Disk for RealDisk {
                 // Removed since it was listed. A link that leads nowhere is no such case: it
                 // names a file that cannot be read, and that is never the same as no file (C-261).
                 Err(_) if fs::symlink_metadata(entry.path()).is_err() => continue,
-                Err(e) => return Err(DiskError::new("look at", &entry.path(), e)),
+                Err(e) => {
+                    let e = dangling(&entry.path()).unwrap_or(e);
+                    return Err(DiskError::new("look at", &entry.path(), e));
+                }
             };
             // Whatever has the name of a file of ours is listed, a directory too: to find that
             // it cannot be read is better than to take it for absent (C-261).
@@ -130,14 +133,8 @@ impl Disk for RealDisk {
         if fs::exists(path).map_err(failed)? {
             return Ok(true);
         }
-        match fs::read_link(path) {
-            // Its volume may not be mounted: what it names is never taken for absent.
-            Ok(target) => Err(failed(io::Error::other(format!(
-                "it is a link to {}, which is not there",
-                target.display()
-            )))),
-            Err(_) => Ok(false),
-        }
+        // Its volume may not be mounted: what a link names is never taken for absent.
+        dangling(path).map_or(Ok(false), |e| Err(failed(e)))
     }
 
     fn canonical(&self, path: &Path) -> Result<PathBuf, DiskError> {
@@ -195,6 +192,13 @@ impl Disk for RealDisk {
             Err(fs::TryLockError::Error(e)) => Err(failed(e)),
         }
     }
+}
+
+/// The error of a link that leads nowhere, if `path`, which is not there, is one.
+fn dangling(path: &Path) -> Option<io::Error> {
+    let target = fs::read_link(path).ok()?;
+    let what = format!("it is a link to {}, which is not there", target.display());
+    Some(io::Error::other(what))
 }
 
 struct RealFile {

@@ -454,9 +454,10 @@ impl Replay<'_> {
             if is_last {
                 self.torn = Some(torn);
             } else {
-                // Apache's server leaves it there and goes on in a new file; what it promised
-                // shows no hole.
-                self.notices.push(torn.to_string());
+                // What Apache's server promised behind it shows no hole.
+                self.notices.push(format!(
+                    "{torn}; it is left there, for Apache's server goes on in a new file"
+                ));
             }
         }
         Ok(())

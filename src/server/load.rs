@@ -91,7 +91,7 @@ fn report(restored: &Restored, millis: u64) {
         tracing::warn!("{notice}");
     }
     if let Some(torn) = &restored.torn {
-        tracing::warn!("{torn}");
+        tracing::warn!("{torn}; it was cut off");
     }
     if restored.digest_mismatches > 0 {
         let count = restored.digest_mismatches;

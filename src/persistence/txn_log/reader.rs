@@ -71,7 +71,7 @@ impl std::fmt::Display for TornTail {
         write!(
             f,
             "what lies in {} from offset {} on was never completely written and nobody was told \
-             of it: {}; it was cut off",
+             of it: {}",
             self.path.display(),
             self.offset,
             self.why
