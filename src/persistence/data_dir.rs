@@ -55,19 +55,33 @@ pub struct LogFile {
 pub enum DataDirError {
     #[error(transparent)]
     Disk(#[from] DiskError),
-    #[error("the directory {} does not exist, and datadir.autocreate is off", .0.display())]
+    #[error(
+        "the directory {} does not exist, and datadir.autocreate is off; mount or create it",
+        .0.display()
+    )]
     Missing(PathBuf),
-    #[error("the directory {} cannot be written to: {source}", dir.display())]
+    #[error("{} is a file, not a directory; dataDir and dataLogDir must name directories", .0.display())]
+    NotADirectory(PathBuf),
+    #[error(
+        "the directory {} cannot be written to: {source}; see whose it is, and how it is mounted",
+        dir.display()
+    )]
     NotWritable { dir: PathBuf, source: DiskError },
-    #[error("another server is using the directory {}: it holds {LOCK}", .0.display())]
+    #[error(
+        "another server is using the directory {}: it holds {LOCK}; stop it, or give this one a \
+         dataDir of its own",
+        .0.display()
+    )]
     InUse(PathBuf),
     #[error(
-        "the snapshot directory {} holds the log {name}; are dataDir and dataLogDir mixed up?",
+        "the snapshot directory {} holds the log {name}: dataDir and dataLogDir may be mixed up; \
+         set them right, or move the logs to dataLogDir",
         dir.display()
     )]
     LogAmongSnapshots { dir: PathBuf, name: String },
     #[error(
-        "the log directory {} holds the snapshot {name}; are dataDir and dataLogDir mixed up?",
+        "the log directory {} holds the snapshot {name}: dataDir and dataLogDir may be mixed up; \
+         set them right, or move the snapshots to dataDir",
         dir.display()
     )]
     SnapshotAmongLogs { dir: PathBuf, name: String },
@@ -95,10 +109,12 @@ impl DataDir {
         let log_dir = versioned(&*disk, log_parent, options.autocreate)?;
         let mut dir = DataDir { disk, snapshot_dir, log_dir, _locks: Vec::new() };
         for path in dir.both() {
-            let lock = dir
-                .disk
-                .try_lock(&path.join(LOCK))
-                .map_err(|source| DataDirError::NotWritable { dir: path.clone(), source })?;
+            let lock = dir.disk.try_lock(&path.join(LOCK)).map_err(|source| {
+                match source.source.kind() {
+                    std::io::ErrorKind::NotADirectory => DataDirError::NotADirectory(path.clone()),
+                    _ => DataDirError::NotWritable { dir: path.clone(), source },
+                }
+            })?;
             dir._locks.push(lock.ok_or_else(|| DataDirError::InUse(path.clone()))?);
             dir.clear_unfinished(&path)?;
             dir.probe(&path).map_err(|source| DataDirError::NotWritable { dir: path, source })?;
@@ -230,15 +246,27 @@ impl DataDir {
 /// `version-2` below `dir`, created if it may be, under its one true name.
 fn versioned(disk: &dyn Disk, dir: &Path, autocreate: bool) -> Result<PathBuf, DataDirError> {
     let path = dir.join(VERSION);
-    if !disk.exists(&path)? {
-        if !autocreate {
-            return Err(DataDirError::Missing(path));
+    let no_dir = |error: DiskError| match error.source.kind() {
+        std::io::ErrorKind::NotADirectory => DataDirError::NotADirectory(dir.to_owned()),
+        _ => error.into(),
+    };
+    // A name is durable when its directory is synced: so with each level that is created.
+    let mut missing = Vec::new();
+    for level in path.ancestors().filter(|level| !level.as_os_str().is_empty()) {
+        if disk.exists(level).map_err(no_dir)? {
+            break;
         }
-        disk.create_dir_all(&path)?;
-        disk.sync_dir(dir)?;
-        if let Some(above) = dir.parent().filter(|above| !above.as_os_str().is_empty()) {
-            disk.sync_dir(above)?;
-        }
+        missing.push(level);
+    }
+    if !missing.is_empty() && !autocreate {
+        return Err(DataDirError::Missing(path));
+    }
+    if !missing.is_empty() {
+        disk.create_dir_all(&path).map_err(no_dir)?;
+    }
+    for level in missing {
+        let above = level.parent().filter(|above| !above.as_os_str().is_empty());
+        disk.sync_dir(above.unwrap_or(Path::new(".")))?;
     }
     Ok(disk.canonical(&path)?)
 }
@@ -251,6 +279,7 @@ fn parent(path: &Path) -> &Path {
 mod tests {
     use super::*;
     use crate::persistence::disk::RealDisk;
+    use crate::persistence::faulty_disk::FaultyDisk;
 
     fn options(root: &Path, log: Option<&str>) -> DataDirOptions {
         DataDirOptions {
@@ -276,9 +305,35 @@ mod tests {
     fn missing_directories_are_created_or_refused() {
         let root = tempfile::tempdir().unwrap();
         let no = DataDirOptions { autocreate: false, ..options(root.path(), Some("log")) };
-        assert!(error_of(open(&no)).ends_with("does not exist, and datadir.autocreate is off"));
+        assert!(error_of(open(&no)).ends_with("datadir.autocreate is off; mount or create it"));
         open(&options(root.path(), Some("log"))).unwrap();
         open(&no).unwrap();
+    }
+
+    #[test]
+    fn every_level_that_is_created_is_made_durable() {
+        let root = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new();
+        let options =
+            DataDirOptions { data_dir: root.path().join("a/b"), ..options(root.path(), None) };
+        DataDir::open(Arc::new(disk.clone()), &options).unwrap();
+        let synced = ["a/b", "a", ""].map(|level| root.path().join(level));
+        assert_eq!(disk.dirs_synced(), synced);
+    }
+
+    #[test]
+    fn what_is_no_directory_is_refused_in_plain_words() {
+        let root = tempfile::tempdir().unwrap();
+        touch(root.path().join("data"));
+        let error = error_of(open(&options(root.path(), None)));
+        assert!(error.contains("data is a file, not a directory; "), "{error}");
+        RealDisk.remove(&root.path().join("data")).unwrap();
+        RealDisk.create_dir_all(&root.path().join("data")).unwrap();
+        let link = root.path().join("data/version-2");
+        std::os::unix::fs::symlink("/nowhere/at/all", link).unwrap();
+        let error = error_of(open(&options(root.path(), None)));
+        assert!(error.contains("version-2: it is a link to "), "{error}");
+        assert!(error.ends_with("/nowhere/at/all, which is not there"), "{error}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub trait Disk: Send + Sync {
     /// The regular files in `dir`, in no particular order.
     fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, DiskError>;
-    /// Whether something of that name exists.
+    /// Whether something of that name exists; a link that leads nowhere is an error.
     fn exists(&self, path: &Path) -> Result<bool, DiskError>;
     /// The path without symbolic links and dots: two names of one directory become equal.
     fn canonical(&self, path: &Path) -> Result<PathBuf, DiskError>;
@@ -91,6 +91,12 @@ impl DiskError {
     pub fn is_not_found(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
     }
+
+    /// Whether there was no room for more bytes: on the disk, in the quota, in a file.
+    pub fn is_no_room(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(self.source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    }
 }
 
 /// The operating system's files.
@@ -110,7 +116,10 @@ impl Disk for RealDisk {
                 // Removed since it was listed. A link that leads nowhere is no such case: it
                 // names a file that cannot be read, and that is never the same as no file (C-261).
                 Err(_) if fs::symlink_metadata(entry.path()).is_err() => continue,
-                Err(e) => return Err(DiskError::new("look at", &entry.path(), e)),
+                Err(e) => {
+                    let e = dangling(&entry.path()).unwrap_or(e);
+                    return Err(DiskError::new("look at", &entry.path(), e));
+                }
             };
             // Whatever has the name of a file of ours is listed, a directory too: to find that
             // it cannot be read is better than to take it for absent (C-261).
@@ -120,7 +129,12 @@ impl Disk for RealDisk {
     }
 
     fn exists(&self, path: &Path) -> Result<bool, DiskError> {
-        fs::exists(path).map_err(|e| DiskError::new("look for", path, e))
+        let failed = |e| DiskError::new("look for", path, e);
+        if fs::exists(path).map_err(failed)? {
+            return Ok(true);
+        }
+        // Its volume may not be mounted: what a link names is never taken for absent.
+        dangling(path).map_or(Ok(false), |e| Err(failed(e)))
     }
 
     fn canonical(&self, path: &Path) -> Result<PathBuf, DiskError> {
@@ -178,6 +192,13 @@ impl Disk for RealDisk {
             Err(fs::TryLockError::Error(e)) => Err(failed(e)),
         }
     }
+}
+
+/// The error of a link that leads nowhere, if `path`, which is not there, is one.
+fn dangling(path: &Path) -> Option<io::Error> {
+    let target = fs::read_link(path).ok()?;
+    let what = format!("it is a link to {}, which is not there", target.display());
+    Some(io::Error::other(what))
 }
 
 struct RealFile {

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
 
 use super::disk::{DirEntry, Disk, DiskError, DiskFile, DiskLock, RealDisk};
 
@@ -13,14 +15,28 @@ pub(crate) struct Faults {
     pub(crate) writes_left: AtomicI64,
     pub(crate) syncs_left: AtomicI64,
     pub(crate) syncs_seen: AtomicI64,
+    /// Longer writes fail.
+    longest_write: AtomicUsize,
+    /// Whether the disk fails, where else it is full.
+    broken: AtomicBool,
+    /// Bytes written back that were lost, and how many open files have been told so: as Linux
+    /// does it, each once.
+    losses: AtomicI64,
+    dirs_synced: Mutex<Vec<PathBuf>>,
 }
 
 impl Faults {
-    fn spend(left: &AtomicI64, verb: &str, path: &Path) -> Result<(), DiskError> {
+    fn spend(&self, left: &AtomicI64, verb: &str, path: &Path) -> Result<(), DiskError> {
         if left.fetch_sub(1, Ordering::SeqCst) > 0 {
             return Ok(());
         }
-        Err(DiskError::new(verb, path, io::Error::from(io::ErrorKind::StorageFull)))
+        Err(self.error(verb, path))
+    }
+
+    fn error(&self, verb: &str, path: &Path) -> DiskError {
+        let full = !self.broken.load(Ordering::SeqCst);
+        let kind = if full { io::ErrorKind::StorageFull } else { io::ErrorKind::Other };
+        DiskError::new(verb, path, io::Error::from(kind))
     }
 }
 
@@ -35,6 +51,10 @@ impl FaultyDisk {
             writes_left: AtomicI64::new(i64::MAX),
             syncs_left: AtomicI64::new(i64::MAX),
             syncs_seen: AtomicI64::new(0),
+            longest_write: AtomicUsize::new(usize::MAX),
+            broken: AtomicBool::new(false),
+            losses: AtomicI64::new(0),
+            dirs_synced: Mutex::default(),
         }))
     }
 
@@ -44,6 +64,26 @@ impl FaultyDisk {
 
     pub(crate) fn fail_syncs_after(&self, n: i64) {
         self.0.syncs_left.store(n, Ordering::SeqCst);
+    }
+
+    /// Writes of more bytes fail.
+    pub(crate) fn fail_writes_longer_than(&self, bytes: usize) {
+        self.0.longest_write.store(bytes, Ordering::SeqCst);
+    }
+
+    /// From now on what fails fails because the disk is broken, not full.
+    pub(crate) fn break_down(&self) {
+        self.0.broken.store(true, Ordering::SeqCst);
+    }
+
+    /// The system loses bytes that were written: the next sync of each open file fails, once.
+    pub(crate) fn lose_written_bytes(&self) {
+        self.0.losses.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The directories that were synced, in order.
+    pub(crate) fn dirs_synced(&self) -> Vec<PathBuf> {
+        self.0.dirs_synced.lock().clone()
     }
 
     pub(crate) fn syncs(&self) -> i64 {
@@ -56,7 +96,8 @@ impl FaultyDisk {
         file: Result<Arc<dyn DiskFile>, DiskError>,
     ) -> Result<Arc<dyn DiskFile>, DiskError> {
         let faults = Arc::clone(&self.0);
-        Ok(Arc::new(FaultyFile { file: file?, path: path.to_owned(), faults }))
+        let told = AtomicI64::new(faults.losses.load(Ordering::SeqCst));
+        Ok(Arc::new(FaultyFile { file: file?, path: path.to_owned(), faults, told }))
     }
 }
 
@@ -89,7 +130,8 @@ impl Disk for FaultyDisk {
         RealDisk.remove(path)
     }
     fn sync_dir(&self, dir: &Path) -> Result<(), DiskError> {
-        Faults::spend(&self.0.syncs_left, "sync the directory", dir)?;
+        self.0.spend(&self.0.syncs_left, "sync the directory", dir)?;
+        self.0.dirs_synced.lock().push(dir.to_owned());
         RealDisk.sync_dir(dir)
     }
     fn create_dir_all(&self, dir: &Path) -> Result<(), DiskError> {
@@ -104,12 +146,17 @@ struct FaultyFile {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
     faults: Arc<Faults>,
+    told: AtomicI64,
 }
 
 impl FaultyFile {
     fn sync(&self) -> Result<(), DiskError> {
         self.faults.syncs_seen.fetch_add(1, Ordering::SeqCst);
-        Faults::spend(&self.faults.syncs_left, "sync", &self.path)
+        let losses = self.faults.losses.load(Ordering::SeqCst);
+        if self.told.swap(losses, Ordering::SeqCst) < losses {
+            return Err(self.faults.error("sync", &self.path));
+        }
+        self.faults.spend(&self.faults.syncs_left, "sync", &self.path)
     }
 }
 
@@ -121,7 +168,10 @@ impl DiskFile for FaultyFile {
         self.file.read_at(offset, buffer)
     }
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        Faults::spend(&self.faults.writes_left, "write to", &self.path)?;
+        if bytes.len() > self.faults.longest_write.load(Ordering::SeqCst) {
+            return Err(self.faults.error("write to", &self.path));
+        }
+        self.faults.spend(&self.faults.writes_left, "write to", &self.path)?;
         self.file.write_all_at(offset, bytes)
     }
     fn sync_data(&self) -> Result<(), DiskError> {

@@ -36,6 +36,8 @@ pub struct RestoreOptions {
     /// Whether logs are accepted without a snapshot (`snapshot.trust.empty`): an upgrade from
     /// 3.4, which wrote none of an empty tree.
     pub snapshot_trust_empty: bool,
+    /// Whether the log was synced (`forceSync`): if not, a power cut explains what is missing.
+    pub force_sync: bool,
 }
 
 /// The database, and how it came about.
@@ -91,6 +93,35 @@ impl Restored {
     }
 }
 
+/// A start that is refused, with what was noticed before: it may be the cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}{}", self.hint())]
+pub struct Refusal {
+    /// Why.
+    pub error: RestoreError,
+    /// Sentences for the operator, to be told first.
+    pub notices: Vec<String>,
+    /// Whether the log was synced.
+    force_sync: bool,
+}
+
+impl Refusal {
+    fn hint(&self) -> &'static str {
+        use LogError::{NoHeader, NotALog, Rotten};
+        match &self.error {
+            RestoreError::Log(Rotten { .. } | NoHeader { .. } | NotALog { .. })
+            | RestoreError::Hole { .. }
+            | RestoreError::SnapshotAhead { .. }
+                if !self.force_sync =>
+            {
+                " (forceSync=no is configured: a power cut or a crash of the system can have \
+                 caused this)"
+            }
+            _ => "",
+        }
+    }
+}
+
 /// Why a server must not start on this data.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
@@ -99,14 +130,18 @@ pub enum RestoreError {
     Disk(#[from] DiskError),
     #[error(transparent)]
     Log(#[from] LogError),
-    #[error("none of the {count} snapshots in {} is usable; the newest: {newest}", dir.display())]
+    #[error(
+        "none of the {count} snapshots in {} is usable; the newest: {newest}; restore a snapshot \
+         from a backup, or, if the logs go back to log.1, move the snapshots aside and set \
+         snapshot.trust.empty=true for one start",
+        dir.display()
+    )]
     NoUsableSnapshot { dir: PathBuf, count: usize, newest: String },
     #[error(
-        "{} holds transactions but {} holds no snapshot; if the logs are those of an upgrade from \
-         3.4, set snapshot.trust.empty=true for one start",
-        log_dir.display(), snapshot_dir.display()
+        "{} holds transactions but {} holds no snapshot; {}",
+        log_dir.display(), snapshot_dir.display(), without_snapshot(*first)
     )]
-    LogsWithoutSnapshot { snapshot_dir: PathBuf, log_dir: PathBuf },
+    LogsWithoutSnapshot { snapshot_dir: PathBuf, log_dir: PathBuf, first: Zxid },
     #[error(
         "the newest snapshot {} is compressed, which is not supported yet; let its writer take \
          one with snapshot.compression.method unset",
@@ -114,24 +149,51 @@ pub enum RestoreError {
     )]
     Compressed(PathBuf),
     #[error(
-        "transactions are missing: {} continues at offset {offset} with {found}, but the last one \
-         before is {last}",
-        path.display()
+        "{} shows that the data went up to {zxid}, but with the logs in {} it ends at {reached}; \
+         restore the missing logs or a snapshot that is whole, or, if losing everything above \
+         {reached} is acceptable, move this snapshot aside",
+        path.display(), log_dir.display()
+    )]
+    SnapshotAhead { path: PathBuf, zxid: Zxid, log_dir: PathBuf, reached: Zxid },
+    #[error(
+        "transactions are missing: {path} continues at offset {offset} with {found}, but the last \
+         one before is {last}; find the log that held them, or, if losing everything from {found} \
+         on is acceptable, cut the file to {offset} bytes (truncate -s {offset} {path}) and remove \
+         the later logs",
+        path = path.display()
     )]
     Hole { path: PathBuf, offset: u64, last: Zxid, found: Zxid },
-    #[error("{} holds at offset {offset} a transaction that cannot be read: {error}", path.display())]
+    #[error(
+        "{} holds at offset {offset} a transaction that cannot be read: {error}; if a newer \
+         version wrote it, start that one",
+        path.display()
+    )]
     UnreadableTxn { path: PathBuf, offset: u64, error: JuteError },
     #[error(
         "{} is a TTL node, and extendedTypesEnabled is off: it would be taken for an ephemeral \
-         and be lost",
+         and be lost; set extendedTypesEnabled=true",
         .0.escape_ascii()
     )]
     TtlNode(Vec<u8>),
     #[error(
-        "the ACL of {} is missing: neither the snapshot nor the log defines list {index}",
+        "the ACL of {} is missing: neither the snapshot nor the log defines list {index}; move \
+         the newest snapshot aside to start from the one before",
         path.escape_ascii()
     )]
     AclMissing { path: Vec<u8>, index: i64 },
+}
+
+/// What to do about logs without a snapshot, the first of which begins with `first`.
+fn without_snapshot(first: Zxid) -> String {
+    if first.counter() == 1 && first.epoch().0 <= 1 {
+        return "if the logs are those of an upgrade from 3.4, set snapshot.trust.empty=true for \
+                one start"
+            .to_owned();
+    }
+    format!(
+        "the logs begin with {first}, so they continue one: see that dataDir is right and its \
+         volume mounted, or restore a snapshot from a backup"
+    )
 }
 
 /// Snapshots that are tried, at most.
@@ -141,15 +203,35 @@ const CANDIDATES: usize = 100;
 ///
 /// # Errors
 /// The data cannot be read, or something durable may be missing.
-pub fn restore(dir: &DataDir, options: &RestoreOptions) -> Result<Restored, RestoreError> {
+pub fn restore(dir: &DataDir, options: &RestoreOptions) -> Result<Restored, Refusal> {
     let mut notices = Vec::new();
+    restore_noting(dir, options, &mut notices)
+        .map(|restored| Restored { notices: std::mem::take(&mut notices), ..restored })
+        .map_err(|error| Refusal { error, notices, force_sync: options.force_sync })
+}
+
+/// [`restore`] without its notices, which are put in `notices` as they come.
+fn restore_noting(
+    dir: &DataDir,
+    options: &RestoreOptions,
+    notices: &mut Vec<String>,
+) -> Result<Restored, RestoreError> {
     let mut logs = dir.logs()?;
-    drop_headerless_last(dir, &mut logs, options, &mut notices)?;
-    let (loaded, origin) = base(dir, &logs, options, &mut notices)?;
+    let has_logs = !logs.is_empty();
+    let mut unwritten = take_unwritten(dir, &mut logs, options)?;
+    let (loaded, origin) = base(dir, &logs, options, notices)?;
     if let Some(path) = loaded.misread_ttl {
         return Err(RestoreError::TtlNode(path));
     }
     let from = loaded.database.last_processed();
+    if !has_logs && from > Zxid::ZERO {
+        notices.push(format!(
+            "there is no log at all in {}, though the snapshot is of {from}: whatever came behind \
+             it is not served; unless that is right, stop, see that dataLogDir is right and its \
+             volume mounted, and start again before clients write",
+            dir.log_dir().display()
+        ));
+    }
     // The file that a later transaction can be in begins at or before it; earlier ones are done.
     let first = logs.iter().rposition(|log| log.first <= from.next()).unwrap_or(0);
     logs.drain(..first);
@@ -166,7 +248,8 @@ pub fn restore(dir: &DataDir, options: &RestoreOptions) -> Result<Restored, Rest
     for (i, log) in logs.iter().enumerate() {
         replay.file(log, i + 1 == logs.len())?;
     }
-    let Replay { database, txns, mut notices, torn, .. } = replay;
+    let Replay { database, txns, torn, .. } = replay;
+    refuse_less_than_a_snapshot(dir, database.last_processed())?;
     if let Some((path, index)) = database.tree.missing_acl() {
         return Err(RestoreError::AclMissing { path, index });
     }
@@ -176,6 +259,11 @@ pub fn restore(dir: &DataDir, options: &RestoreOptions) -> Result<Restored, Rest
     {
         notices.push(format!("the digest of the tree at {from} is not the one in its snapshot"));
     }
+    // Only now: a start that is refused changes nothing.
+    remove(dir, &mut unwritten, notices)?;
+    if let Some(torn) = &torn {
+        cut(dir, torn)?;
+    }
     Ok(Restored {
         digest_mismatches: database.digest_mismatches(),
         database,
@@ -183,7 +271,7 @@ pub fn restore(dir: &DataDir, options: &RestoreOptions) -> Result<Restored, Rest
         txns_replayed: txns,
         log_files: logs.len(),
         torn,
-        notices,
+        notices: Vec::new(),
     })
 }
 
@@ -204,11 +292,12 @@ fn base(
         last_zxid: None,
         misread_ttl: None,
     };
-    if hold_txns(dir, logs, options)? {
+    if !logs.is_empty() {
         if !options.snapshot_trust_empty {
             return Err(RestoreError::LogsWithoutSnapshot {
                 snapshot_dir: dir.snapshot_dir().to_owned(),
                 log_dir: dir.log_dir().to_owned(),
+                first: logs[0].first,
             });
         }
         return Ok((empty, Origin::TrustedEmpty));
@@ -238,6 +327,13 @@ fn newest_usable(
         } else {
             tried += 1;
             match read_snapshot(disk, &path, file.zxid, options.tree, options.max_record) {
+                // Its writer had all transactions up to the name's; this says that it had not.
+                Ok(LoadedSnapshot { last_zxid: Some(told), .. }) if told < file.zxid => {
+                    format!(
+                        "the snapshot {} is damaged: it says that it ends with {told}",
+                        path.display()
+                    )
+                }
                 Ok(loaded) => {
                     let origin = Origin::Snapshot { name: file.name.clone(), zxid: file.zxid };
                     if loaded.last_zxid.is_some_and(|told| told != file.zxid) {
@@ -259,42 +355,56 @@ fn newest_usable(
     })
 }
 
-/// Removes the last log if it is one that a start created and did not come to write a header to
-/// (ZOOKEEPER-1621). A second one is not explained by that, and refuses the start when it is
-/// read.
-fn drop_headerless_last(
+/// Takes the logs behind the last one that was written to off the list, to be removed: they were
+/// created, and then their writer died (ZOOKEEPER-1621). Kept, they would hide from a later start
+/// what the log before goes on to. The last may lack its header as well; a second one without is
+/// not explained by that, and refuses the start when it is read.
+fn take_unwritten(
     dir: &DataDir,
     logs: &mut Vec<LogFile>,
     options: &RestoreOptions,
-    notices: &mut Vec<String>,
-) -> Result<(), RestoreError> {
-    let Some(last) = logs.last() else { return Ok(()) };
-    let path = dir.log_dir().join(&last.name);
-    match LogReader::open(&**dir.disk(), &path, options.max_record) {
-        Err(LogError::NoHeader { .. }) => {
-            dir.disk().remove(&path)?;
-            dir.disk().sync_dir(dir.log_dir())?;
-            notices.push(format!("removed {}: it was created and never written", path.display()));
-            logs.pop();
-            Ok(())
+) -> Result<Vec<LogFile>, RestoreError> {
+    let count = logs.len();
+    let mut written = count;
+    while written > 0 {
+        let path = dir.log_dir().join(&logs[written - 1].name);
+        match LogReader::open(&**dir.disk(), &path, options.max_record) {
+            Ok(mut reader) => {
+                if is_written(&mut reader)? {
+                    break;
+                }
+                written -= 1;
+            }
+            Err(LogError::NoHeader { .. }) if written < count => break,
+            Err(LogError::NoHeader { .. }) => written -= 1,
+            Err(e) => return Err(e.into()),
         }
-        Ok(_) => Ok(()),
-        Err(e) => Err(e.into()),
     }
+    Ok(logs.split_off(written))
 }
 
-fn hold_txns(
-    dir: &DataDir,
-    logs: &[LogFile],
-    options: &RestoreOptions,
-) -> Result<bool, RestoreError> {
-    for log in logs {
-        let path = dir.log_dir().join(&log.name);
-        if LogReader::open(&**dir.disk(), &path, options.max_record)?.next()?.is_some() {
-            return Ok(true);
-        }
+/// Whether there is a record, or what is left of one.
+fn is_written(reader: &mut LogReader) -> Result<bool, DiskError> {
+    match reader.next() {
+        Ok(Some(_)) => return Ok(true),
+        Ok(None) => {}
+        Err(LogError::Disk(e)) => return Err(e),
+        Err(_) => return Ok(true),
     }
-    Ok(false)
+    Ok(reader.end().is_some_and(|end| end.torn.is_some()))
+}
+
+/// A snapshot's name alone, whatever became of the file, shows that its zxid was reached.
+fn refuse_less_than_a_snapshot(dir: &DataDir, reached: Zxid) -> Result<(), RestoreError> {
+    match dir.snapshots()?.last() {
+        Some(newest) if newest.zxid > reached => Err(RestoreError::SnapshotAhead {
+            path: dir.snapshot_dir().join(&newest.name),
+            zxid: newest.zxid,
+            log_dir: dir.log_dir().to_owned(),
+            reached,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The transactions above the snapshot being applied.
@@ -306,14 +416,15 @@ struct Replay<'d> {
     last: Zxid,
     database: Database,
     txns: u64,
-    notices: Vec<String>,
+    notices: &'d mut Vec<String>,
     torn: Option<TornTail>,
 }
 
 impl Replay<'_> {
     fn file(&mut self, log: &LogFile, is_last: bool) -> Result<(), RestoreError> {
         let path = self.dir.log_dir().join(&log.name);
-        let mut reader = LogReader::open(&**self.dir.disk(), &path, self.options.max_record)?;
+        let mut reader = LogReader::open(&**self.dir.disk(), &path, self.options.max_record)?
+            .as_last_file(is_last);
         let mut repeated = 0u64;
         while let Some(record) = reader.next()? {
             if record.zxid <= self.last {
@@ -340,7 +451,14 @@ impl Replay<'_> {
             ));
         }
         if let Some(torn) = reader.end().and_then(|end| end.torn.clone()) {
-            self.cut(torn, is_last)?;
+            if is_last {
+                self.torn = Some(torn);
+            } else {
+                // What Apache's server promised behind it shows no hole.
+                self.notices.push(format!(
+                    "{torn}; it is left there, for Apache's server goes on in a new file"
+                ));
+            }
         }
         Ok(())
     }
@@ -375,18 +493,28 @@ impl Replay<'_> {
         };
         path.map_or(Ok(()), |path| Err(RestoreError::TtlNode(path)))
     }
+}
 
-    /// Cuts the last file behind its last record. Earlier files keep their torn tails: Apache's
-    /// server leaves them there and goes on in a new file, and what it promised shows no hole.
-    fn cut(&mut self, torn: TornTail, is_last: bool) -> Result<(), RestoreError> {
-        if !is_last {
-            self.notices.push(torn.to_string());
-            return Ok(());
-        }
-        let file = self.dir.disk().open_for_write(&torn.path)?;
-        file.set_len(torn.offset)?;
-        file.sync_all()?;
-        self.torn = Some(torn);
-        Ok(())
+/// Removes logs that were never written to.
+fn remove(
+    dir: &DataDir,
+    logs: &mut Vec<LogFile>,
+    notices: &mut Vec<String>,
+) -> Result<(), DiskError> {
+    if logs.is_empty() {
+        return Ok(());
     }
+    for log in logs.drain(..) {
+        let path = dir.log_dir().join(&log.name);
+        dir.disk().remove(&path)?;
+        notices.push(format!("removed {}: it was created and never written", path.display()));
+    }
+    dir.disk().sync_dir(dir.log_dir())
+}
+
+/// Cuts the last file behind its last whole record.
+fn cut(dir: &DataDir, torn: &TornTail) -> Result<(), DiskError> {
+    let file = dir.disk().open_for_write(&torn.path)?;
+    file.set_len(torn.offset)?;
+    file.sync_all()
 }

@@ -24,6 +24,7 @@ const OPTIONS: RestoreOptions = RestoreOptions {
     max_record: 1 << 21,
     db_autocreate: true,
     snapshot_trust_empty: false,
+    force_sync: true,
 };
 
 /// world:anyone, everything.
@@ -248,10 +249,34 @@ fn a_torn_tail_is_cut_off_the_last_log_once() {
     let restored = home.restart();
     let torn = restored.torn.as_ref().expect("the third record is torn");
     assert_eq!(torn.offset, third);
-    assert!(torn.to_string().ends_with("the file ends inside a record; it was cut off"));
+    assert!(torn.to_string().ends_with("the file ends inside a record"));
     assert_holds(&restored, &creates(1..=2));
     assert_eq!(home.size(&name), third);
     assert_eq!(home.restart().torn, None);
+}
+
+#[test]
+fn a_lost_sector_before_a_whole_record_is_torn_in_the_last_log_that_holds_records_only() {
+    let home = Home::new();
+    home.snapshot(&[]);
+    let name = home.log(&creates(1..=20));
+    let per_record = (create(3).len() + record::OVERHEAD) as u64;
+    let torn = 16 + per_record * ((512 - 16) / per_record);
+    overwrite(&*home.file(&name), 512, &[0; 512]);
+    let damaged = RealDisk.read(&home.path(&name)).unwrap();
+    let refused = home.log(&creates(21..=22));
+    assert!(home.refusal().contains(" is damaged at offset "), "{}", home.refusal());
+    RealDisk.remove(&home.path(&refused)).unwrap();
+    // One that was created, and whose first record never was durable.
+    let empty = RealDisk.create_new(&home.path("log.15")).unwrap();
+    overwrite(&*empty, 0, &[&record::FILE_HEADER[..], &[0; 5000]].concat());
+    assert_eq!(RealDisk.read(&home.path(&name)).unwrap(), damaged, "a refusal changes nothing");
+    let restored = home.restart();
+    let zxids = (512 - 16) / per_record;
+    assert_holds(&restored, &creates(1..=zxids));
+    assert_eq!(restored.torn.unwrap().offset, torn);
+    assert_eq!(home.size(&name), torn);
+    assert!(!home.path("log.15").exists(), "it would hide what the next log holds behind 0x15");
 }
 
 #[test]
@@ -266,6 +291,7 @@ fn an_earlier_torn_tail_is_left_alone_and_one_that_was_promised_is_a_hole() {
     let restored = home.restart();
     assert_holds(&restored, &creates(1..=4));
     assert_eq!((restored.torn, restored.notices.len()), (None, 1));
+    assert!(restored.notices[0].contains("; it is left there"), "{}", restored.notices[0]);
     assert_eq!(home.size(&name), whole - 1);
     // Here the record was acknowledged: the next file continues behind it.
     RealDisk.remove(&home.path(&later)).unwrap();
@@ -275,6 +301,74 @@ fn an_earlier_torn_tail_is_left_alone_and_one_that_was_promised_is_a_hole() {
         refusal.contains("continues at offset 16 with 0x4, but the last one before is 0x2"),
         "{refusal}"
     );
+}
+
+#[test]
+fn the_name_of_a_snapshot_shows_that_its_zxid_was_reached() {
+    let home = Home::new();
+    home.snapshot(&creates(1..=2));
+    home.log(&creates(1..=4));
+    let newer = home.snapshot(&creates(1..=6));
+    home.file(&newer).set_len(0).unwrap();
+    let refusal = home.refusal();
+    assert!(
+        refusal.contains("snapshot.6 shows that the data went up to 0x6, but with the logs in "),
+        "{refusal}"
+    );
+    assert!(refusal.contains(" it ends at 0x4; restore "), "{refusal}");
+    // What was noticed on the way is the cause, and comes with it.
+    let refused = restore(&home.open().unwrap(), &OPTIONS).err().unwrap();
+    assert_eq!(refused.notices.len(), 1);
+    assert!(refused.notices[0].contains("snapshot.6 was not written to its end"));
+    home.log(&creates(5..=6));
+    assert_holds(&home.restart(), &creates(1..=6));
+}
+
+#[test]
+fn a_snapshot_that_ends_below_its_name_is_damaged() {
+    let home = Home::new();
+    home.snapshot(&creates(1..=2));
+    home.log(&creates(1..=4));
+    let misnamed = home.snapshot(&creates(1..=3));
+    RealDisk.rename(&home.path(&misnamed), &home.path("snapshot.4")).unwrap();
+    let restored = home.restart();
+    assert_eq!(restored.snapshot(), Some(("snapshot.2", Zxid(2))));
+    assert_eq!(restored.notices.len(), 1);
+    assert!(restored.notices[0].contains("snapshot.4 is damaged: it says that it ends with 0x3"));
+    assert_holds(&restored, &creates(1..=4));
+}
+
+#[test]
+fn no_log_at_all_behind_a_snapshot_is_said_aloud() {
+    let home = Home::new();
+    home.snapshot(&[]);
+    assert_eq!(home.restart().notices, [""; 0], "a new database has none");
+    home.snapshot(&creates(1..=2));
+    let restored = home.restart();
+    assert!(restored.notices[0].starts_with("there is no log at all in "));
+    home.log(&creates(1..=2));
+    assert_eq!(home.restart().notices, [""; 0]);
+}
+
+#[test]
+fn without_force_sync_a_refusal_names_it_as_a_possible_cause() {
+    let home = Home::new();
+    home.snapshot(&[]);
+    home.log(&creates(2..=3));
+    assert!(!home.refusal().contains("forceSync"));
+    let unsynced = RestoreOptions { force_sync: false, ..OPTIONS };
+    let refusal = home.restart_with(&unsynced).err().unwrap();
+    assert!(refusal.starts_with("transactions are missing: "), "{refusal}");
+    assert!(refusal.contains("(forceSync=no is configured: "), "{refusal}");
+}
+
+#[test]
+fn trust_is_recommended_only_where_it_helps() {
+    let home = Home::new();
+    home.log(&creates(5..=6));
+    let refusal = home.refusal();
+    assert!(refusal.contains("the logs begin with 0x5"), "{refusal}");
+    assert!(!refusal.contains("snapshot.trust.empty"), "{refusal}");
 }
 
 #[test]
@@ -298,6 +392,12 @@ fn rot_refuses_with_path_offset_and_reason() {
         refusal.contains("log.1 is damaged at offset 16: a record's checksum is wrong"),
         "{refusal}"
     );
+    // What the sentence says to do is done, and works.
+    let path = home.path(&name);
+    let advice = format!("truncate -s 16 {}) and remove the later logs", path.display());
+    assert!(refusal.contains("everything from 0x1 on") && refusal.contains(&advice), "{refusal}");
+    home.file(&name).set_len(16).unwrap();
+    assert_holds(&home.restart(), &[]);
 }
 
 #[test]
@@ -315,7 +415,7 @@ fn an_unknown_transaction_refuses() {
     let home = Home::new();
     home.snapshot(&[]);
     home.log(&[create(1), encode(2, 77, &Txn::Error { err: 0 })]);
-    assert!(home.refusal().ends_with("cannot be read: unknown tag 77"), "{}", home.refusal());
+    assert!(home.refusal().contains("cannot be read: unknown tag 77; "), "{}", home.refusal());
 }
 
 #[test]
@@ -336,7 +436,7 @@ fn a_last_log_without_a_header_is_removed_and_an_earlier_one_refuses() {
     let home = Home::new();
     home.snapshot(&[]);
     overwrite(&*RealDisk.create_new(&home.path("log.1")).unwrap(), 0, &[7; 100]);
-    assert!(home.refusal().ends_with("does not begin with ZKLG"), "{}", home.refusal());
+    assert!(home.refusal().contains("does not begin with ZKLG; "), "{}", home.refusal());
 }
 
 #[test]
@@ -367,5 +467,9 @@ fn a_file_that_cannot_be_read_is_never_taken_for_absent() {
     home.snapshot(&[]);
     home.log(&creates(1..=3));
     std::os::unix::fs::symlink(Path::new("/nowhere"), home.path("log.4")).unwrap();
-    assert!(home.refusal().starts_with("cannot look at "), "{}", home.refusal());
+    assert!(
+        home.refusal().ends_with("log.4: it is a link to /nowhere, which is not there"),
+        "{}",
+        home.refusal()
+    );
 }

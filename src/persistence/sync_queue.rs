@@ -5,7 +5,9 @@
 //!        └── one write, one sync ┘    └── new file, one write, one sync ┘   → Persisted { 9 }
 //! ```
 //!
-//! A batch is written only after the one before it is durable. A ticket is reported only when
+//! A batch is written only after the one before it is durable, and a large one is written and
+//! synced in pieces of at most [`MAX_BATCH_BYTES`]: what a power cut can tear is bounded, and so
+//! can be told from rot. A ticket is reported only when
 //! the bytes of every ticket up to it are; with `forceSync=no`, when they were written. The
 //! first error is the last answer: after it the queue refuses everything, because a failed sync
 //! is never repeated (C-252) and the process must end (C-254).
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::disk::{Disk, DiskError};
-use super::txn_log::{LogWriter, LogWriterOptions, ZeroFiller, record};
+use super::txn_log::{LogWriter, LogWriterOptions, MAX_BATCH_BYTES, ZeroFiller, record};
 use crate::proto::{Ticket, Zxid};
 use crate::time::Clock;
 
@@ -171,6 +173,9 @@ impl SyncQueue {
             match request {
                 DiskRequest::Append { ticket, zxid, bytes } => {
                     self.admit(*ticket, *zxid, report.ticket);
+                    if self.frames.len() + bytes.len() + record::OVERHEAD > MAX_BATCH_BYTES {
+                        self.flush(first.take(), report)?;
+                    }
                     first.get_or_insert(*zxid);
                     record::append(bytes, &mut self.frames);
                     report.ticket = *ticket;
@@ -302,6 +307,28 @@ mod tests {
     }
 
     #[test]
+    fn a_large_batch_is_synced_in_pieces_and_reported_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new();
+        let options = SyncQueueOptions { pre_alloc_kb: 0, ..Default::default() };
+        let mut queue = queue(disk.clone(), dir.path(), options);
+        queue.process(&mut vec![append(1)]).unwrap();
+        let before = disk.syncs();
+        let sizes = [MAX_BATCH_BYTES / 2 - 13, MAX_BATCH_BYTES / 2 - 13, 2 << 20, 100, 100];
+        let mut batch = Vec::new();
+        for (zxid, size) in (2..).zip(sizes) {
+            let DiskRequest::Append { ticket, zxid, bytes } = append(zxid) else { unreachable!() };
+            let mut bytes = bytes.to_vec();
+            bytes.resize(size, 1);
+            batch.push(DiskRequest::Append { ticket, zxid, bytes: bytes.into() });
+        }
+        let report = queue.process(&mut batch).unwrap();
+        assert_eq!(disk.syncs() - before, 3, "two halves, one that is too large, the rest");
+        assert_eq!((report.ticket, report.txns), (Ticket(6), 5));
+        assert_eq!(report.bytes, sizes.iter().map(|size| *size as u64 + 13).sum::<u64>());
+    }
+
+    #[test]
     fn a_roll_begins_a_new_file_with_the_next_append() {
         let dir = tempfile::tempdir().unwrap();
         let mut queue = queue(RealDisk, dir.path(), SyncQueueOptions::default());
@@ -356,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn without_force_sync_nothing_is_synced() {
+    fn without_force_sync_nothing_is_synced_but_a_finished_file() {
         let dir = tempfile::tempdir().unwrap();
         let disk = FaultyDisk::new();
         let options = SyncQueueOptions { force_sync: false, ..Default::default() };
@@ -364,6 +391,8 @@ mod tests {
         assert!(!queue.process(&mut vec![append(1)]).unwrap().synced);
         assert_eq!(disk.syncs(), 0);
         assert_eq!(zxids(dir.path(), "log.1"), [1]);
+        queue.process(&mut vec![DiskRequest::Roll]).unwrap();
+        assert_eq!((disk.syncs(), disk.dirs_synced().len()), (1, 1));
     }
 
     #[test]

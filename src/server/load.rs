@@ -47,9 +47,15 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> Loaded {
         max_record: max_field_bytes(config),
         db_autocreate: config.db_autocreate,
         snapshot_trust_empty: config.snapshot_trust_empty,
+        force_sync: config.force_sync,
     };
-    let restored =
-        restore(&dir, &options).unwrap_or_else(|error| die(ExitCode::UnexpectedError, &error));
+    let restored = restore(&dir, &options).unwrap_or_else(|refusal| {
+        // First what was noticed on the way: it may be the cause.
+        for notice in &refusal.notices {
+            tracing::warn!("{notice}");
+        }
+        die(ExitCode::UnexpectedError, &refusal)
+    });
     report(&restored, clock.now().mono_ms - began);
     if restored.origin == Origin::Amnesia {
         die(
@@ -85,7 +91,7 @@ fn report(restored: &Restored, millis: u64) {
         tracing::warn!("{notice}");
     }
     if let Some(torn) = &restored.torn {
-        tracing::warn!("{torn}");
+        tracing::warn!("{torn}; it was cut off");
     }
     if restored.digest_mismatches > 0 {
         let count = restored.digest_mismatches;

@@ -15,6 +15,8 @@
 //! A file is written from its start to its end once, by one process; a restart begins a new one.
 
 mod damage;
+#[cfg(test)]
+mod damage_tests;
 pub mod reader;
 pub mod record;
 pub mod writer;
@@ -25,6 +27,11 @@ pub use writer::{LogWriter, LogWriterOptions};
 pub use zero_fill::{ZeroFill, ZeroFiller};
 
 use crate::proto::Zxid;
+
+/// The most bytes of records that are ever written behind the last sync, unless it is a single
+/// record. So a power cut can only have torn what lies less than this before the log's end: the
+/// rule that tells a torn log from a rotten one counts on it.
+pub const MAX_BATCH_BYTES: usize = 1 << 20;
 
 /// The name of the log file whose first record has that zxid.
 pub fn file_name(first: Zxid) -> String {

@@ -23,6 +23,7 @@ pub struct LogReader {
     start: usize,
     offset: u64,
     last: Option<Zxid>,
+    is_last_file: bool,
     end: Option<LogEnd>,
 }
 
@@ -53,7 +54,8 @@ pub struct LogEnd {
     pub torn: Option<TornTail>,
 }
 
-/// A record that was still being written when the server died: it was never acknowledged.
+/// A record that was still being written when the server died: it was never acknowledged, nor
+/// was anything behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TornTail {
     /// The file.
@@ -68,8 +70,8 @@ impl std::fmt::Display for TornTail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "the last record of {} at offset {} was never completely written and nobody was told \
-             of it: {}; it was cut off",
+            "what lies in {} from offset {} on was never completely written and nobody was told \
+             of it: {}",
             self.path.display(),
             self.offset,
             self.why
@@ -84,13 +86,32 @@ pub enum LogError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The file was created and nothing more: fewer bytes than a header, or zeros only.
-    #[error("the log {} of {size} bytes has no header", path.display())]
+    #[error(
+        "the log {} of {size} bytes has no header; restore it from a backup, or, if losing \
+         everything from {} on is acceptable, remove it and the later logs",
+        path.display(), first_of(path)
+    )]
     NoHeader { path: PathBuf, size: u64 },
-    #[error("{} is not a transaction log: it does not begin with ZKLG", path.display())]
+    #[error(
+        "{} is not a transaction log: it does not begin with ZKLG; restore it from a backup, or, \
+         if losing everything from {} on is acceptable, remove it and the later logs",
+        path.display(), first_of(path)
+    )]
     NotALog { path: PathBuf },
-    /// Something that was durable once has changed.
-    #[error("the log {} is damaged at offset {offset}: {what}", path.display())]
-    Rotten { path: PathBuf, offset: u64, what: String },
+    /// Something that was durable once has changed; `next` is the zxid that should come there.
+    #[error(
+        "the log {path} is damaged at offset {offset}: {what}; restore this file from a backup, \
+         or, if losing everything from {next} on is acceptable, cut the file to {offset} bytes \
+         (truncate -s {offset} {path}) and remove the later logs",
+        path = path.display()
+    )]
+    Rotten { path: PathBuf, offset: u64, next: Zxid, what: String },
+}
+
+/// The first zxid in a log, by its name.
+fn first_of(path: &Path) -> Zxid {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.and_then(super::zxid_of_name).unwrap_or(Zxid::ZERO.next())
 }
 
 /// How much is read at once.
@@ -106,7 +127,18 @@ impl LogReader {
         LogReader::over(disk.open(path)?, path, max_record)
     }
 
-    fn over(file: Arc<dyn DiskFile>, path: &Path, max_record: usize) -> Result<Self, LogError> {
+    /// Says whether it is known that no later file holds records. Only then can the last batch
+    /// of this file have been lost in a power cut.
+    pub fn as_last_file(mut self, is_last: bool) -> Self {
+        self.is_last_file = is_last;
+        self
+    }
+
+    pub(super) fn over(
+        file: Arc<dyn DiskFile>,
+        path: &Path,
+        max_record: usize,
+    ) -> Result<Self, LogError> {
         let size = file.size()?;
         let mut header = [0; FILE_HEADER.len()];
         let read = file.read_at(0, &mut header)?;
@@ -119,6 +151,7 @@ impl LogReader {
             start: 0,
             offset: 0,
             last: None,
+            is_last_file: false,
             end: None,
         };
         let never_written = header == [0; 16] && damage::zeros_from(&*reader.file, 0, size)?;
@@ -150,7 +183,7 @@ impl LogReader {
         let txn = &self.buffer[start..end];
         let Some(zxid) = txn.get(12..20).and_then(|field| field.try_into().ok()) else {
             let what = format!("a record of {length} bytes is too short for a transaction");
-            return Err(LogError::Rotten { path: self.path.clone(), offset, what });
+            return Err(self.rotten(offset, what));
         };
         let zxid = Zxid(u64::from_be_bytes(zxid));
         self.last = Some(zxid);
@@ -185,13 +218,13 @@ impl LogReader {
         }
         self.fill(n + OVERHEAD)?;
         let record = &self.buffer[self.start..self.start + n + OVERHEAD];
-        if record[PREFIX + n] != TERMINATOR {
-            return self.stop(Defect::NoTerminator);
+        let fits = sum == u64::from(checksum(&record[PREFIX..PREFIX + n]));
+        match record[PREFIX + n] {
+            TERMINATOR if fits => Ok(Some(n)),
+            TERMINATOR => self.stop(Defect::WrongChecksum { length: n }),
+            terminator if fits => self.stop(Defect::NoTerminator { length: n, terminator }),
+            terminator => self.stop(Defect::NothingFits { length: n, terminator }),
         }
-        if sum != u64::from(checksum(&record[PREFIX..PREFIX + n])) {
-            return self.stop(Defect::WrongChecksum { length: n });
-        }
-        Ok(Some(n))
     }
 
     /// Decides what the end at `offset` is.
@@ -203,14 +236,20 @@ impl LogReader {
             offset,
             max_record: self.max_record,
             last: self.last,
+            is_last_file: self.is_last_file,
         };
         let torn = match damage::judge(&place, defect)? {
             Verdict::CleanEnd => None,
             Verdict::Torn(why) => Some(TornTail { path, offset, why }),
-            Verdict::Rotten(what) => return Err(LogError::Rotten { path, offset, what }),
+            Verdict::Rotten(what) => return Err(self.rotten(offset, what)),
         };
         self.end = Some(LogEnd { offset, torn });
         Ok(None)
+    }
+
+    fn rotten(&self, offset: u64, what: String) -> LogError {
+        let next = self.last.map_or_else(|| first_of(&self.path), Zxid::next);
+        LogError::Rotten { path: self.path.clone(), offset, next, what }
     }
 
     /// Sees to it that `wanted` bytes from `start` on are in the buffer, if the file has them.
@@ -235,11 +274,11 @@ impl LogReader {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::persistence::txn_log::record;
 
-    struct BytesFile(Vec<u8>);
+    pub(in super::super) struct BytesFile(pub(in super::super) Vec<u8>);
 
     impl DiskFile for BytesFile {
         fn size(&self) -> Result<u64, DiskError> {
@@ -380,14 +419,37 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_terminator_is_torn_at_the_end_and_rot_before_a_record() {
+    fn a_terminator_that_is_another_byte_is_rot_wherever_it_is() {
+        // 0 as well, in a sector that was written: 'B' and its checksum are written at once.
         for terminator in [0, b'A', 0xff] {
             let (mut bytes, last) = log_of(&[48, 99], 1000);
             bytes[last + 12 + 99] = terminator;
-            assert_eq!(read(&bytes), (vec![1], Torn(last as u64)));
+            assert_eq!(read(&bytes), (vec![1], Rotten(last as u64)));
             let (mut bytes, last) = log_of(&[48, 99], 1000);
             bytes[last - 1] = terminator;
             assert_eq!(read(&bytes), (vec![], Rotten(16)));
+        }
+    }
+
+    #[test]
+    fn a_terminator_alone_in_a_sector_that_was_not_written_is_torn() {
+        let (mut bytes, last) = log_of(&[48, 1024 - 77 - 12], 1000);
+        assert_eq!(last, 77);
+        assert_eq!(bytes[1024], TERMINATOR);
+        bytes[1024] = 0;
+        assert_eq!(read(&bytes), (vec![1], Torn(last as u64)));
+        bytes[1024] = b'A';
+        assert_eq!(read(&bytes), (vec![1], Rotten(last as u64)));
+    }
+
+    #[test]
+    fn an_append_that_stopped_half_way_is_torn() {
+        // Apache's server writes through a buffer, and can be killed between two writes.
+        let (whole, last) = log_of(&[48, 99], 1000);
+        for stopped in last + 12..last + 12 + 98 {
+            let mut bytes = whole.clone();
+            bytes[stopped..].fill(0);
+            assert_eq!(read(&bytes), (vec![1], Torn(last as u64)), "stopped at {stopped}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::reader::{LogError, LogReader};
 use super::record::FILE_HEADER;
-use super::zero_fill::{FillOutcome, PendingFill, ZEROS, ZeroFiller};
+use super::zero_fill::{FillOutcome, PendingFill, ZEROS, ZeroFiller, warn_of_no_room};
 use crate::persistence::disk::{Disk, DiskError, DiskFile};
 use crate::proto::Zxid;
 
@@ -40,6 +40,8 @@ pub struct LogWriter {
 
 struct CurrentFile {
     file: Arc<dyn DiskFile>,
+    /// The same file, opened once more for the fills.
+    fill_file: Arc<dyn DiskFile>,
     /// Behind the last record.
     end: u64,
     /// Behind the zeros; never below `end`.
@@ -82,9 +84,12 @@ impl LogWriter {
     /// Makes everything appended durable.
     ///
     /// # Errors
-    /// The disk's; the bytes may be lost, and a second attempt may lie about it.
-    pub fn sync(&self) -> Result<(), DiskError> {
-        self.current.as_ref().map_or(Ok(()), |current| current.file.sync_data())
+    /// The disk's, also those of a fill that has ended; the bytes may be lost, and a second
+    /// attempt may lie about it.
+    pub fn sync(&mut self) -> Result<(), DiskError> {
+        let Some(current) = &mut self.current else { return Ok(()) };
+        current.file.sync_data()?;
+        current.settle_fill(0)
     }
 
     /// Bytes in the current file up to the end of its records; 0 when the next record begins a
@@ -94,7 +99,8 @@ impl LogWriter {
     }
 
     /// Finishes the current file: the zeros left are cut off, and the next record begins a new
-    /// file. Everything appended must have been synced.
+    /// file. Everything appended must have been synced; without `forceSync` it is synced here, so
+    /// that a power cut can only tear the last file.
     ///
     /// # Errors
     /// The disk's.
@@ -104,7 +110,11 @@ impl LogWriter {
         if current.filled > current.end {
             current.file.set_len(current.end)?;
         }
-        // Not synced: should the zeros be back after a power cut, they are as good as none.
+        if !self.options.sync {
+            current.file.sync_all()?;
+            self.disk.sync_dir(&self.dir)?;
+        }
+        // Else not synced: should the zeros be back after a power cut, they are as good as none.
         Ok(())
     }
 
@@ -126,15 +136,24 @@ impl LogWriter {
             self.disk.remove(&path)?;
         }
         let file = self.disk.create_new(&path)?;
+        let fill_file = self.disk.open_for_write(&path)?;
+        file.write_all_at(0, &FILE_HEADER)?;
+        let end = FILE_HEADER.len() as u64;
         let zeros = self.options.pre_alloc_bytes.min(FIRST_ZEROS) as usize;
-        file.write_all_at(0, &[&FILE_HEADER[..], &ZEROS[..zeros]].concat())?;
+        let may_fill = match file.write_all_at(end, &ZEROS[..zeros]) {
+            Ok(()) => zeros > 0,
+            Err(error) if error.is_no_room() => {
+                warn_of_no_room(&error);
+                false
+            }
+            Err(error) => return Err(error),
+        };
         if self.options.sync {
             file.sync_all()?;
             self.disk.sync_dir(&self.dir)?;
         }
-        let end = FILE_HEADER.len() as u64;
         let filled = end + zeros as u64;
-        Ok(CurrentFile { file, end, filled, fill: None, may_fill: zeros > 0 })
+        Ok(CurrentFile { file, fill_file, end, filled, fill: None, may_fill })
     }
 
     fn refuse_records_in(&self, path: &std::path::Path) -> Result<(), DiskError> {
@@ -160,7 +179,7 @@ impl LogWriter {
             return;
         }
         let (from, to) = (current.filled, current.filled + step);
-        let file = Arc::clone(&current.file);
+        let file = Arc::clone(&current.fill_file);
         let (job, pending) = PendingFill::new(file, from, to, self.options.sync);
         current.fill = Some(pending);
         (self.filler)(job);
@@ -194,7 +213,7 @@ impl CurrentFile {
                 self.filled = fill.to;
                 Ok(())
             }
-            FillOutcome::SyncFailed(error) => Err(error),
+            FillOutcome::Failed(error) => Err(error),
         }
     }
 }
@@ -287,6 +306,52 @@ mod tests {
         }
         log.close().unwrap();
         assert_eq!(count(&dir.path().join("log.1")), 40);
+    }
+
+    #[test]
+    fn a_new_log_without_room_for_zeros_takes_records() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new();
+        disk.fail_writes_longer_than(10 << 10);
+        let run = Box::new(ZeroFill::run);
+        let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, run);
+        log.append(Zxid(1), &records(1..=9, 1000)).unwrap();
+        log.close().unwrap();
+        assert_eq!(count(&dir.path().join("log.1")), 9);
+        assert_eq!(RealDisk.list(dir.path()).unwrap()[0].size, 16 + 9 * 1013);
+    }
+
+    #[test]
+    fn a_disk_that_fails_a_write_of_zeros_fails_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new();
+        disk.break_down();
+        let faults = disk.clone();
+        let filler: ZeroFiller = Box::new(move |job| {
+            faults.fail_writes_after(0);
+            job.run();
+            faults.fail_writes_after(i64::MAX);
+        });
+        let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
+        log.append(Zxid(1), &records(1..=1, 100)).unwrap();
+        assert!(log.sync().is_err(), "known before anything is acknowledged");
+    }
+
+    #[test]
+    fn a_fill_does_not_hear_of_the_logs_lost_bytes_in_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new();
+        let faults = disk.clone();
+        let (filler, jobs) = kept();
+        let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
+        log.append(Zxid(1), &records(1..=1, 100)).unwrap();
+        faults.lose_written_bytes();
+        // The fill syncs between the log's write and its sync. That it is told as well is known
+        // only when it has reported.
+        let job = jobs.recv().unwrap();
+        let outcome = job.run_unreported();
+        assert!(outcome.is_err());
+        assert!(log.sync().is_err(), "the log must be told itself");
     }
 
     #[test]

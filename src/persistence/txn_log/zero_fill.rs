@@ -7,6 +7,10 @@
 //! it runs it, at once or on a thread of its own.
 //!
 //! Never do zeros meet records: the writer touches nothing of a range whose fill is unfinished.
+//!
+//! A fill has an open file of its own. Linux tells of bytes that it could not write back once for
+//! each, with the next sync: through a shared one, a fill's sync could be the one that is told of
+//! the log's own bytes, and the log's sync would find nothing wrong.
 
 use std::sync::Arc;
 
@@ -33,22 +37,38 @@ impl ZeroFill {
         self.outcome.report(outcome);
     }
 
+    /// Writes the zeros; the writer is told only that the job has gone.
+    #[cfg(test)]
+    pub(super) fn run_unreported(self) -> Result<(), DiskError> {
+        match self.write() {
+            FillOutcome::Failed(error) => Err(error),
+            FillOutcome::Filled | FillOutcome::NotWritten => Ok(()),
+        }
+    }
+
     fn write(&self) -> FillOutcome {
         let mut at = self.from;
         while at < self.to {
             let n = (self.to - at).min(ZEROS.len() as u64);
-            if let Err(error) = self.file.write_all_at(at, &ZEROS[..n as usize]) {
-                // Records may still fit; if they do not, that ends the process.
-                tracing::warn!(%error, "no room could be made ahead of the log");
-                return FillOutcome::NotWritten;
+            match self.file.write_all_at(at, &ZEROS[..n as usize]) {
+                Ok(()) => at += n,
+                Err(error) if error.is_no_room() => {
+                    warn_of_no_room(&error);
+                    return FillOutcome::NotWritten;
+                }
+                Err(error) => return FillOutcome::Failed(error),
             }
-            at += n;
         }
         match self.sync.then(|| self.file.sync_data()) {
-            Some(Err(error)) => FillOutcome::SyncFailed(error),
+            Some(Err(error)) => FillOutcome::Failed(error),
             Some(Ok(())) | None => FillOutcome::Filled,
         }
     }
+}
+
+/// Records may still fit; if they do not, that ends the process.
+pub(super) fn warn_of_no_room(error: &DiskError) {
+    tracing::warn!(%error, "no room could be made ahead of the log");
 }
 
 impl Drop for ZeroFill {
@@ -63,8 +83,8 @@ pub(super) enum FillOutcome {
     Filled,
     /// There was no room, or the job was dropped. No harm: the log then grows record by record.
     NotWritten,
-    /// The log's own bytes may be among those that were lost.
-    SyncFailed(DiskError),
+    /// The disk failed; the log's own bytes may be among those that were lost.
+    Failed(DiskError),
 }
 
 /// The writer's hold on a job it has handed out.
