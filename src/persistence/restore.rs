@@ -463,12 +463,13 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// No server ever leaves a zxid out: failed requests are logged too. An epoch begins with 1;
-    /// only what the one before it ended with cannot be known.
+    /// No server ever leaves a zxid out: failed requests are logged too. An epoch begins with 1,
+    /// and what the one before it ended with cannot be known; but a lone server, which no election
+    /// gives a new epoch, counts on into it.
     fn refuse_hole(&self, path: &Path, offset: u64, found: Zxid) -> Result<(), RestoreError> {
         let last = self.last;
-        let follows =
-            if found.epoch() == last.epoch() { found == last.next() } else { found.counter() == 1 };
+        let begins_an_epoch = found.epoch() != last.epoch() && found.counter() == 1;
+        let follows = found == last.next() || begins_an_epoch;
         if follows {
             return Ok(());
         }

@@ -382,6 +382,15 @@ fn an_epoch_begins_with_one() {
 }
 
 #[test]
+fn the_counter_of_a_lone_server_steps_into_the_next_epoch() {
+    let home = Home::new();
+    home.snapshot(&creates([0xffff_fffd]));
+    let txns = [0xffff_fffe, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0001];
+    home.log(&creates(txns));
+    assert_holds(&home.restart(), &creates([0xffff_fffd].into_iter().chain(txns)));
+}
+
+#[test]
 fn rot_refuses_with_path_offset_and_reason() {
     let home = Home::new();
     home.snapshot(&[]);

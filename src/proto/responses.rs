@@ -15,7 +15,7 @@ pub struct ReplyHeader {
     pub xid: i32,
     /// A write's own transaction, or the last one applied when a read was answered.
     pub zxid: Zxid,
-    /// 0, or an [`ErrorCode`]'s number.
+    /// 0, or an [`ErrorCode`](super::ErrorCode)'s number.
     pub err: i32,
 }
 
