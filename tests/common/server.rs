@@ -56,6 +56,11 @@ impl Setup {
         self.settings.push((key.to_owned(), value.to_owned()));
     }
 
+    /// Leaves one key out of the configuration, also one that every server of the suite has.
+    pub fn unset(&mut self, key: &str) {
+        self.settings.retain(|(k, _)| k != key);
+    }
+
     /// Starts the server as the last words of this command line, which must become the server.
     pub fn launch_by(&mut self, launcher: Vec<String>) {
         self.launcher = launcher;
@@ -235,6 +240,15 @@ impl TestServer {
     /// The process's id.
     pub fn pid(&self) -> u32 {
         self.process.as_ref().expect("a running server").id()
+    }
+
+    /// The process's resident memory in KiB.
+    #[track_caller]
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("a live process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
     }
 
     fn log_path(&self) -> PathBuf {

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use crate::common::{
-    DEADLINE, Hello, RawClient, TestServer, bodies, eventually, flag, op, skip_deviation,
+    DEADLINE, Hello, RawClient, Setup, TestServer, bodies, eventually, flag, op, skip_deviation,
 };
 
 /// Both halves of `nc`: says the word, ends its side, reads to the end.
@@ -42,10 +42,17 @@ fn words_off_the_whitelist_say_so() {
 /// C-297: without a whitelist only srvr is on it.
 #[test]
 fn the_default_whitelist_is_srvr() {
-    let server = TestServer::start(&[("4lw.commands.whitelist", "srvr")]);
+    let mut setup = Setup::new(&[]);
+    setup.unset("4lw.commands.whitelist");
+    let server = setup.start();
     assert!(nc(&server, "srvr").contains("Mode: standalone"));
-    for word in ["ruok", "stat", "wchp", "wchc", "dump", "conf"] {
-        assert!(nc(&server, word).contains("not in the whitelist"), "{word}");
+    let others = [
+        "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "isro", "mntr", "ruok", "srst",
+        "stat", "stmk", "wchc", "wchp", "wchs",
+    ];
+    for word in others {
+        let refused = format!("{word} is not executed because it is not in the whitelist.\n");
+        assert_eq!(nc(&server, word), refused);
     }
 }
 

@@ -7,13 +7,6 @@ use std::time::Duration;
 
 use crate::common::{Acl, Hello, RawClient, TestServer, bodies, err, eventually, flag, op};
 
-/// Resident memory of the server's process in KiB.
-fn resident_kb(server: &TestServer) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("alive");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line");
-    line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).expect("a number")
-}
-
 /// K: an impossible length right behind the connect request, while the session is being made, ends
 /// the connection and nothing else. (It ended the process: a session was granted to a connection
 /// that was over.)
@@ -52,7 +45,7 @@ fn an_acl_that_grows_is_refused_before_it_has_grown() {
         c.submit(op::CREATE, &bodies::create(format!("/n{n}"), None, &acl, 0));
     }
     c.take_ok(300);
-    assert!(resident_kb(&server) < 200_000, "{} KiB", resident_kb(&server));
+    assert!(server.resident_kib() < 200_000, "{} KiB", server.resident_kib());
 
     // More identities than a connection may have are refused like a wrong password.
     let mut c = RawClient::new(&server);
@@ -70,7 +63,7 @@ fn a_client_that_never_reads_is_dropped() {
     let mut deaf = RawClient::connect(&server, &Hello::timeout(60_000));
     deaf.add_watch("/", 1);
     let mut writer = RawClient::connect(&server, &Hello::timeout(60_000));
-    let before = resident_kb(&server);
+    let before = server.resident_kib();
     // Every change of a node with a long name is an event of a kilobyte.
     let long = format!("/{}", "n".repeat(1000));
     writer.create(&long, b"", 0).ok();
@@ -83,7 +76,7 @@ fn a_client_that_never_reads_is_dropped() {
         rounds += 1;
         assert!(rounds < 60, "60 MB of events are kept for a client that does not read");
     }
-    assert!(resident_kb(&server) < before + 60_000, "{} KiB", resident_kb(&server));
+    assert!(server.resident_kib() < before + 60_000, "{} KiB", server.resident_kib());
     assert!(writer.has(&long));
 
     // One whose session ends is gone at once, whatever waits for it.

@@ -53,7 +53,7 @@ fn the_quota_is_judged_before_the_version() {
     assert_eq!(c.set_data("/q", b"123", 77).err, err::BAD_VERSION);
 }
 
-/// C-281: soft limits, and hard ones without enforcement, refuse nothing.
+/// Soft limits, and hard ones without enforcement, refuse nothing.
 #[test]
 fn soft_limits_and_no_enforcement_refuse_nothing() {
     for (settings, limits) in [

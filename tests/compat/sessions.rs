@@ -78,8 +78,7 @@ fn close_is_answered_then_the_socket_closed() {
     c.expect_close();
 }
 
-/// C-017, C-019: closing twice is harmless. (Nothing about moved sessions, C-023: on one server a
-/// session cannot move.)
+/// C-017: closing twice is harmless.
 #[test]
 fn closing_twice_is_harmless() {
     let server = shared();
@@ -110,26 +109,44 @@ fn a_session_closed_through_another_connection_is_over() {
     assert!(!RawClient::new(&server).has(&path));
 }
 
-/// C-024: what arrives after expiry is answered with -112 or not at all, and never executed.
+/// C-024: what arrives after expiry is answered with -112 or not at all, never executed, and the
+/// connection is closed. Many sessions, because it is closed soon: some send before.
 #[test]
 fn requests_after_expiry_are_never_executed() {
+    const SESSIONS: usize = 20;
     let server = TestServer::start(&[("tickTime", "50"), ("minSessionTimeout", "100")]);
     let mut other = RawClient::connect(&server, &Hello::timeout(60_000));
     other.create("/p", b"", 0).ok();
-    let mut dying = RawClient::connect(&server, &Hello::timeout(100));
-    dying.create("/p/alive", b"", flag::EPHEMERAL).ok();
-    // The session is over when its node goes; its connection may still be open for a moment then.
-    if other.exists("/p/alive", true).err == 0 {
-        assert_eq!(other.fired(), (DELETED, "/p/alive".into()));
+    // Of a recursive watch: each node's coming and going, and nothing else.
+    other.add_watch("/p", 1).ok();
+    let dying = (0..SESSIONS).map(|n| {
+        let mut client = RawClient::connect(&server, &Hello::timeout(400));
+        client.create(&format!("/p/{n}"), b"", flag::EPHEMERAL).ok();
+        client
+    });
+    let mut dying: Vec<RawClient> = dying.collect();
+    let mut over = 0;
+    while over < SESSIONS {
+        let (kind, path) = other.fired();
+        if kind != DELETED {
+            continue;
+        }
+        // The session is over when its node goes; its connection may still be open for a moment.
+        over += 1;
+        let n: usize = path["/p/".len()..].parse().expect("the session's number");
+        let create = bodies::create(format!("{path}-late"), None, &bodies::open_acl(), 0);
+        dying[n].try_submit(op::CREATE, &create);
     }
-    let create = bodies::create("/p/late", None, &bodies::open_acl(), 0);
-    if dying.try_send(&bodies::frame(1, op::CREATE, &create)) {
-        while let Some(frame) = dying.frame() {
+    for mut client in dying {
+        // To the end of the connection, which must come.
+        while let Some(frame) = client.frame() {
             let Message::Reply(reply) = Message::read(&frame) else { panic!("an event") };
             assert_eq!(reply.err, err::SESSION_EXPIRED);
         }
     }
-    assert!(!other.has("/p/late"));
+    other.sync("/p").ok();
+    assert_eq!(other.all_fired(), [], "nothing was created");
+    assert_eq!(other.get_children("/p", false).children(), [""; 0]);
 }
 
 /// C-013: any request is as good as a ping.
