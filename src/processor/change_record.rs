@@ -180,3 +180,6 @@ impl OutstandingChanges {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -307,3 +307,6 @@ impl ConnectionQueue {
         self.state.lock().stats.reset();
     }
 }
+
+#[cfg(test)]
+mod tests;
