@@ -22,7 +22,7 @@ fn it_lists_pending_creates_and_not_pending_deletes() {
     assert!(leader.db.tree.node(b"/persistent").is_some());
 }
 
-/// Semantics of ownership: a name is not an owner.
+/// Only the owner decides, never the name.
 #[test]
 fn a_node_that_another_session_made_again_is_not_listed() {
     let mut leader = Leader::new();
