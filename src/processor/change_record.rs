@@ -211,3 +211,6 @@ impl OutstandingChanges {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,3 +63,6 @@ impl CommitProcessor {
         self.waiting.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -741,3 +741,6 @@ fn is_write(op: OpCode) -> bool {
             | CloseSession
     )
 }
+
+#[cfg(test)]
+mod tests;

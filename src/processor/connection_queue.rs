@@ -321,3 +321,6 @@ impl ConnectionQueue {
         self.state.lock().stats.reset();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,3 +23,5 @@ pub mod proposal;
 pub mod read;
 pub mod request;
 pub mod sync;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -475,14 +475,4 @@ fn write_part<'a>(part: MultiPart<'a>) -> Result<Part<'a>, Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_after_minus_two_is_zero() {
-        assert_eq!(check_version(i32::MAX, -1), Ok(i32::MIN));
-        assert_eq!(check_version(-2, -2), Ok(0));
-        assert_eq!(check_version(3, -2), Err(ErrorCode::BadVersion));
-        assert_eq!(check_version(3, 3), Ok(4));
-    }
-}
+mod tests;

@@ -269,3 +269,6 @@ impl Standalone {
         self.close_session(now, request, db, effects);
     }
 }
+
+#[cfg(test)]
+mod tests;
