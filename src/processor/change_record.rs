@@ -55,7 +55,7 @@ struct ChangeRecord {
 }
 
 /// A change in the order of the changes.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Change {
     zxid: Zxid,
     path: Bytes,

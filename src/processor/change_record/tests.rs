@@ -80,7 +80,7 @@ fn the_digest_goes_from_change_to_change_and_not_below_zookeeper() {
 }
 
 #[test]
-fn ephemeral_changes_are_what_an_owner_gains_and_what_anybody_loses() {
+fn ephemeral_paths_are_all_that_an_owner_was_given_until_they_retire() {
     let tree = tree();
     let mut changes = outstanding(&tree);
     for (path, owner) in [("/mine", 1), ("/theirs", 2), ("/gone", 1)] {
@@ -89,9 +89,20 @@ fn ephemeral_changes_are_what_an_owner_gains_and_what_anybody_loses() {
         changes.put(Zxid(1), path.into(), pending, &tree);
     }
     changes.put(Zxid(2), "/gone".into(), None, &tree);
-    let mut told: Vec<_> = changes.ephemeral_changes(1).map(|(p, ours)| (&p[..], ours)).collect();
-    told.dedup();
-    assert_eq!(told, [(&b"/mine"[..], true), (b"/gone", false)]);
+    let told = |changes: &OutstandingChanges| {
+        changes.ephemeral_paths(1).map(|path| path.to_vec()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&changes), [&b"/mine"[..], b"/gone"]);
+    assert!(changes.node(b"/gone", &tree).is_none());
+    let mark = changes.mark();
+    let mut pending = node(0, b"/later");
+    pending.as_mut().unwrap().stat.ephemeral_owner = 1;
+    changes.put(Zxid(3), "/later".into(), pending, &tree);
+    changes.roll_back(mark);
+    assert_eq!(told(&changes), [&b"/mine"[..], b"/gone"]);
+    changes.retire(Zxid(1));
+    assert_eq!(told(&changes), Vec::<Vec<u8>>::new());
+    assert!(changes.ephemerals.contains_key(&2) || changes.ephemerals.is_empty());
 }
 
 /// ZOOKEEPER-1624, ZOOKEEPER-2052: not only the values come back, but whose they are, so that

@@ -139,34 +139,41 @@ fn an_event_goes_only_to_who_may_read_the_node() {
 #[test]
 fn a_client_that_reads_no_events_is_closed_at_the_bound() {
     let event = vec![0; 1 << 20];
-    let deliver = |unsent: usize, drain: bool| {
+    // How many events go in, of at most twenty, if the connection drains each and its client then
+    // takes none or all of it. `replies` bytes of replies wait all the while.
+    let deliver = |replies: usize, drains: bool, takes: bool| {
         let queue = queue();
-        queue.set_unsent(unsent);
-        let mut out = Vec::new();
+        let mut out = vec![0; replies];
+        queue.set_unsent(out.len());
         let mut events = 0;
         while events < 20 {
             assert!(queue.event(&event, &everyone(), &policy()));
             events += 1;
-            if drain || queue.state.lock().dead {
-                out.clear();
-                if queue.drain(&mut out).close == Some(CloseReason::TooManyUnreadEvents) {
+            if drains || queue.state.lock().dead {
+                let close = queue.drain(&mut out).close;
+                if close == Some(CloseReason::TooManyUnreadEvents) {
                     assert!(!queue.event(&event, &everyone(), &policy()));
                     break;
                 }
+                if takes {
+                    out.truncate(replies);
+                }
+                queue.set_unsent(out.len());
             }
         }
         events
     };
-    assert_eq!(deliver(0, false), 9, "eight MiB may wait");
-    assert_eq!(deliver(5 << 20, false), 4, "what was drained and not sent counts");
-    assert_eq!(deliver(0, true), 20, "what was read does not");
+    assert_eq!(deliver(0, false, false), 9, "eight MiB may wait");
+    assert_eq!(deliver(0, true, false), 9, "what was drained and not sent counts");
+    assert_eq!(deliver(0, true, true), 20, "what was read does not");
+    assert_eq!(deliver(20 << 20, false, false), 9, "replies that wait change nothing");
 }
 
 #[test]
 fn a_reply_is_never_too_much() {
     let queue = queue();
-    queue.set_unsent(MAX_UNREAD_BYTES);
-    queue.reply(None, |out| out.resize(MAX_UNREAD_BYTES, 0));
+    queue.set_unsent(MAX_UNREAD_EVENT_BYTES);
+    queue.reply(None, |out| out.resize(MAX_UNREAD_EVENT_BYTES, 0));
     assert_eq!(queue.drain(&mut Vec::new()).close, None);
 }
 

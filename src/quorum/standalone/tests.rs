@@ -164,7 +164,7 @@ fn one_report_of_the_disk_lets_everything_before_it_go_in_order() {
     play.settle();
 }
 
-/// C-152
+/// What a client reads after a sync is at least as new as what anybody was told before it.
 #[test]
 fn a_sync_waits_for_what_was_outstanding_when_it_came() {
     let mut play = Play::with_a_session();

@@ -92,7 +92,7 @@ fn an_empty_multi_succeeds() {
     leader.apply_all();
 }
 
-/// C-177: a session that is gone fails every kind of part.
+/// a session that is gone fails every kind of part.
 #[test]
 fn a_strangers_multi_fails_at_its_first_part() {
     let mut leader = Leader::new();
