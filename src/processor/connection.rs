@@ -21,6 +21,8 @@
 //! - The queue is drained under the same hold of the database that answers a read.
 //! - After closeSession, or once it must close, no further frame is looked at (C-019).
 
+mod authentication;
+mod defer;
 mod handshake;
 
 use std::sync::Arc;
@@ -28,13 +30,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::handshake::IsWord;
-use super::connection_queue::{CloseReason, ConnectionQueue, DeferredRead};
+use super::connection_queue::{CloseReason, ConnectionQueue};
 use super::read::Reading;
 use super::request::{Origin, Request, Submission};
 use crate::auth::{AuthPolicy, Identities};
-use crate::jute::{Reader, Writer, next_frame};
-use crate::proto::requests::{AuthPacket, RequestHeader, WatchedRead, read_path};
-use crate::proto::responses::{ReplyFrame, ReplyHeader, write_header_only};
+use crate::jute::{Reader, next_frame};
+use crate::proto::requests::{RequestHeader, read_path};
+use crate::proto::responses::{ReplyHeader, write_header_only};
 use crate::proto::{ConnectionId, ErrorCode, OpCode, SessionId, Zxid};
 use crate::session::SessionTouch;
 use crate::tree::SharedDatabase;
@@ -88,9 +90,6 @@ pub const MAX_OUTPUT_BYTES: usize = 256 << 10;
 const KEPT_BYTES: usize = 4096;
 /// Above so many bytes of submitted and unfinished requests no further one is submitted.
 const MAX_UNFINISHED_BYTES: usize = 1 << 20;
-
-/// Replies of deferred reads of one connection, expected bytes, at most.
-const MAX_DEFERRED_BYTES: usize = 64 << 10;
 
 /// Why a connection ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -443,7 +442,7 @@ impl ConnectionCore {
                 }
                 Phase::Established => {
                     let Some((header, op)) = self.header(frame.body) else { break };
-                    if is_read(op) {
+                    if op.is_some_and(OpCode::is_read) {
                         if self.unfinished == 0 {
                             used += self.answer_reads(rest, around, pass);
                         } else if self.defer(now_ms, header, &frame.body[8..], around) {
@@ -488,7 +487,7 @@ impl ConnectionCore {
             };
             let mut r = Reader::unlimited(frame.body);
             let Ok(header) = RequestHeader::read(&mut r) else { break };
-            let Some(op) = OpCode::from_int(header.op).filter(|op| is_read(Some(*op))) else {
+            let Some(op) = OpCode::from_int(header.op).filter(|op| op.is_read()) else {
                 break;
             };
             // A ping is always answered with xid -2 (C-012).
@@ -537,7 +536,7 @@ impl ConnectionCore {
         pass: &mut Pass,
     ) -> Taken {
         match op {
-            Some(op) if is_write(op) => {
+            Some(op) if op.is_write() => {
                 if self.unfinished_bytes > MAX_UNFINISHED_BYTES {
                     return Taken::Wait;
                 }
@@ -570,53 +569,6 @@ impl ConnectionCore {
         }
     }
 
-    /// Leaves a read to the queue, if it is one whose reply is small as far as one can tell now.
-    /// What it finds when its turn comes may have grown, but not its number.
-    fn defer(
-        &mut self,
-        now_ms: u64,
-        header: RequestHeader,
-        body: &[u8],
-        around: &Surroundings,
-    ) -> bool {
-        let Some(op) = OpCode::from_int(header.op) else { return false };
-        let mut r = Reader::new(body, around.options.max_field_bytes);
-        let path = match op {
-            OpCode::Ping => b"",
-            OpCode::Exists | OpCode::GetData | OpCode::GetChildren | OpCode::GetChildren2 => {
-                match WatchedRead::read(&mut r) {
-                    // Watches are set by the connection's own task, which also removes them: a
-                    // watch must not outlive its connection (C-130).
-                    Ok(WatchedRead { path: Some(path), watch: false }) => path,
-                    _ => return false,
-                }
-            }
-            _ => return false,
-        };
-        let bytes = expected_reply_bytes(op, path, around);
-        if self.deferred_bytes + bytes > MAX_DEFERRED_BYTES {
-            return false;
-        }
-        let xid = if op == OpCode::Ping { PING_XID } else { header.xid };
-        let read = DeferredRead {
-            after: self.submitted,
-            xid,
-            op,
-            body: Bytes::copy_from_slice(body),
-            session: self.session,
-            identities: self.identities.clone(),
-            received_ms: now_ms,
-        };
-        if self.queue.defer(read).is_err() {
-            // What it would wait for has just been finished.
-            self.drain();
-            return false;
-        }
-        self.deferred_bytes += bytes;
-        self.unfinished += 1;
-        true
-    }
-
     fn submit(&mut self, now_ms: u64, xid: i32, op: OpCode, body: &[u8], pass: &mut Pass) {
         if op == OpCode::CloseSession {
             self.phase = Phase::Ending;
@@ -647,100 +599,10 @@ impl ConnectionCore {
         write_header_only(ReplyHeader { xid, zxid, err }, &mut self.output);
         pass.answered += 1;
     }
-
-    fn auth(&mut self, xid: i32, body: &[u8], around: &Surroundings, pass: &mut Pass) {
-        let mut r = Reader::new(body, around.options.max_field_bytes);
-        let Ok(packet) = AuthPacket::read(&mut r) else {
-            self.end(Ending::Garbage("an auth packet that ends early".to_owned()));
-            return;
-        };
-        pass.answered += 1;
-        let header = ReplyHeader { xid, zxid: Zxid::ZERO, err: 0 };
-        match around.policy.authenticate(packet.scheme, packet.auth, &self.identities) {
-            Ok(identities) => {
-                self.identities = Arc::new(identities);
-                self.queue.set_identities(self.identities.clone());
-                write_header_only(header, &mut self.output);
-            }
-            Err(_) => {
-                let err = ErrorCode::AuthFailed.code();
-                write_header_only(ReplyHeader { err, ..header }, &mut self.output);
-                self.end(Ending::AuthFailed);
-            }
-        }
-    }
-
-    /// SASL is not configured: the client gets a null token and goes on without. It must have
-    /// sent one itself.
-    fn sasl(&mut self, xid: i32, body: &[u8], around: &Surroundings, pass: &mut Pass) {
-        let token = Reader::new(body, around.options.max_field_bytes).buffer();
-        if !matches!(token, Ok(Some(_))) {
-            self.end(Ending::Garbage("a sasl request without a token".to_owned()));
-            return;
-        }
-        let header = ReplyHeader { xid, zxid: Zxid::ZERO, err: 0 };
-        let frame = ReplyFrame::open(header, &mut self.output);
-        self.output.put_buffer(None);
-        frame.finish(&mut self.output);
-        pass.answered += 1;
-    }
 }
 
 /// The xid of every reply to a ping.
 const PING_XID: i32 = -2;
-
-/// What a read of `path` would have to send if it were answered now, roughly.
-fn expected_reply_bytes(op: OpCode, path: &[u8], around: &Surroundings) -> usize {
-    const FIXED: usize = 128;
-    const NAME: usize = 32;
-    if matches!(op, OpCode::Ping | OpCode::Exists) {
-        return FIXED;
-    }
-    let db = around.database.read();
-    let Some(node) = db.tree.node(path) else { return FIXED };
-    FIXED + node.data().map_or(0, <[u8]>::len).max(node.num_children() * NAME)
-}
-
-fn is_read(op: Option<OpCode>) -> bool {
-    use OpCode::*;
-    matches!(
-        op,
-        Some(
-            Exists
-                | GetData
-                | GetAcl
-                | GetChildren
-                | GetChildren2
-                | Ping
-                | CheckWatches
-                | RemoveWatches
-                | MultiRead
-                | SetWatches
-                | SetWatches2
-                | GetEphemerals
-                | GetAllChildrenNumber
-                | AddWatch
-                | WhoAmI
-        )
-    )
-}
-
-fn is_write(op: OpCode) -> bool {
-    use OpCode::*;
-    matches!(
-        op,
-        Create
-            | Create2
-            | CreateContainer
-            | CreateTtl
-            | Delete
-            | SetData
-            | SetAcl
-            | Multi
-            | Reconfig
-            | CloseSession
-    )
-}
 
 #[cfg(test)]
 mod tests;

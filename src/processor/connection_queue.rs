@@ -204,7 +204,7 @@ impl ConnectionQueue {
     /// That submission is finished by now.
     pub fn defer(&self, read: DeferredRead) -> Result<(), NothingToWaitFor> {
         let mut state = self.state.lock();
-        if state.submissions_finished >= read.after {
+        if state.dead || state.submissions_finished >= read.after {
             return Err(NothingToWaitFor);
         }
         state.deferred.push_back(read);
@@ -255,7 +255,11 @@ impl ConnectionQueue {
 
     /// Asks the connection to close once what is queued has been sent. The first reason stays.
     pub fn close(&self, reason: CloseReason) {
-        self.state.lock().close.get_or_insert(reason);
+        let mut state = self.state.lock();
+        if state.dead && state.close.is_none() && state.bytes.is_empty() {
+            return;
+        }
+        state.close.get_or_insert(reason);
         self.filled.store(true, Ordering::Release);
     }
 

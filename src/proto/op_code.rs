@@ -81,6 +81,48 @@ impl OpCode {
         })
     }
 
+    /// Whether a client asks with it for what is answered where it is connected, without a
+    /// transaction.
+    pub fn is_read(self) -> bool {
+        use OpCode::*;
+        matches!(
+            self,
+            Exists
+                | GetData
+                | GetAcl
+                | GetChildren
+                | GetChildren2
+                | Ping
+                | CheckWatches
+                | RemoveWatches
+                | MultiRead
+                | SetWatches
+                | SetWatches2
+                | GetEphemerals
+                | GetAllChildrenNumber
+                | AddWatch
+                | WhoAmI
+        )
+    }
+
+    /// Whether a client asks with it for what becomes a transaction.
+    pub fn is_write(self) -> bool {
+        use OpCode::*;
+        matches!(
+            self,
+            Create
+                | Create2
+                | CreateContainer
+                | CreateTtl
+                | Delete
+                | SetData
+                | SetAcl
+                | Multi
+                | Reconfig
+                | CloseSession
+        )
+    }
+
     /// The operation's number.
     pub fn to_int(self) -> i32 {
         self as i32

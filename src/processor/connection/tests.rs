@@ -4,7 +4,9 @@ mod bounds;
 mod handshake;
 mod order;
 
+use super::defer::MAX_DEFERRED_BYTES;
 use super::*;
+use crate::jute::Writer;
 use crate::processor::connection_queue::Grant;
 use crate::processor::testing::{open, policy, tree_options};
 use crate::proto::password;

@@ -99,7 +99,7 @@ fn a_dead_connection_keeps_nothing_and_takes_nothing() {
     queue.kill();
     queue.reply(None, |_| unreachable!("nobody would read it"));
     assert!(!queue.event(b"2", &everyone(), &policy()));
-    assert!(queue.next_deferred().is_none());
+    assert!(queue.state.lock().deferred.is_empty());
     let mut out = Vec::new();
     let drained = queue.drain(&mut out);
     assert_eq!((drained.finished, drained.close, out.len()), (0, None, 0));
