@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::proposal::Proposal;
+use super::proposal::{Proposal, Resumption};
 use super::request::Origin;
 use crate::proto::Ticket;
 
@@ -18,6 +18,8 @@ pub enum Committed {
     Txn(Proposal),
     /// A sync to answer; its body is the path to echo.
     Sync(Origin, Bytes),
+    /// A session to resume.
+    Resume(Resumption),
 }
 
 /// The queue of what is not safe yet.
@@ -36,6 +38,12 @@ impl CommitProcessor {
     /// A sync that may go after everything proposed before it.
     pub fn sync(&mut self, last_proposed: Ticket, origin: Origin, body: Bytes) {
         self.waiting.push_back((last_proposed, Committed::Sync(origin, body)));
+    }
+
+    /// A session that may be resumed after everything proposed before it: whoever guesses the id
+    /// of a session that is only being made must not be told of it before it is safe.
+    pub fn resume(&mut self, last_proposed: Ticket, resumption: Resumption) {
+        self.waiting.push_back((last_proposed, Committed::Resume(resumption)));
     }
 
     /// The disk has reported everything up to `ticket`.

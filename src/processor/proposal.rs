@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::connection_queue::Grant;
 use super::request::Origin;
-use crate::proto::{SessionId, Zxid};
+use crate::proto::{ConnectionId, SessionId, Zxid};
 use crate::session::SessionTouch;
 
 /// A prepared transaction, from prep to its apply.
@@ -32,4 +33,17 @@ pub struct NewSession {
     pub had_read_only: bool,
     /// Where the connection leaves the moment of its last request.
     pub touch: Arc<SessionTouch>,
+}
+
+/// A session that goes on with another connection.
+#[derive(Debug, Clone)]
+pub struct Resumption {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The negotiated timeout in milliseconds.
+    pub timeout_ms: i32,
+    /// Whether the response has the readOnly field.
+    pub had_read_only: bool,
+    /// The session.
+    pub grant: Grant,
 }

@@ -36,7 +36,7 @@ pub fn has_shape(path: &[u8]) -> bool {
     path.contains(&b'/') && !path.contains(&0)
 }
 
-/// `PathUtils.validatePath`: whether a node of that name may be written (semantics 1.1).
+/// `PathUtils.validatePath`: whether a node of that name may be written.
 ///
 /// Java looks at UTF-16 units, so every character outside the basic plane is refused, as is
 /// whatever is not UTF-8: it decodes to U+FFFD.
@@ -64,7 +64,7 @@ fn has_valid_characters(path: &[u8]) -> bool {
     })
 }
 
-/// `path` with the sequential suffix of its parent's `counter` (semantics 2.4).
+/// `path` with the sequential suffix of its parent's `counter` (C-079, C-080).
 pub fn with_sequence(path: &[u8], counter: i32) -> Vec<u8> {
     let mut full = Vec::with_capacity(path.len() + 10);
     full.extend_from_slice(path);

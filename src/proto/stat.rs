@@ -219,7 +219,7 @@ impl OwnerEncoding {
         NodeOwner::Session(owner)
     }
 
-    /// Whether `owner` reads as a TTL node if extended types were on (semantics 2.7.7).
+    /// Whether `owner` reads as a TTL node if extended types were on.
     pub fn looks_like_ttl(owner: i64) -> bool {
         owner != CONTAINER_OWNER && owner & TTL_MARK == TTL_MARK
     }

@@ -341,7 +341,7 @@ fn create_head<'a>(r: &mut Reader<'a>) -> Result<CreateHead<'a>, JuteError> {
 }
 
 /// A closeSession without a body but with a digest can be taken for one with a body. On all real
-/// data this tells them apart: twelve bytes that start with int 2 are a digest (protocol 6.4).
+/// data this tells them apart: twelve bytes that start with int 2 are a digest (docs/formats.md).
 fn read_close_session<'a>(r: &mut Reader<'a>) -> Result<Option<PathVector<'a>>, JuteError> {
     let rest = r.rest();
     let digest_only = rest.len() == TxnDigest::SIZE && rest[..4] == DIGEST_VERSION.to_be_bytes();

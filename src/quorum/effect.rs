@@ -8,8 +8,8 @@ use std::sync::mpsc;
 
 use bytes::Bytes;
 
-use crate::processor::connection_queue::{CloseReason, Grant};
-use crate::processor::proposal::Proposal;
+use crate::processor::connection_queue::CloseReason;
+use crate::processor::proposal::{Proposal, Resumption};
 use crate::processor::request::{Origin, Submission};
 use crate::proto::{ConnectionId, SessionId, Ticket, Zxid};
 use crate::session::{PagePlace, SessionsPage};
@@ -59,17 +59,8 @@ pub enum ClientEffect {
     Commit(Proposal),
     /// Answer a sync; its body is the path to echo.
     AnswerSync(Origin, Bytes),
-    /// A session was resumed by this connection.
-    Resume {
-        /// The connection.
-        connection: ConnectionId,
-        /// The negotiated timeout in milliseconds.
-        timeout_ms: i32,
-        /// Whether the response has the readOnly field.
-        had_read_only: bool,
-        /// The session.
-        grant: Grant,
-    },
+    /// Answer the connection that resumes a session.
+    Resume(Resumption),
     /// The session cannot be resumed.
     Refuse {
         /// The connection.

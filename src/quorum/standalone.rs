@@ -15,7 +15,7 @@ use crate::processor::commit::{CommitProcessor, Committed};
 use crate::processor::connection_queue::{CloseReason, Grant};
 use crate::processor::container_manager::{ContainerManager, ContainerOptions};
 use crate::processor::prep::{PrepOptions, PrepRequestProcessor};
-use crate::processor::proposal::{NewSession, Proposal};
+use crate::processor::proposal::{NewSession, Proposal, Resumption};
 use crate::processor::request::{ConnectAttempt, Origin, Request, Submission};
 use crate::processor::sync::SyncRequestProcessor;
 use crate::proto::stat::OwnerEncoding;
@@ -141,15 +141,17 @@ impl Standalone {
     ) {
         let ConnectAttempt { connection, session, timeout_ms, had_read_only, .. } = attempt;
         if session != SessionId::NONE {
-            effects.client.push(match self.sessions.reopen(session, timeout_ms, now) {
-                Some(touch) => ClientEffect::Resume {
-                    connection,
-                    timeout_ms,
-                    had_read_only,
-                    grant: Grant { session, touch },
-                },
-                None => ClientEffect::Refuse { connection, session, had_read_only },
-            });
+            match self.sessions.reopen(session, timeout_ms, now) {
+                Some(touch) => {
+                    let grant = Grant { session, touch };
+                    let resumption = Resumption { connection, timeout_ms, had_read_only, grant };
+                    self.commit.resume(self.sync.last_ticket(), resumption);
+                }
+                None => {
+                    let refusal = ClientEffect::Refuse { connection, session, had_read_only };
+                    effects.client.push(refusal);
+                }
+            }
             return;
         }
         let session = self.sessions.create_id();
@@ -203,6 +205,7 @@ impl Standalone {
             effects.client.push(match committed {
                 Committed::Txn(proposal) => ClientEffect::Commit(proposal),
                 Committed::Sync(origin, body) => ClientEffect::AnswerSync(origin, body),
+                Committed::Resume(resumption) => ClientEffect::Resume(resumption),
             });
         }
     }

@@ -17,7 +17,7 @@ use crate::net::client_connection::ClientConnection;
 use crate::net::connections::{ConnectionMap, Connections};
 use crate::processor::connection_queue::{CloseReason, Grant};
 use crate::processor::final_request::write_reply;
-use crate::processor::proposal::Proposal;
+use crate::processor::proposal::{Proposal, Resumption};
 use crate::processor::read::Reading;
 use crate::processor::request::Origin;
 use crate::proto::responses::{ConnectResponse, ReplyFrame, ReplyHeader};
@@ -125,7 +125,8 @@ impl Hold<'_> {
         match effect {
             ClientEffect::Commit(proposal) => self.commit(&proposal, db),
             ClientEffect::AnswerSync(origin, body) => self.answer_sync(&origin, &body, db),
-            ClientEffect::Resume { connection, timeout_ms, had_read_only, grant } => {
+            ClientEffect::Resume(resumption) => {
+                let Resumption { connection, timeout_ms, had_read_only, grant } = resumption;
                 self.take_over(grant.session, connection);
                 self.grant(connection, timeout_ms, had_read_only, grant, None);
                 self.metrics.outstanding_requests.add(-1);

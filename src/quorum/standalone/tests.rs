@@ -117,7 +117,7 @@ fn client_in_words(effect: &ClientEffect) -> String {
             format!("commit {}{new}", proposal.zxid)
         }
         ClientEffect::AnswerSync(origin, _) => format!("answer sync of {}", origin.connection.0),
-        ClientEffect::Resume { connection, timeout_ms, grant, .. } => {
+        ClientEffect::Resume(Resumption { connection, timeout_ms, grant, .. }) => {
             format!("resume {} on {} for {timeout_ms} ms", grant.session, connection.0)
         }
         ClientEffect::Refuse { connection, session, .. } => {

@@ -15,6 +15,19 @@ fn a_known_session_is_resumed_at_once_and_an_unknown_one_refused() {
     assert_eq!(play.persisted(1), NOTHING);
 }
 
+/// Whoever guesses the id of a session that is being made is not told of it before it is durable.
+#[test]
+fn a_session_is_resumed_only_after_what_was_proposed_before() {
+    let mut play = Play::with_a_session();
+    assert_eq!(play.connect(2, 0), ["disk: append createSession 4000 as 0x2, ticket 2"]);
+    assert_eq!(play.connect(7, 2), NOTHING);
+    assert_eq!(play.connect(8, 1), NOTHING);
+    assert_eq!(
+        play.persisted(2),
+        ["commit 0x2 for 4000 ms", "resume 0x2 on 7 for 4000 ms", "resume 0x1 on 8 for 4000 ms"]
+    );
+}
+
 #[test]
 fn new_sessions_have_new_ids() {
     let mut play = Play::with_a_session();
