@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::carry_out::CarryOut;
 use super::clock::{RealClock, random_seed};
-use super::disk_thread::{DiskInbox, ToDisk};
+use super::disk_thread::{DiskInbox, SharedSyncQueue, ToDisk};
 use super::driver::Driver;
 use super::fatal::{ExitCode, abort_on_panic, die};
 use super::inbox::Inbox;
@@ -187,9 +187,15 @@ impl Server {
             metrics.clone(),
             seed,
         );
-        let door = ToDisk { inbox: disk_inbox.clone(), snapshots };
-        let driver = Driver::new(peer, loaded.database.clone(), door, clients);
         let queue = sync_queue(config, &loaded, clock.clone());
+        let queue = Arc::new(SharedSyncQueue::new(queue, metrics.clone()));
+        let door = ToDisk {
+            inbox: disk_inbox.clone(),
+            queue: queue.clone(),
+            reports: inbox.clone(),
+            snapshots,
+        };
+        let driver = Driver::new(peer, loaded.database.clone(), door, clients);
 
         let listening = listener.local_addr().unwrap_or(address);
         let whitelist = config.four_letter_whitelist.clone();
@@ -237,7 +243,7 @@ impl Server {
         });
         let disk = spawn("disk", {
             let (disk_inbox, inbox) = (disk_inbox.clone(), inbox.clone());
-            move || disk_thread::run(queue, &disk_inbox, &inbox, &metrics)
+            move || disk_thread::run(&queue, &disk_inbox, &inbox)
         });
         let runtime = runtime();
         runtime.spawn(accept_forever(listener, shared.clone()));

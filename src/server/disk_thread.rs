@@ -1,8 +1,10 @@
 //! The disk thread: collects what is to be logged and drives the disk queue.
 //!
-//! While one batch is being synced the next one gathers; that is all the batching there is. A
-//! failure of the disk ends the process: what was not reported was never acknowledged, and a
-//! sync that failed is not tried again.
+//! While one batch is being synced the next one gathers; that is all the batching there is. When
+//! nothing waits anywhere, the driver syncs a batch itself: a lone write then wakes no other thread
+//! twice. (Only a server that is alone may do so: the pings of an ensemble's member must not wait for
+//! its disk.) A failure of the disk ends the process: what was not
+//! reported was never acknowledged, and a sync that failed is not tried again.
 
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use super::inbox::Inbox;
 use super::jobs::SnapshotJobs;
 use crate::metrics::Metrics;
 use crate::persistence::{DiskRequest, SyncQueue};
+use crate::proto::Ticket;
 use crate::quorum::effect::{DiskEffect, Input};
 
 /// The queue in front of the disk thread.
@@ -39,6 +42,12 @@ impl DiskInbox {
         }
     }
 
+    /// Whether the thread waits and nothing waits for it.
+    fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        state.waiting && state.requests.is_empty()
+    }
+
     /// Lets the thread finish what is queued and end.
     pub fn stop(&self) {
         let mut state = self.state.lock();
@@ -62,18 +71,59 @@ impl DiskInbox {
     }
 }
 
+/// The disk queue, driven by one thread at a time.
+pub struct SharedSyncQueue {
+    /// `None` once it is closed.
+    queue: Mutex<Option<SyncQueue>>,
+    metrics: Arc<Metrics>,
+}
+
+impl SharedSyncQueue {
+    /// Puts the queue where thread and driver find it.
+    pub fn new(queue: SyncQueue, metrics: Arc<Metrics>) -> Self {
+        SharedSyncQueue { queue: Mutex::new(Some(queue)), metrics }
+    }
+
+    /// Carries the batch out and returns the ticket up to which everything is durable. Ends the
+    /// process if the disk fails.
+    fn process(&self, batch: &mut Vec<DiskRequest>) -> Ticket {
+        let mut queue = self.queue.lock();
+        let queue = queue.as_mut().expect("nothing is logged after the end");
+        let persisted =
+            queue.process(batch).unwrap_or_else(|error| die(ExitCode::UnexpectedError, &error));
+        if persisted.slow_sync {
+            self.metrics.fsync_threshold_exceed_count.add(1);
+            let millis = persisted.sync_nanos / 1_000_000;
+            tracing::warn!(millis, "the disk was slow to sync the log");
+        }
+        batch.clear();
+        persisted.ticket
+    }
+
+    fn close(&self) {
+        let queue = self.queue.lock().take();
+        if let Some(Err(error)) = queue.map(SyncQueue::close) {
+            die(ExitCode::UnexpectedError, &error);
+        }
+    }
+}
+
 /// The driver's door to the disk thread and to the snapshots.
 pub struct ToDisk {
     /// The thread's queue.
     pub inbox: Arc<DiskInbox>,
+    /// The disk queue itself.
+    pub queue: Arc<SharedSyncQueue>,
+    /// Where the thread reports.
+    pub reports: Arc<Inbox>,
     /// Who takes snapshots.
     pub snapshots: SnapshotJobs,
 }
 
 impl DiskDoor for ToDisk {
-    fn carry_out(&mut self, effects: &mut Vec<DiskEffect>) {
+    fn carry_out(&mut self, effects: &mut Vec<DiskEffect>, alone: bool) -> Option<Ticket> {
         let mut snapshot = false;
-        self.inbox.push(effects.drain(..).map(|effect| match effect {
+        let requests = effects.drain(..).map(|effect| match effect {
             DiskEffect::Append { ticket, zxid, txn } => {
                 DiskRequest::Append { ticket, zxid, bytes: txn }
             }
@@ -81,31 +131,27 @@ impl DiskDoor for ToDisk {
                 snapshot = true;
                 DiskRequest::Roll
             }
-        }));
+        });
+        let ticket = if alone && self.inbox.is_idle() && !self.reports.has_reports() {
+            // Nobody but the driver fills the inbox, so the thread stays idle meanwhile; and it
+            // reports before it waits, so no report of its own can come after this one.
+            Some(self.queue.process(&mut requests.collect()))
+        } else {
+            self.inbox.push(requests);
+            None
+        };
         if snapshot {
             self.snapshots.take_one();
         }
+        ticket
     }
 }
 
 /// The thread: until stopped, writes, syncs and reports; then closes the log.
-pub fn run(mut queue: SyncQueue, inbox: &DiskInbox, reports: &Inbox, metrics: &Metrics) {
+pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox) {
     let mut batch = Vec::new();
     while inbox.take(&mut batch) {
-        match queue.process(&mut batch) {
-            Ok(persisted) => {
-                reports.push_first(Input::Persisted(persisted.ticket));
-                if persisted.slow_sync {
-                    metrics.fsync_threshold_exceed_count.add(1);
-                    let millis = persisted.sync_nanos / 1_000_000;
-                    tracing::warn!(millis, "the disk was slow to sync the log");
-                }
-            }
-            Err(error) => die(ExitCode::UnexpectedError, &error),
-        }
-        batch.clear();
+        reports.push_first(Input::Persisted(queue.process(&mut batch)));
     }
-    if let Err(error) = queue.close() {
-        die(ExitCode::UnexpectedError, &error);
-    }
+    queue.close();
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::carry_out::CarryOut;
 use super::inbox::Inbox;
-use crate::proto::Zxid;
+use crate::proto::{Ticket, Zxid};
 use crate::quorum::effect::{DiskEffect, Effects, Input};
 use crate::quorum::peer::QuorumPeer;
 use crate::time::{Clock, Instant};
@@ -16,8 +16,10 @@ use crate::tree::SharedDatabase;
 
 /// Where the disk lane goes.
 pub trait DiskDoor {
-    /// Takes effects in order; never blocks.
-    fn carry_out(&mut self, effects: &mut Vec<DiskEffect>);
+    /// Takes effects in order, and does not block. Unless the driver is `alone`, with nothing
+    /// else to do: then the door may carry them out at once, and returns the ticket up to which
+    /// everything is durable.
+    fn carry_out(&mut self, effects: &mut Vec<DiskEffect>, alone: bool) -> Option<Ticket>;
 }
 
 /// The peer core with its doors.
@@ -45,8 +47,10 @@ impl<D: DiskDoor> Driver<D> {
     }
 
     /// Steps the core once for each input, then carries the effects out: first the disk's, which
-    /// may run ahead, then what clients can see, in the order emitted.
-    pub fn turn(&mut self, now: Instant, inputs: &mut Vec<Input>) {
+    /// may run ahead, then what clients can see, in the order emitted. `more` says that further
+    /// inputs wait.
+    pub fn turn(&mut self, now: Instant, inputs: &mut Vec<Input>, more: bool) {
+        let alone = !more && inputs.len() <= 1;
         {
             // The driver is the only writer, so readers may come along.
             let db = self.database.read();
@@ -60,8 +64,11 @@ impl<D: DiskDoor> Driver<D> {
                 self.peer.step(now, Input::Tick, &db, &mut self.effects);
             }
         }
-        if !self.effects.disk.is_empty() {
-            self.disk.carry_out(&mut self.effects.disk);
+        if !self.effects.disk.is_empty()
+            && let Some(ticket) = self.disk.carry_out(&mut self.effects.disk, alone)
+        {
+            let db = self.database.read();
+            self.peer.step(now, Input::Persisted(ticket), &db, &mut self.effects);
         }
         if !self.effects.client.is_empty() {
             self.applied = self.clients.carry_out(&mut self.effects.client, now);
@@ -81,6 +88,6 @@ impl<D: DiskDoor> Driver<D> {
 pub fn run<D: DiskDoor>(mut driver: Driver<D>, inbox: &Inbox, clock: &dyn Clock) {
     let mut inputs = Vec::with_capacity(MOST_INPUTS);
     while inbox.take(&mut inputs, MOST_INPUTS, driver.patience(clock.now())) {
-        driver.turn(clock.now(), &mut inputs);
+        driver.turn(clock.now(), &mut inputs, !inbox.is_empty());
     }
 }

@@ -95,6 +95,17 @@ impl Inbox {
         true
     }
 
+    /// Whether reports of the disk wait.
+    pub fn has_reports(&self) -> bool {
+        !self.lanes.lock().first.is_empty()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        let lanes = self.lanes.lock();
+        lanes.first.is_empty() && lanes.then.is_empty()
+    }
+
     fn wake(&self, waiting: bool) {
         if waiting {
             self.filled.notify_one();
