@@ -270,19 +270,32 @@ impl PrepRequestProcessor {
         }
         let parent_path = path::parent(full).expect("a path with shape has a parent");
         let tree = &judge.db.tree;
-        let mut parent = self.outstanding.node(parent_path, tree).ok_or(ErrorCode::NoNode)?;
+        let parent = self.outstanding.node(parent_path, tree).ok_or(ErrorCode::NoNode)?;
         self.check_acl(judge, &parent.acl, perms::DELETE)?;
         let node = self.outstanding.node(full, tree).ok_or(ErrorCode::NoNode)?;
         check_version(node.stat.version, request.version)?;
         if node.num_children > 0 {
             return Err(ErrorCode::NotEmpty.into());
         }
+        self.remove(judge, full, parent, out);
+        Ok(OpCode::Delete.to_int())
+    }
+
+    /// Appends the deletion of `full` and records it, of its parent too.
+    fn remove(
+        &mut self,
+        judge: &Judge<'_>,
+        full: &[u8],
+        mut parent: PendingNode,
+        out: &mut Vec<u8>,
+    ) {
         Txn::Delete { path: full }.write(out);
         parent.num_children -= 1;
         parent.stat.pzxid = judge.zxid;
-        self.outstanding.put(judge.zxid, judge.key(full), None, tree);
-        self.outstanding.put(judge.zxid, judge.key(parent_path), Some(parent), tree);
-        Ok(OpCode::Delete.to_int())
+        let (tree, path) = (&judge.db.tree, judge.key(full));
+        let parent_path = path.slice(..path::parent(full).map_or(0, <[u8]>::len));
+        self.outstanding.put(judge.zxid, path, None, tree);
+        self.outstanding.put(judge.zxid, parent_path, Some(parent), tree);
     }
 
     fn set_data(
@@ -358,12 +371,8 @@ impl PrepRequestProcessor {
         if node.num_children > 0 {
             return Err(ErrorCode::NotEmpty.into());
         }
-        let mut parent = self.outstanding.node(parent_path, tree).ok_or(ErrorCode::NoNode)?;
-        Txn::Delete { path: full }.write(out);
-        parent.num_children -= 1;
-        parent.stat.pzxid = judge.zxid;
-        self.outstanding.put(judge.zxid, judge.key(full), None, tree);
-        self.outstanding.put(judge.zxid, judge.key(parent_path), Some(parent), tree);
+        let parent = self.outstanding.node(parent_path, tree).ok_or(ErrorCode::NoNode)?;
+        self.remove(judge, full, parent, out);
         Ok(OpCode::DeleteContainer.to_int())
     }
 
