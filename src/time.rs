@@ -1,7 +1,7 @@
-//! The doors through which time and randomness enter; no clock here.
+//! The door through which time enters; no clock here.
 //!
-//! Cores take `now` as a plain value, so that a simulation can hand them any. The real clock is
-//! `server::clock`.
+//! Cores take `now` as a plain value, and randomness as a seed, so that a simulation can hand them
+//! any. The real clock is `server::clock`.
 
 use std::time::Duration;
 
@@ -27,10 +27,4 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Instant;
     /// Nanoseconds on the monotonic clock, for measuring short stretches.
     fn nanos(&self) -> u64;
-}
-
-/// Where randomness comes from.
-pub trait Random: Send {
-    /// The next number.
-    fn next_u64(&mut self) -> u64;
 }

@@ -13,7 +13,8 @@ use crate::proto::ConnectionId;
 /// Connections by id.
 pub type ConnectionMap = HashMap<ConnectionId, Arc<ClientConnection>, FixedState>;
 
-/// All open client connections. Its lock is a leaf.
+/// All open client connections. A hold of the database keeps it for reading while it fills queues,
+/// so whoever has it takes neither the database nor a connection.
 #[derive(Debug)]
 pub struct Connections {
     map: RwLock<ConnectionMap>,

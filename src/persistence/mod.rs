@@ -8,7 +8,8 @@
 //!   checksum, a hole in the zxids refuse the start ([`restore()`]). Only a record that was still
 //!   being written when the power went, one that no one was told of, is cut off ([`txn_log`]).
 //!
-//! No clock, no threads, no sleeping: a caller that owns those drives the values of this module.
+//! No threads, no sleeping, and no clock but one that is handed in: a caller that owns those drives
+//! the values of this module.
 
 pub mod data_dir;
 pub mod disk;

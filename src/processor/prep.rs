@@ -18,7 +18,9 @@ use super::proposal::Proposal;
 use super::request::Request;
 use crate::auth::{AuthPolicy, Identities};
 use crate::jute::{JuteError, Reader};
-use crate::proto::requests::{MultiPart, SetAclRequest, SetDataRequest, VersionedPath};
+use crate::proto::requests::{
+    CreateRequest, MultiPart, SetAclRequest, SetDataRequest, VersionedPath,
+};
 use crate::proto::stat::{NodeOwner, OwnerEncoding};
 use crate::proto::txns::{DIGEST_VERSION, Txn, TxnDigest, TxnHeader};
 use crate::proto::{AclList, ErrorCode, OpCode, SessionId, Zxid, path, perms};
@@ -198,7 +200,7 @@ impl PrepRequestProcessor {
             OpCode::CreateSession => session::create_session(&mut r, out),
             OpCode::CloseSession => Ok(self.close_session(judge, out)),
             OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => {
-                let request = crate::proto::requests::CreateRequest::read(op, &mut r)?;
+                let request = CreateRequest::read(op, &mut r)?;
                 let kind = create::single(op, &request, self.options.owners)?;
                 self.part(judge, &Part::Create(request, kind), out)
             }
@@ -424,7 +426,7 @@ impl Judge<'_> {
 
 /// A write as prep judges it.
 enum Part<'a> {
-    Create(crate::proto::requests::CreateRequest<'a>, create::Kind),
+    Create(CreateRequest<'a>, create::Kind),
     Delete(VersionedPath<'a>),
     SetData(SetDataRequest<'a>),
     SetAcl(SetAclRequest<'a>),

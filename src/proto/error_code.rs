@@ -60,8 +60,3 @@ impl ErrorCode {
         self as i32
     }
 }
-
-/// The `err` field of a reply: the code's number, or 0.
-pub fn err_field(error: Option<ErrorCode>) -> i32 {
-    error.map_or(0, ErrorCode::code)
-}

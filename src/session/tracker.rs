@@ -89,8 +89,7 @@ impl SessionTracker {
         }
     }
 
-    /// An id for a new session, which is not tracked yet: that is done when its createSession
-    /// transaction is applied. Never an id that is known here (C-028).
+    /// An id for a new session, which is not tracked yet. Never an id that is known here (C-028).
     pub fn create_id(&mut self) -> SessionId {
         loop {
             let id = self.next_ids.next();
@@ -158,7 +157,7 @@ impl SessionTracker {
         self.sessions.get(&id).is_some_and(|tracked| tracked.bucket.is_some())
     }
 
-    /// Forgets a session: its closeSession transaction was applied. Returns whether it was known.
+    /// Forgets a session: its closeSession transaction was prepared. Returns whether it was known.
     pub fn remove(&mut self, id: SessionId) -> bool {
         let Some(tracked) = self.sessions.remove(&id) else { return false };
         if let Some(bucket) = tracked.bucket {
