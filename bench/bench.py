@@ -37,8 +37,10 @@ JAVA_JAR = "/usr/share/java/zookeeper.jar"  # Debian's 3.8.0
 JAVA_FLAGS = "-Xms1g -Xmx4g"
 JAVA_MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 LOOPBACK = "127.0.0.1"
+FLOOR_NAME = "floor"
+NEVER = 1_000_000_000  # as a snapCount: no snapshot within any run
 
-PHASES = ["micro", "latency", "watch", "idle", "big", "ensemble", "failover"]
+PHASES = ["start", "micro", "latency", "watch", "watches", "idle", "big", "ensemble", "failover"]
 MICRO = ["get", "exists", "children", "ping", "mixed", "set", "create-delete", "multi", "connect", "create"]
 # name, workload, flags: one request at a time, and a fixed load that all can carry
 LATENCY = [
@@ -48,7 +50,8 @@ LATENCY = [
     ("set @2000/s", "set", {"conns": 16, "rate": 2000}),
     ("mixed @5000/s", "mixed", {"conns": 16, "rate": 5000}),
 ]
-FLOOR_REPLY = {"get": 172, "set": 68}  # data + stat, stat
+# What a reply holds after its header: data + stat, stat, a hundred names of ten digits, nothing.
+FLOOR_REPLY = {"get": 172, "exists": 68, "set": 68, "children": 4 + 100 * 14, "ping": 0, "connect": 0}
 
 
 def log(text):
@@ -205,9 +208,9 @@ class Node:
             tail = (self.dir / "output.log").read_text(errors="replace")[-2000:]
             raise RuntimeError(f"{self.definition.name} exited with {self.process.returncode}:\n{tail}")
 
-    def wait_serving(self, path="/", limit=120.0):
-        """Waits until a session can read `path`. Attempts overlap, for a server that is
-        starting may accept a connection and then leave it without an answer."""
+    def wait_serving(self, path="/", limit=120.0, every=0.02):
+        """Waits until a session can read `path`, trying `every` so many seconds. Attempts overlap,
+        for a server that is starting may accept a connection and then leave it without an answer."""
         deadline = time.monotonic() + limit
         served = threading.Event()
         slots = threading.Semaphore(64)
@@ -217,7 +220,7 @@ class Node:
                 served.set()
             slots.release()
 
-        while not served.wait(0.02):
+        while not served.wait(every):
             self.check_alive()
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{self.definition.name} on port {self.port} does not serve {path}")
@@ -387,13 +390,18 @@ def wait_for_quiet(limit):
         time.sleep(0.5)
 
 
-def zkload(workload, hosts, pids=(), limit=600, check=True, **flags):
-    """Runs zkload and gives back its result line."""
+def zkload_command(workload, hosts, pids, flags):
     argv = [str(ZKLOAD), workload, "--hosts", hosts]
     if pids:
         argv += ["--pids", ",".join(map(str, pids))]
     for key, value in flags.items():
         argv += [f"--{key.replace('_', '-')}", str(value)]
+    return argv
+
+
+def zkload(workload, hosts, pids=(), limit=600, check=True, **flags):
+    """Runs zkload and gives back its result line."""
+    argv = zkload_command(workload, hosts, pids, flags)
     done = subprocess.run(argv, capture_output=True, text=True, timeout=limit)
     if done.returncode == 2 or not done.stdout.strip():
         raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip()}")
@@ -402,6 +410,30 @@ def zkload(workload, hosts, pids=(), limit=600, check=True, **flags):
         log(f"WARNING {workload}: errors {result.get('error_codes')} {done.stdout.strip()}")
     result["exit_status"] = done.returncode
     return result
+
+
+def zkload_in_stages(workload, hosts, pids, measure, limit=600, **flags):
+    """Like zkload, of a workload with stages: also gives back what `measure` said at each of them."""
+    argv = zkload_command(workload, hosts, pids, {**flags, "stages": "true"})
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    watchdog = threading.Timer(limit, process.kill)
+    watchdog.start()
+    measured, result = [], None
+    try:
+        for line in process.stdout:
+            if line.startswith("stage "):
+                measured.append(measure())
+                process.stdin.write("\n")
+                process.stdin.flush()
+            else:
+                result = json.loads(line)
+    finally:
+        watchdog.cancel()
+        process.kill()
+        status = process.wait()
+    if result is None:
+        raise RuntimeError(f"{' '.join(argv)} ended with {status}")
+    return result, measured
 
 
 class Results:
@@ -439,9 +471,17 @@ class Results:
         if result.get("errors"):
             self.warn(f"{row} on {server}: {result['errors']} errors {result.get('error_codes', '')}")
 
+    def ratios(self):
+        """Which columns are compared: everybody with the first server, and with the floor."""
+        first, others = self.servers[0], [name for name in self.servers[1:] if name != FLOOR_NAME]
+        pairs = [(name, first) for name in others]
+        if FLOOR_NAME in self.servers:
+            pairs += [(name, FLOOR_NAME) for name in [first, *others]]
+        return pairs
+
     def table(self, show_cores):
-        reference, others = self.servers[0], self.servers[1:]
-        head = ["row", "unit"] + self.servers + [f"{name}/{reference}" for name in others]
+        pairs = self.ratios()
+        head = ["row", "unit"] + self.servers + [f"{name}/{base}" for name, base in pairs]
         lines = ["| " + " | ".join(head) + " |", "|" + "---|" * 2 + "---:|" * (len(head) - 2)]
         for (row, unit, better), values in self.rows.items():
             if ": cores " in row and not show_cores:
@@ -449,10 +489,9 @@ class Results:
             arrow = {"+": " (more is better)", "-": "", "": ""}[better]
             cells = [row + arrow, unit]
             cells += [spread(list(values.get(name, {}).values())) for name in self.servers]
-            base = values.get(reference, {})
-            for name in others:
-                pairs = [(base[key], value) for key, value in values.get(name, {}).items() if base.get(key)]
-                cells.append(spread([b / a for a, b in pairs]))
+            for name, reference in pairs:
+                base = values.get(reference, {})
+                cells.append(spread([b / base[key] for key, b in values.get(name, {}).items() if base.get(key)]))
             lines.append("| " + " | ".join(cells) + " |")
         return "\n".join(lines)
 
@@ -502,7 +541,7 @@ class Bench:
     def __init__(self, options, definitions):
         self.options = options
         self.definitions = definitions
-        self.results = Results([d.name for d in definitions] + (["floor"] if options.floor else []))
+        self.results = Results([d.name for d in definitions] + ([FLOOR_NAME] if options.floor else []))
 
     def alone(self, phase, size, run):
         """Runs `run(cluster)` for every server and round, on a fresh cluster each time."""
@@ -536,7 +575,8 @@ class Bench:
                 return None
             result["snapshots_taken"] = len(cluster.nodes[0].snapshots() - snapshots)
             after = cluster.nodes[0].zxid() if standalone else None
-            if before is not None and after is not None and after - before != result["total_txns"]:
+            # An attempt of wait_serving may still be closing its session while a warm-up runs.
+            if store and before is not None and after is not None and after - before != result["total_txns"]:
                 self.results.warn(f"{row} on {name}: zxid grew by {after - before}, "
                                   f"the client counted {result['total_txns']} transactions")
             if result.get("other_cores", 0) <= o.max_other:
@@ -606,11 +646,57 @@ class Bench:
                 time.sleep(0.01)
             flags = {"seconds": o.seconds, "warmup": o.warmup, **flags}
             result = zkload(workload, f"{LOOPBACK}:{o.port + 9}", [process.pid], **flags)
-            self.results.load(row, "floor", result)
+            self.results.load(row, FLOOR_NAME, result)
         finally:
             process.kill()
             process.wait()
             log_file.unlink(missing_ok=True)
+
+    def starts(self):
+        """From the start of the process, on an empty directory, to the first answer to a session's read."""
+        servers = list(enumerate(self.definitions))
+        for r in range(self.options.start_rounds):
+            for index, definition in servers if r % 2 == 0 else servers[::-1]:
+                self.results.round = str(r)
+                cluster = Cluster(self.options, definition, index)
+                LIVE.append(cluster)
+                try:
+                    wait_for_quiet(self.options.quiet_wait)
+                    begin = time.monotonic()
+                    cluster.nodes[0].start()
+                    cluster.nodes[0].wait_serving(every=0.001)
+                    took = time.monotonic() - begin
+                    self.results.put("start on an empty directory: first answer", "ms", "-", definition.name, took * 1e3)
+                except RuntimeError as error:
+                    self.results.warn(f"start of {definition.name} failed: {error}")
+                finally:
+                    cluster.__exit__()
+
+    def watches(self, cluster, distinct):
+        """Every session watches the same nodes, or each its own; then all of them are set once."""
+        o = self.options
+        count = o.watch_sessions * o.watch_nodes
+        row = f"{count:,} watches on {count if distinct else o.watch_nodes:,} nodes"
+        name = cluster.definition.name
+        node = cluster.nodes[0]
+        put = self.results.put
+        flags = {"conns": o.watch_sessions, "nodes": o.watch_nodes, "window": 256}
+        if distinct:
+            # A write for every event: a tenth of them is enough, and long enough.
+            flags |= {"distinct": "true", "fire": max(1, o.watch_nodes // 10)}
+        wait_for_quiet(o.quiet_wait)
+        result, (before, after) = zkload_in_stages(
+            "watches", cluster.hosts, cluster.pids(), lambda: (node.memory_kb() * 1024, node.live_heap_bytes()), **flags
+        )
+        self.results.load(row, name, result)
+        put(f"{row}: bytes/watch (RSS growth)", "B", "-", name, (after[0] - before[0]) / count)
+        if after[1] is not None:
+            put(f"{row}: bytes/watch (live heap, Java)", "B", "-", name, (after[1] - before[1]) / count)
+        for what in ("out_of_order", "surplus_notifications"):
+            put(f"{row}: events {what.split('_notif')[0].replace('_', ' ')}", "", "-", name, result[what])
+            if result[what]:
+                self.results.warn(f"{row} on {name}: {result[what]} events {what}")
+        log(f"{row} {name}: {(after[0] - before[0]) / count:.0f} B each, {result['ops_per_s']:,.0f} events/s")
 
     def idle(self, cluster):
         o = self.options
@@ -654,8 +740,6 @@ class Bench:
 
         for how, end in [("kill -9", node.kill9), ("clean stop", node.stop)]:
             end()
-            if how == "clean stop":
-                node.write_config({"snapCount": o.snap_count})  # for the writes below
             wait_for_quiet(o.quiet_wait)
             begin = time.monotonic()
             node.start()
@@ -670,14 +754,27 @@ class Bench:
         if check["lost"]:
             self.results.warn(f"{row}: {name} lost {check['lost']} znodes")
 
-        self.run_load("", "set", cluster, False, seconds=o.heat, warmup=0.1)
-        for kind, flags in [("closed loop", {}), (f"@{o.snap_rate}/s", {"rate": o.snap_rate, "conns": 16})]:
-            snap_row = f"set while snapshotting {kind}"
-            flags = {"conns": 8, "window": 16, "seconds": o.snap_seconds, **flags}
-            result = self.run_load(snap_row, "set", cluster, **flags)
-            if result:
+        # The same writes twice: a server that never takes a snapshot, and one that takes many.
+        undisturbed = {}
+        for when, snap_count in [("without snapshots", NEVER), ("while snapshotting", o.snap_count)]:
+            node.stop()
+            node.write_config({"snapCount": snap_count})
+            node.start()
+            node.wait_serving(last)
+            self.run_load("", "set", cluster, False, seconds=o.heat, warmup=0.1)
+            for kind, flags in [("closed loop", {}), (f"@{o.snap_rate}/s", {"rate": o.snap_rate, "conns": 16})]:
+                snap_row = f"set {when} {kind}"
+                flags = {"conns": 8, "window": 16, "seconds": o.snap_seconds, **flags}
+                result = self.run_load(snap_row, "set", cluster, **flags)
+                if not result:
+                    continue
                 put(f"{snap_row}: max", "us", "-", name, result["lat_us"]["max"])
                 put(f"{snap_row}: snapshots taken", "", "", name, result["snapshots_taken"])
+                if snap_count == NEVER:
+                    undisturbed[kind] = result["lat_us"]["p999"]
+                elif kind in undisturbed:
+                    times = result["lat_us"]["p999"] / undisturbed[kind]
+                    put(f"{snap_row}: p99.9 over that without snapshots", "x", "-", name, times)
 
     def ensemble(self, cluster):
         o = self.options
@@ -730,8 +827,13 @@ class Bench:
 
     def run(self):
         wanted = self.options.only
+        if "start" in wanted:
+            self.starts()
         if {"micro", "latency", "watch"} & wanted:
             self.standalone(wanted)
+        if "watches" in wanted:
+            for distinct in (False, True):  # each afresh: what the first has freed must not feed the second
+                self.alone("watches", 1, lambda cluster, distinct=distinct: self.watches(cluster, distinct))
         if "idle" in wanted:
             self.alone("idle", 1, self.idle)
         if "big" in wanted:
@@ -741,7 +843,7 @@ class Bench:
 
 
 QUICK = dict(rounds=1, starts=1, heavy_rounds=1, seconds=1, warmup=0.3, heat=0.3, watchers=300, sessions=1000,
-             idle_seconds=2, znodes=50_000, snap_seconds=2, snap_count=5000, kills=1, failover_seconds=5,
+             idle_seconds=2, znodes=50_000, start_rounds=3, watch_sessions=200, watch_nodes=200, snap_seconds=2, snap_count=5000, kills=1, failover_seconds=5,
              latency_rows=2)
 
 
@@ -751,7 +853,7 @@ def parse_options():
     add("--peer", action="append", nargs="+", default=[], metavar="java[@VERSION][:NAME[:FLAGS]]")
     add("--binary", action="append", default=[], metavar="[NAME=]PATH", help="run as: PATH --config zoo.cfg")
     add("--server", action="append", default=[], metavar="NAME=COMMAND", help="a command with {cfg} (and {dir})")
-    add("--floor", action="store_true", help="add the physical floor as a column for get and set")
+    add("--floor", action="store_true", help="add the physical floor as a column, where it has a say")
     add("--only", default=",".join(PHASES), help=f"phases, of {','.join(PHASES)}")
     add("--workloads", default=",".join(MICRO), help="of the micro phase")
     add("--quick", action="store_true", help="three minutes at most, with smaller sizes")
@@ -764,6 +866,9 @@ def parse_options():
     add("--conns", type=int, default=8)
     add("--window", type=int, default=16)
     add("--watchers", type=int, default=1000)
+    add("--watch-sessions", type=int, default=1000, help="sessions that watch many nodes, of the phase watches")
+    add("--watch-nodes", type=int, default=1000, help="nodes that each of them watches")
+    add("--start-rounds", type=int, default=15, help="starts on an empty directory")
     add("--sessions", type=int, default=5000)
     add("--idle-seconds", type=float, default=15)
     add("--znodes", type=int, default=1_000_000)

@@ -7,14 +7,15 @@ use zkload::loads::{self, CreateLoad, Mix};
 use zkload::report::Totals;
 use zkload::stats::{self, Sample};
 use zkload::steady::{self, Load, Outcome};
-use zkload::{churn, clock, failover, fanout, idle, store};
+use zkload::{churn, clock, failover, fanout, idle, store, watches};
 
 const USAGE: &str = "\
 zkload WORKLOAD [--flag value]...       prints one line of JSON; exit status 1 if
                                         anything was lost or answered wrongly
 
 steady    get exists children set create create-delete mixed multi ping
-sessions  connect (open and close) | idle (hold, ping) | watch-fanout
+sessions  connect (open and close) | idle (hold, ping)
+watches   watch-fanout (many sessions, one node) | watches (many sessions, many nodes)
 data      populate | verify | clean
 failure   failover
 
@@ -25,6 +26,9 @@ steady     --threads 1  --rate 0 (requests/s on a schedule; 0: as fast as replie
            --cleanup (create: delete the nodes afterwards, unmeasured)
            --keys 1000  --children 100  --multi-ops 10  --read-ratio 0.9
 watch-fanout  --conns N watchers  --watch-mode oneshot|persistent|recursive
+watches    --conns N watchers  --nodes 1000 (watched by each)  --distinct (by each its own)
+           --fire N (set only so many of them, for each session)
+           --stages (stop before and after the watches are set until a line is read)
 populate, verify  --count 100000  --fanout 1000  --name tree
 verify     --ledger FILE (written by failover)
 failover   --conns 16  --window 1  --rate 1000  --ledger FILE  --kill-pid P (negative: group)  --kill-at 3
@@ -53,6 +57,7 @@ fn dispatch(name: &str, args: &Args) -> Result<bool> {
         | "create-delete" => steady_workload(name, args),
         "connect" => churn::run(args),
         "watch-fanout" => fanout::run(args),
+        "watches" => watches::run(args),
         "idle" => idle::run(args),
         "populate" => store::populate(args),
         "verify" => store::verify(args),
