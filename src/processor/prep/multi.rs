@@ -15,7 +15,7 @@ impl PrepRequestProcessor {
         r: &mut Reader<'_>,
         out: &mut Vec<u8>,
     ) -> Result<i32, Refusal> {
-        let mut parts = Vec::new();
+        let mut parts = Vec::with_capacity(16);
         while let Some(part) = MultiPart::read(r)? {
             parts.push(write_part(part)?);
         }
