@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::carry_out::CarryOut;
 use super::clock::{RealClock, random_seed};
 use super::disk_thread::{DiskInbox, SharedSyncQueue, ToDisk};
-use super::driver::Driver;
+use super::driver::{Driver, SharedDriver};
 use super::fatal::{ExitCode, abort_on_panic, die};
 use super::inbox::Inbox;
 use super::jobs::{SnapshotJobs, zero_filler};
@@ -20,7 +20,7 @@ use super::load::{Loaded, load, max_field_bytes, owners, snapshot_options};
 use super::sweep::sweep_forever;
 use super::word_sources::WordSources;
 use super::words::Words;
-use super::{disk_thread, driver, logging};
+use super::{disk_thread, logging};
 use crate::auth::{AuthPolicy, EnsembleNames};
 use crate::config::keys::{self, Class};
 use crate::config::{self, Config, Notice};
@@ -193,6 +193,7 @@ impl Server {
             snapshots,
         };
         let driver = Driver::new(peer, loaded.database.clone(), door, clients);
+        let driver = Arc::new(SharedDriver::new(driver, inbox.clone(), clock.clone()));
 
         let listening = listener.local_addr().unwrap_or(address);
         let whitelist = config.four_letter_whitelist.clone();
@@ -226,7 +227,7 @@ impl Server {
                     word_with_number,
                 },
             },
-            submit: inbox.clone(),
+            submit: driver.clone(),
             words: Arc::new(move |word, reply| words.answer(word, reply)),
             connections,
             limits: ConnectionLimits::new(config.max_client_cnxns, seed),
@@ -235,10 +236,7 @@ impl Server {
             outstanding_limit: config.global_outstanding_limit.into(),
         });
 
-        let driver = spawn("driver", {
-            let (inbox, clock) = (inbox.clone(), clock.clone());
-            move || driver::run(driver, &inbox, &*clock)
-        });
+        let driver = spawn("driver", move || driver.run());
         let disk = spawn("disk", {
             let (disk_inbox, inbox) = (disk_inbox.clone(), inbox.clone());
             move || disk_thread::run(&queue, &disk_inbox, &inbox)
@@ -366,7 +364,8 @@ fn sync_queue(config: &Config, loaded: &Loaded, clock: Arc<dyn Clock>) -> SyncQu
 }
 
 fn runtime() -> Runtime {
-    let workers = thread::available_parallelism().map_or(2, usize::from);
+    // At least two: one of them may be waiting for the disk.
+    let workers = thread::available_parallelism().map_or(2, usize::from).max(2);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("client")
