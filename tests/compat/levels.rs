@@ -2,7 +2,9 @@
 //! tools, and in files. Each test holds a line of the table in `docs/configuration.md`.
 
 use crate::common::client::{CREATED, DATA_CHANGED, DELETED};
-use crate::common::{Part, RawClient, Setup, TestServer, bodies, flag, op, skip_deviation};
+use crate::common::{
+    Part, RawClient, Setup, TestServer, bodies, eventually, flag, op, skip_deviation,
+};
 
 const LEVELS: [&str; 4] = ["3.8.0", "3.8", "3.9", "3.10"];
 
@@ -121,8 +123,7 @@ fn words_tell_a_release_of_the_level_and_its_names_for_memory() {
     }
 }
 
-/// Nobody is made to wait for five minutes: that such a container goes at the age configured is
-/// held elsewhere.
+/// Nobody is made to wait for five minutes: the age that a level sets, and that an age is kept to.
 #[test]
 fn containers_that_nobody_used_go_after_five_minutes_since_3_10() {
     if skip() {
@@ -134,6 +135,15 @@ fn containers_that_nobody_used_go_after_five_minutes_since_3_10() {
         let line = format!("znode.container.maxNeverUsedIntervalMs={age}\n");
         assert!(log.contains(&line), "{name}: {log}");
     }
+    let server = TestServer::start(&[
+        ("compatibilityLevel", "3.10"),
+        ("znode.container.maxNeverUsedIntervalMs", "100"),
+        ("znode.container.checkIntervalMs", "50"),
+    ]);
+    let mut c = RawClient::new(&server);
+    let container = bodies::create("/c", None, &bodies::open_acl(), flag::CONTAINER);
+    c.call(op::CREATE_CONTAINER, &container).ok();
+    eventually("the container goes", || (!c.has("/c")).then_some(()));
 }
 
 #[test]
