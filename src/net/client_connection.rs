@@ -468,6 +468,15 @@ fn log_ending(core: &ConnectionCore, peer: SocketAddr) {
         Some(Ending::AuthFailed) => {
             tracing::warn!(%peer, %session, "connection closed: authentication failed");
         }
+        Some(Ending::NotAuthenticated) => {
+            tracing::warn!(
+                %peer, %session,
+                "connection closed: it asked for something before it authenticated"
+            );
+        }
+        Some(Ending::WrongEnsemble) => {
+            tracing::warn!(%peer, %session, "connection closed: it means another ensemble");
+        }
         Some(Ending::ReplyTooLarge) => {
             tracing::warn!(%peer, %session, "connection closed: a multiRead's reply is too large");
         }

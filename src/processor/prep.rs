@@ -39,6 +39,8 @@ pub struct PrepOptions {
     pub digest_enabled: bool,
     /// Whether a closeSession carries the paths of its ephemerals.
     pub close_session_txn: bool,
+    /// Whether a create2 within a multi is logged and answered as one, not as a create.
+    pub multi_has_create2: bool,
     /// Whether `reconfig` is allowed at all.
     pub reconfig_enabled: bool,
     /// The largest record that every server can read back, in bytes.
@@ -464,7 +466,7 @@ const NULL_VECTOR: [u8; 4] = (-1_i32).to_be_bytes();
 ///
 /// A null path, or a null list of a create, makes the whole multi unreadable, wherever it stands
 /// (F-5).
-fn write_part<'a>(part: MultiPart<'a>) -> Result<Part<'a>, Refusal> {
+fn write_part(part: MultiPart<'_>, has_create2: bool) -> Result<Part<'_>, Refusal> {
     let (path, acl) = match &part {
         MultiPart::Create(_, create) => (create.path, Some(create.acl)),
         MultiPart::Delete(r) | MultiPart::Check(r) => (r.path, None),
@@ -477,7 +479,8 @@ fn write_part<'a>(part: MultiPart<'a>) -> Result<Part<'a>, Refusal> {
     }
     Ok(match part {
         MultiPart::Create(op, request) => {
-            let kind = create::in_multi(op, &request)?;
+            let old = op == OpCode::Create2 && !has_create2;
+            let kind = create::in_multi(if old { OpCode::Create } else { op }, &request)?;
             Part::Create(request, kind)
         }
         MultiPart::Delete(request) => Part::Delete(request),

@@ -17,7 +17,7 @@ impl PrepRequestProcessor {
     ) -> Result<i32, Refusal> {
         let mut parts = Vec::with_capacity(16);
         while let Some(part) = MultiPart::read(r)? {
-            parts.push(write_part(part)?);
+            parts.push(write_part(part, self.options.multi_has_create2)?);
         }
         let mark = self.outstanding.mark();
         out.put_int(parts.len() as i32);
