@@ -8,15 +8,16 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::log_levels::{LogFormat, LogLevels};
 use super::notice::{NoticeKind, printable};
 use super::parse::Draft;
-use super::properties::Property;
+use super::setting::Setting;
 use super::values::{self, Allowed, boolean, decimal, decoded, yes_no};
 use super::{FourLetterWhitelist, Secret};
 
 impl Draft {
     /// Takes the value of a key that is in effect.
-    pub(super) fn take(&mut self, property: &Property) -> Result<(), Allowed> {
+    pub(super) fn take(&mut self, property: &Setting) -> Result<(), Allowed> {
         const I32_MAX: i64 = i32::MAX as i64;
         // So many KiB that their bytes still are an i64.
         const KIB_MAX: i64 = i64::MAX / 1024;
@@ -111,6 +112,10 @@ impl Draft {
             "znode.container.maxNeverUsedIntervalMs" => {
                 config.container_max_never_used_ms = decoded(value, 0..=i64::MAX)?;
             }
+            "clientTcpKeepAlive" => config.client_tcp_keep_alive = boolean(value)?,
+            "readonlymode.enabled" => config.read_only_mode = boolean(value)?,
+            "log.level" => config.log_levels = LogLevels::parse(value)?,
+            "log.format" => config.log_format = LogFormat::parse(value)?,
             "skipACL" => {
                 config.skip_acl = yes_no(value)?;
                 if config.skip_acl {
@@ -130,7 +135,7 @@ impl Draft {
     }
 
     /// A path, with a word of warning if it depends on where the server was started.
-    fn directory(&mut self, property: &Property) -> Result<PathBuf, Allowed> {
+    fn directory(&mut self, property: &Setting) -> Result<PathBuf, Allowed> {
         let path = values::path(&property.value)?;
         // As in Apache ZooKeeper, who writes ./ knows.
         if path.is_relative() && !path.starts_with(".") {
