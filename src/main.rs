@@ -14,7 +14,7 @@ use zkserver::server::configuration::{self, CommandLine};
 #[derive(Parser)]
 #[command(
     name = "zkserver",
-    version,
+    version = concat!(env!("CARGO_PKG_VERSION"), ", in place of Apache ZooKeeper, version 3.9.5"),
     max_term_width = 100,
     override_usage = "zkserver [OPTIONS] [FILE]\n       \
                       zkserver [OPTIONS] <PORT> <DATA_DIR> [TICK_TIME [MAX_CLIENT_CNXNS]]",

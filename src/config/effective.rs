@@ -20,7 +20,6 @@ impl Config {
             ("clientPortAddress", self.client_port_address.clone().unwrap_or_default()),
             ("clientPortListenBacklog", number(self.client_port_listen_backlog)),
             ("maxClientCnxns", self.max_client_cnxns.to_string()),
-            ("clientTcpKeepAlive", self.client_tcp_keep_alive.to_string()),
             ("globalOutstandingLimit", self.global_outstanding_limit.to_string()),
             ("nio.sessionlessCnxnTimeout", self.sessionless_cnxn_timeout_ms.to_string()),
             ("readonlymode.enabled", self.read_only_mode.to_string()),

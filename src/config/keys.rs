@@ -179,7 +179,7 @@ const KEYS: &[Key] = &[
     in_effect("jute.maxbuffer.extrasize"),
     in_effect("4lw.commands.whitelist"),
     unless("maxCnxns", "0"),
-    in_effect("clientTcpKeepAlive"),
+    unless("clientTcpKeepAlive", "false"),
     ignored("maxResponseCacheSize", Why::Internals),
     ignored("maxGetChildrenResponseCacheSize", Why::Internals),
     ignored("intBufferStartingSizeBytes", Why::Internals),

@@ -70,8 +70,6 @@ pub struct Config {
     pub client_port_listen_backlog: Option<u32>,
     /// `maxClientCnxns`: connections per client IP; 0 is without limit.
     pub max_client_cnxns: u32,
-    /// `clientTcpKeepAlive`: the system probes silent connections of clients.
-    pub client_tcp_keep_alive: bool,
     /// `globalOutstandingLimit`: unfinished requests above which busy connections are not read.
     pub global_outstanding_limit: u32,
     /// `nio.sessionlessCnxnTimeout`: a connection without a session is closed after this, ms.
@@ -183,7 +181,6 @@ impl Config {
             client_port_address: None,
             client_port_listen_backlog: None,
             max_client_cnxns: 60,
-            client_tcp_keep_alive: false,
             global_outstanding_limit: 1000,
             sessionless_cnxn_timeout_ms: 10_000,
             read_only_mode: false,

@@ -112,7 +112,6 @@ impl Draft {
             "znode.container.maxNeverUsedIntervalMs" => {
                 config.container_max_never_used_ms = decoded(value, 0..=i64::MAX)?;
             }
-            "clientTcpKeepAlive" => config.client_tcp_keep_alive = boolean(value)?,
             "readonlymode.enabled" => config.read_only_mode = boolean(value)?,
             "log.level" => config.log_levels = LogLevels::parse(value)?,
             "log.format" => config.log_format = LogFormat::parse(value)?,

@@ -52,8 +52,6 @@ pub struct Shared {
     /// `globalOutstandingLimit`: unfinished requests above which a connection with one of them
     /// is not read. A connection with none may always send one (C-161).
     pub outstanding_limit: u64,
-    /// `clientTcpKeepAlive`.
-    pub tcp_keep_alive: bool,
 }
 
 impl Shared {

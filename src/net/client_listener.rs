@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::client_connection::{ClientConnection, Shared};
@@ -69,11 +69,6 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
     // Apache never lets a reply wait for a fuller packet either.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
-    }
-    if shared.tcp_keep_alive
-        && let Err(error) = SockRef::from(&stream).set_keepalive(true)
-    {
-        tracing::debug!(%peer, %error, "SO_KEEPALIVE could not be set");
     }
     tokio::spawn(ClientConnection::open(stream, peer, shared.clone()));
 }

@@ -200,7 +200,6 @@ impl Server {
             clock: clock.clone(),
             metrics: metrics.clone(),
             outstanding_limit: config.global_outstanding_limit.into(),
-            tcp_keep_alive: config.client_tcp_keep_alive,
         });
 
         let driver = spawn("driver", {
