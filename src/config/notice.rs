@@ -65,12 +65,19 @@ pub struct ConfigErrors {
     pub file_name: String,
     /// In the order of the file; what is missing from it comes last.
     pub errors: Vec<ConfigError>,
+    /// The keys that nobody knows: what is missing may be one of them, misspelt.
+    pub unknown: Vec<Notice>,
 }
 
 impl ConfigErrors {
     /// Each error as a line of its own that names where it stands.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.errors.iter().map(|error| located(&self.file_name, error.origin, error))
+    }
+
+    /// The same for the unknown keys.
+    pub fn hints(&self) -> impl Iterator<Item = String> {
+        self.unknown.iter().map(|notice| located(&self.file_name, notice.origin, notice))
     }
 }
 
@@ -140,6 +147,7 @@ mod tests {
                 error("tickTime", Some(3), "is wrong"),
                 error("dataDir", None, "is missing"),
             ],
+            unknown: Vec::new(),
         };
         assert_eq!(
             errors.to_string(),

@@ -45,7 +45,7 @@ pub fn resolve(given: &Given<'_>) -> Result<Parsed, ConfigErrors> {
     let file_name = given.file.map_or_else(String::new, |file| file.name.to_owned());
     let gathered = match gather(given) {
         Ok(gathered) => gathered,
-        Err(errors) => return Err(ConfigErrors { file_name, errors }),
+        Err(errors) => return Err(ConfigErrors { file_name, errors, unknown: Vec::new() }),
     };
     let mut draft = match (given.file, &given.short_form[..]) {
         (None, []) => Draft::embedded(),
@@ -234,7 +234,9 @@ impl Draft {
         self.notices.sort_by_key(|notice| order(notice.origin));
         self.errors.sort_by_key(|error| order(error.origin));
         if !self.errors.is_empty() {
-            return Err(ConfigErrors { file_name, errors: self.errors });
+            let unknown = self.notices.into_iter();
+            let unknown = unknown.filter(|notice| notice.kind == NoticeKind::Unknown).collect();
+            return Err(ConfigErrors { file_name, errors: self.errors, unknown });
         }
         let Draft { config, notices, origins, .. } = self;
         Ok(Parsed { config, notices, file_name, origins })

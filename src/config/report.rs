@@ -3,11 +3,14 @@
 use super::notice::located;
 use super::{ConfigError, ConfigErrors, Notice, NoticeKind, Origin, Parsed};
 
+/// Where a value that nobody gave comes from.
+const DEFAULT: &str = "default";
+
 impl Parsed {
     /// Where the value of `key` came from, in words.
     pub fn source(&self, key: &str) -> String {
         match self.origins.get(key) {
-            None => "default".to_owned(),
+            None => DEFAULT.to_owned(),
             Some(origin @ Origin::File { .. }) => format!("{}, {origin}", self.file_name),
             Some(origin) => origin.to_string(),
         }
@@ -20,6 +23,17 @@ impl Parsed {
             .into_iter()
             .map(|(key, value)| (format!("{key}={value}"), self.source(&key)))
             .collect()
+    }
+
+    /// The same for a log: what was given stands in a line of its own, all defaults share one.
+    pub fn log_lines(&self) -> Vec<String> {
+        let (defaults, given): (Vec<_>, Vec<_>) =
+            self.effective().into_iter().partition(|(_, source)| source == DEFAULT);
+        let mut lines: Vec<String> =
+            given.into_iter().map(|(pair, source)| format!("{pair} ({source})")).collect();
+        let defaults: Vec<String> = defaults.into_iter().map(|(pair, _)| pair).collect();
+        lines.push(format!("by default: {}", defaults.join(" ")));
+        lines
     }
 
     /// A notice as a line that names where it stands.
@@ -43,7 +57,7 @@ impl Parsed {
         if errors.is_empty() {
             return Ok(self);
         }
-        Err(ConfigErrors { file_name: self.file_name, errors })
+        Err(ConfigErrors { file_name: self.file_name, errors, unknown: Vec::new() })
     }
 
     /// The whole as text: the configuration, a key a line with where it is from behind a `#`, then

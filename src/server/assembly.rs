@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::carry_out::CarryOut;
 use super::clock::{RealClock, random_seed};
-use super::configuration::{CommandLine, configuration};
+use super::configuration::{CommandLine, Refusal, configuration};
 use super::disk_thread::{DiskInbox, SharedSyncQueue, ToDisk};
 use super::driver::Driver;
 use super::fatal::{ExitCode, abort_on_panic, die};
@@ -51,9 +51,12 @@ const STANDALONE_SERVER_ID: u8 = 1;
 pub fn serve(command: &CommandLine) -> process::ExitCode {
     let parsed = match configuration(command) {
         Ok(parsed) => parsed,
-        Err(lines) => {
+        Err(Refusal { hints, errors }) => {
             logging::start(&LogLevels::default(), LogFormat::Text);
-            for line in lines {
+            for line in hints {
+                tracing::warn!("{line}");
+            }
+            for line in errors {
                 tracing::error!("{line}");
             }
             die(ExitCode::InvalidInvocation, &"the configuration is refused")
@@ -66,8 +69,8 @@ pub fn serve(command: &CommandLine) -> process::ExitCode {
     for notice in &parsed.notices {
         tracing::warn!("{}", parsed.told(notice));
     }
-    for (pair, source) in parsed.effective() {
-        tracing::info!("{pair} ({source})");
+    for line in parsed.log_lines() {
+        tracing::info!("{line}");
     }
     if command.is_bare() {
         welcome(config);

@@ -1,7 +1,8 @@
 //! From the command line and the environment to a configuration.
 
+use std::fmt::Display;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 
 use super::fatal::ExitCode;
@@ -28,13 +29,22 @@ impl CommandLine {
     }
 }
 
+/// Why there is no configuration.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What may be the cause, as lines.
+    pub hints: Vec<String>,
+    /// The reasons, as lines.
+    pub errors: Vec<String>,
+}
+
 /// The configuration that a server started with `command` would have.
 ///
 /// # Errors
-/// Every reason not to start, as lines.
-pub fn configuration(command: &CommandLine) -> Result<Parsed, Vec<String>> {
+/// Every reason not to start.
+pub fn configuration(command: &CommandLine) -> Result<Parsed, Refusal> {
     let text = match &command.file {
-        Some(path) => Some(RealDisk.read(path).map_err(|error| vec![error.to_string()])?),
+        Some(path) => Some(RealDisk.read(path).map_err(|error| unreadable(path, &error))?),
         None => None,
     };
     let name = command.file.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
@@ -48,7 +58,21 @@ pub fn configuration(command: &CommandLine) -> Result<Parsed, Vec<String>> {
     };
     let parsed = config::resolve(&given);
     let parsed = if command.strict { parsed.and_then(Parsed::strict) } else { parsed };
-    parsed.map_err(|errors| errors.lines().collect())
+    parsed.map_err(|errors| Refusal {
+        hints: errors.hints().collect(),
+        errors: errors.lines().collect(),
+    })
+}
+
+fn unreadable(path: &Path, error: &dyn Display) -> Refusal {
+    let mut told = error.to_string();
+    let name = path.to_string_lossy();
+    if name.chars().all(|c| c.is_ascii_digit()) {
+        told.push_str(&format!(
+            "; if {name} is meant as the port, the directory of the data goes behind it"
+        ));
+    }
+    Refusal { hints: Vec::new(), errors: vec![told] }
 }
 
 /// Tells what `command` comes to, and touches nothing.
@@ -59,8 +83,8 @@ pub fn check(command: &CommandLine) -> process::ExitCode {
             let _ = write!(std::io::stdout(), "{}", parsed.report());
             process::ExitCode::SUCCESS
         }
-        Err(lines) => {
-            for line in lines {
+        Err(Refusal { hints, errors }) => {
+            for line in hints.iter().chain(&errors) {
                 let _ = writeln!(std::io::stderr(), "{line}");
             }
             let _ = writeln!(std::io::stderr(), "the configuration is refused");

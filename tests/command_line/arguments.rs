@@ -44,9 +44,19 @@ fn a_wrong_configuration_is_told_and_ends_with_2() {
     assert!(stdout(&output).contains("ERROR"), "{output:?}");
     assert!(!place.path("data").exists());
 
-    let output = place.run(&["--check-config", "not-there.cfg"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("cannot read not-there.cfg"), "{output:?}");
+    for (name, told) in [("not-there.cfg", "cannot read not-there.cfg"), ("2181", "as the port")] {
+        let output = place.run(&["--check-config", name]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(told), "{output:?}");
+    }
+
+    // What is missing may be there, misspelt.
+    let file = place.write("zoo.cfg", "dataDir=/x\nclientport=2181\n");
+    let told = stdout(&place.run(&[&file]));
+    let hint = told.find("WARN").expect("a warning");
+    assert!(told[hint..].contains("line 2: clientport is unknown"), "{told}");
+    assert!(told[hint..].contains("did you mean clientPort?"), "{told}");
+    assert!(told[hint..].contains("ERROR"), "{told}");
 }
 
 #[test]
