@@ -52,10 +52,15 @@ impl Config {
             ),
             ("skipACL", yes_no(self.skip_acl)),
             ("DigestAuthenticationProvider.enabled", self.digest_provider_enabled.to_string()),
+            ("DigestAuthenticationProvider.digestAlg", self.digest_algorithm.name().to_owned()),
             (
                 "DigestAuthenticationProvider.superDigest",
                 self.super_digest.as_ref().map(|_| REDACTED.to_owned()).unwrap_or_default(),
             ),
+            ("enforce.auth.enabled", self.enforce_auth_enabled.to_string()),
+            ("enforce.auth.schemes", self.enforce_auth_schemes.join(",")),
+            ("ensembleAuthName", self.ensemble_auth_names.join(",")),
+            ("compatibilityLevel", self.compatibility_level.name().to_owned()),
             ("log.level", self.log_levels.to_string()),
             ("log.format", self.log_format.to_string()),
         ];

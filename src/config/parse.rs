@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::access::{missing_provider, protects};
 use super::asked::{Asked, asked, check_form};
 use super::keys::{self, Asks, Class, Key, Why};
 use super::membership::{self, ClientPart};
@@ -169,6 +170,13 @@ impl Draft {
             Some(Key { class: Class::Protection(asks, what), .. }) => {
                 self.judge_protection(property, asks, what);
             }
+            Some(Key { name, .. }) if protects(name, &property.value) => {
+                let what = format!(
+                    "asks for protection, but has no effect with the prefix zookeeper. (in Apache \
+                     ZooKeeper neither); write {name}"
+                );
+                self.refuse(&property.written, Some(property.origin), what);
+            }
             Some(_) => {
                 let what = format!(
                     "has no effect with the prefix zookeeper. (in Apache ZooKeeper neither); \
@@ -192,6 +200,10 @@ impl Draft {
         match asked(asks, &property.value) {
             Ok(Asked::Nothing) => {}
             Ok(Asked::Something) => {
+                let what = match asks {
+                    Asks::OtherProvider => missing_provider(&property.value),
+                    _ => what,
+                };
                 let what = format!(
                     "asks for protection that this version does not have ({what}); \
                      remove it to run without"
@@ -215,6 +227,8 @@ impl Draft {
         }
         self.finish_timeouts();
         self.finish_extrasize(settings);
+        self.finish_access(settings);
+        self.finish_level();
         if self.config.read_only_mode {
             self.config.four_letter_whitelist.add("isro");
         }
@@ -304,6 +318,18 @@ impl Draft {
         }
     }
 
+    /// Defaults that depend on the compatibility level.
+    fn finish_level(&mut self) {
+        let (level, given) = (self.config.compatibility_level, &self.origins);
+        let config = &mut self.config;
+        if !given.contains_key("serializeLastProcessedZxid.enabled") {
+            config.serialize_last_processed_zxid = level.snapshots_have_last_zxid();
+        }
+        if !given.contains_key("znode.container.maxNeverUsedIntervalMs") {
+            config.container_max_never_used_ms = level.container_max_never_used_ms();
+        }
+    }
+
     /// `jute.maxbuffer.extrasize` follows `jute.maxbuffer` where it is not given; Java allows 1024
     /// bytes at least.
     fn finish_extrasize(&mut self, settings: &[Setting]) {
@@ -323,11 +349,11 @@ impl Draft {
         self.notices.push(Notice { kind, key, origin, what });
     }
 
-    fn refuse(&mut self, key: &str, origin: Option<Origin>, what: String) {
+    pub(super) fn refuse(&mut self, key: &str, origin: Option<Origin>, what: String) {
         self.errors.push(ConfigError { key: printable(key), origin, what });
     }
 
-    fn wrong(&mut self, property: &Setting, allowed: &str) {
+    pub(super) fn wrong(&mut self, property: &Setting, allowed: &str) {
         let mut what = format!("must be {allowed}");
         if !is_secret(&property.key) {
             what.push_str(&format!(", not \"{}\"", printable(&property.value)));
@@ -419,9 +445,6 @@ mod tests {
             "java.security.auth.login.config=/jaas.conf",
             "requireKerberosConfig=true",
             "sessionRequireClientSASLAuth=true",
-            "enforce.auth.enabled=true",
-            "ensembleAuthName=prod",
-            "DigestAuthenticationProvider.digestAlg=SHA-256",
             "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
             "authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider",
             "authProvider.key=org.apache.zookeeper.server.auth.KeyAuthenticationProvider",
@@ -435,6 +458,8 @@ mod tests {
             "zookeeper.sslQuorum=true",
             "zookeeper.ssl.keyStore.location=/ks.jks",
             "zookeeper.sessionRequireClientSASLAuth=true",
+            "zookeeper.enforce.auth.enabled=true",
+            "zookeeper.ensembleAuthName=prod",
         ] {
             let told = base_errors(line);
             let key = line.split('=').next().unwrap();

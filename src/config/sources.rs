@@ -5,6 +5,7 @@
 //! file, a `-D` is stronger than the file; [`reach`](super::reach) draws the table.
 
 use super::jvm_flags::{JvmFlags, name_and_value};
+use super::access::protects;
 use super::keys::{self, Class};
 use super::notice::{ConfigError, Notice, NoticeKind, printable};
 use super::reach::{Reach, reach};
@@ -156,7 +157,12 @@ impl Gathered {
                     Some((how, write)) => format!("{no_effect} {how} {apache};{write}"),
                     None => no_effect.to_owned(),
                 };
-                self.notice(NoticeKind::Unknown, origin, written, what);
+                if protects(&key, &value) {
+                    let what = format!("asks for protection, but {what}");
+                    self.errors.push(ConfigError { key: written, origin: Some(origin), what });
+                } else {
+                    self.notice(NoticeKind::Unknown, origin, written, what);
+                }
             }
             None => self.unknown(origin, bare, prefixed, written),
         }
@@ -388,6 +394,9 @@ mod tests {
             assert!(told.starts_with(&expected), "{told}");
             assert!(refused(&[], &[define]).starts_with("command line: -D"), "{define}");
         }
+        assert!(
+            refused(&[], &["enforce.auth.enabled=true"]).contains("asks for protection, but has no")
+        );
         // The file is the stronger one, and it asks for nothing.
         given("ssl.keyStore.location=", &[], &["zookeeper.ssl.keyStore.location=/ks"]);
     }

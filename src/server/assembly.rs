@@ -13,7 +13,7 @@ use super::carry_out::CarryOut;
 use super::clock::{RealClock, random_seed};
 use super::configuration::{CommandLine, Refusal, configuration};
 use super::disk_thread::{DiskInbox, SharedSyncQueue, ToDisk};
-use super::driver::Driver;
+use super::driver::{Driver, SharedDriver};
 use super::fatal::{ExitCode, abort_on_panic, die};
 use super::inbox::Inbox;
 use super::jobs::{SnapshotJobs, zero_filler};
@@ -21,15 +21,15 @@ use super::load::{Loaded, load, max_field_bytes, owners, snapshot_options};
 use super::sweep::sweep_forever;
 use super::word_sources::WordSources;
 use super::words::Words;
-use super::{disk_thread, driver, logging};
-use crate::auth::AuthPolicy;
+use super::{disk_thread, logging};
+use crate::auth::{AuthPolicy, EnsembleNames};
 use crate::config::{Config, LogFormat, LogLevels};
 use crate::metrics::Metrics;
 use crate::net::client_connection::Shared;
 use crate::net::client_listener::{accept_forever, bind, resolve};
 use crate::net::connections::Connections;
 use crate::net::limits::ConnectionLimits;
-use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, SET_TRACE_MASK, VERSION, WORDS};
+use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, SET_TRACE_MASK, WORDS, version};
 use crate::persistence::{SyncQueue, SyncQueueOptions};
 use crate::processor::connection::{ConnectionOptions, Surroundings};
 use crate::processor::connection_queue::CloseReason;
@@ -65,7 +65,7 @@ pub fn serve(command: &CommandLine) -> process::ExitCode {
     let config = &parsed.config;
     logging::start(&config.log_levels, config.log_format);
     abort_on_panic();
-    tracing::info!(version = VERSION, "zkserver starts");
+    tracing::info!(version = version(config.compatibility_level), "zkserver starts");
     for notice in &parsed.notices {
         tracing::warn!("{}", parsed.told(notice));
     }
@@ -127,11 +127,7 @@ impl Server {
         });
 
         let loaded = load(config, &*clock, seed);
-        let policy = AuthPolicy {
-            skip_acl: config.skip_acl,
-            super_digest: config.super_digest.as_ref().map(|s| s.expose().as_bytes().into()),
-            digest_enabled: config.digest_provider_enabled,
-        };
+        let policy = policy(config);
         let watches = Arc::new(Watches::new(seed));
         let connections = Arc::new(Connections::new(seed));
         let metrics = Arc::new(Metrics::default());
@@ -154,7 +150,8 @@ impl Server {
             connections.clone(),
             metrics.clone(),
             seed,
-        );
+        )
+        .with_zxid_in_events(config.compatibility_level.events_have_zxid());
         let queue = sync_queue(config, &loaded, clock.clone());
         let queue = Arc::new(SharedSyncQueue::new(queue, metrics.clone()));
         let door = ToDisk {
@@ -164,6 +161,7 @@ impl Server {
             snapshots,
         };
         let driver = Driver::new(peer, loaded.database.clone(), door, clients);
+        let driver = Arc::new(SharedDriver::new(driver, inbox.clone(), clock.clone()));
 
         let listening = listener.local_addr().unwrap_or(address);
         let whitelist = config.four_letter_whitelist.clone();
@@ -176,6 +174,7 @@ impl Server {
             disk: loaded.disk.clone(),
             inbox: inbox.clone(),
             settings: settings(config, &loaded, listening.port()),
+            level: config.compatibility_level,
             sessionless_timeout_ms: config.sessionless_cnxn_timeout_ms,
             serving_since_ms: clock.now().mono_ms,
             trace_mask: DEFAULT_TRACE_MASK.into(),
@@ -196,7 +195,7 @@ impl Server {
                     word_with_number,
                 },
             },
-            submit: inbox.clone(),
+            submit: driver.clone(),
             words: Arc::new(move |word, reply| words.answer(word, reply)),
             connections,
             limits: ConnectionLimits::new(config.max_client_cnxns, seed),
@@ -205,10 +204,7 @@ impl Server {
             outstanding_limit: config.global_outstanding_limit.into(),
         });
 
-        let driver = spawn("driver", {
-            let (inbox, clock) = (inbox.clone(), clock.clone());
-            move || driver::run(driver, &inbox, &*clock)
-        });
+        let driver = spawn("driver", move || driver.run());
         let disk = spawn("disk", {
             let (disk_inbox, inbox) = (disk_inbox.clone(), inbox.clone());
             move || disk_thread::run(&queue, &disk_inbox, &inbox)
@@ -249,6 +245,20 @@ impl Server {
     }
 }
 
+/// Who may come in and do what.
+fn policy(config: &Config) -> AuthPolicy {
+    let schemes = config.enforce_auth_schemes.iter().map(|scheme| scheme.as_bytes().into());
+    let names = config.ensemble_auth_names.iter().map(String::as_str);
+    AuthPolicy {
+        skip_acl: config.skip_acl,
+        super_digest: config.super_digest.as_ref().map(|s| s.expose().as_bytes().into()),
+        digest_algorithm: config.digest_algorithm,
+        digest_enabled: config.digest_provider_enabled,
+        required_schemes: config.enforce_auth_enabled.then(|| schemes.collect()),
+        ensemble: config.ensemble_scheme.then(|| EnsembleNames::new(names)),
+    }
+}
+
 fn peer(
     config: &Config,
     loaded: &Loaded,
@@ -269,6 +279,7 @@ fn peer(
         owners: owners(config),
         digest_enabled: config.digest_enabled,
         close_session_txn: config.close_session_txn,
+        multi_has_create2: config.compatibility_level.multi_has_create2(),
         reconfig_enabled: config.reconfig_enabled,
         max_txn_bytes: max_field_bytes(config),
         max_field_bytes: max_field_bytes(config),
@@ -321,7 +332,8 @@ fn sync_queue(config: &Config, loaded: &Loaded, clock: Arc<dyn Clock>) -> SyncQu
 }
 
 fn runtime() -> Runtime {
-    let workers = thread::available_parallelism().map_or(2, usize::from);
+    // At least two: one of them may be waiting for the disk.
+    let workers = thread::available_parallelism().map_or(2, usize::from).max(2);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("client")
