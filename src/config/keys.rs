@@ -56,6 +56,10 @@ pub enum Why {
     Client,
     /// It is a hook for Apache's own tests.
     Tests,
+    /// It makes the Java server wait before a sync.
+    Batching,
+    /// It sets up Java's logging.
+    Logging,
 }
 
 /// Which values ask for protection. An empty value never does.
@@ -76,7 +80,7 @@ pub enum Asks {
 /// The key called `name`, by its own name or by one that Apache's documentation uses and its code
 /// does not read.
 pub fn find(name: &str) -> Option<Key> {
-    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, real)| real);
+    let name = canonical(name);
     let exact = KEYS.iter().find(|key| key.name == name);
     let family = || {
         let covers = |key: &&Key| {
@@ -86,6 +90,11 @@ pub fn find(name: &str) -> Option<Key> {
         KEYS.iter().filter(covers).max_by_key(|key| key.name.len())
     };
     exact.or_else(family).copied()
+}
+
+/// The name that Apache's code reads: `name` itself unless only its documentation has it.
+pub fn canonical(name: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, real)| real)
 }
 
 /// Names to suggest in place of one nobody knows.
@@ -174,9 +183,9 @@ const KEYS: &[Key] = &[
     ignored("maxResponseCacheSize", Why::Internals),
     ignored("maxGetChildrenResponseCacheSize", Why::Internals),
     ignored("intBufferStartingSizeBytes", Why::Internals),
-    unless("flushDelay", "0"),
-    text("maxWriteQueuePollTime"),
-    text("maxBatchSize"),
+    ignored("flushDelay", Why::Batching),
+    ignored("maxWriteQueuePollTime", Why::Batching),
+    ignored("maxBatchSize", Why::Batching),
     unless("enableEagerACLCheck", "false"),
     unless("enforceQuota", "false"),
     unless("request_throttle_max_requests", "0"),
@@ -211,7 +220,7 @@ const KEYS: &[Key] = &[
     ignored("commitProcessor.maxReadBatchSize", Why::Internals),
     ignored("commitProcessor.maxCommitBatchSize", Why::Internals),
     ignored("commitProcessor.shutdownTimeout", Why::Internals),
-    unless("readonlymode.enabled", "false"),
+    in_effect("readonlymode.enabled"),
     switch("localSessionsEnabled", Some(false)),
     switch("localSessionsUpgradingEnabled", Some(false)),
     // Who the members are.
@@ -283,15 +292,17 @@ const KEYS: &[Key] = &[
     ignored("bitHashCacheSize", Why::Internals),
     ignored("controllerPort", Why::Tests),
     ignored("configuration", Why::Tests),
-    text("log.dir"),
-    text("log.file"),
-    text("log.threshold"),
-    text("log.maxfilesize"),
-    text("log.maxbackupindex"),
-    text("console.threshold"),
-    text("tracelog.dir"),
-    text("tracelog.file"),
-    text("root.logger"),
+    in_effect("log.level"),
+    in_effect("log.format"),
+    ignored("log.dir", Why::Logging),
+    ignored("log.file", Why::Logging),
+    ignored("log.threshold", Why::Logging),
+    ignored("log.maxfilesize", Why::Logging),
+    ignored("log.maxbackupindex", Why::Logging),
+    ignored("console.threshold", Why::Logging),
+    ignored("tracelog.dir", Why::Logging),
+    ignored("tracelog.file", Why::Logging),
+    ignored("root.logger", Why::Logging),
     text("auditlog.*"),
     // Who may do what.
     in_effect("skipACL"),

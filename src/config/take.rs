@@ -7,15 +7,16 @@ use std::path::PathBuf;
 
 use super::FourLetterWhitelist;
 use super::access;
+use super::log_levels::{LogFormat, LogLevels};
 use super::notice::{NoticeKind, printable};
 use super::parse::Draft;
-use super::properties::Property;
+use super::setting::Setting;
 use super::values::{self, Allowed, boolean, decimal, decoded, yes_no};
 use crate::proto::{CompatibilityLevel, DigestAlgorithm};
 
 impl Draft {
     /// Takes the value of a key that is in effect.
-    pub(super) fn take(&mut self, property: &Property) -> Result<(), Allowed> {
+    pub(super) fn take(&mut self, property: &Setting) -> Result<(), Allowed> {
         const I32_MAX: i64 = i32::MAX as i64;
         // So many KiB that their bytes still are an i64.
         const KIB_MAX: i64 = i64::MAX / 1024;
@@ -110,6 +111,9 @@ impl Draft {
             "znode.container.maxNeverUsedIntervalMs" => {
                 config.container_max_never_used_ms = decoded(value, 0..=i64::MAX)?;
             }
+            "readonlymode.enabled" => config.read_only_mode = boolean(value)?,
+            "log.level" => config.log_levels = LogLevels::parse(value)?,
+            "log.format" => config.log_format = LogFormat::parse(value)?,
             "skipACL" => {
                 config.skip_acl = yes_no(value)?;
                 if config.skip_acl {
@@ -144,7 +148,7 @@ impl Draft {
     }
 
     /// A path, with a word of warning if it depends on where the server was started.
-    fn directory(&mut self, property: &Property) -> Result<PathBuf, Allowed> {
+    fn directory(&mut self, property: &Setting) -> Result<PathBuf, Allowed> {
         let path = values::path(&property.value)?;
         // As in Apache ZooKeeper, who writes ./ knows.
         if path.is_relative() && !path.starts_with(".") {
