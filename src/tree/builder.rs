@@ -179,6 +179,7 @@ impl DatabaseBuilder {
             return Err(LoadError::RootMissing);
         }
         self.tree.add_reserved_nodes();
+        self.tree.set_up_quotas();
         self.tree.acls.drop_unused();
         let mut database = Database::with_tree(self.tree, last_processed);
         for (id, timeout_ms) in self.sessions {

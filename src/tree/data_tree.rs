@@ -16,6 +16,7 @@ use super::digest;
 use super::id_set::IdSet;
 use super::index::Index;
 use super::node_store::{NodeStore, ROOT};
+use super::quota::Quotas;
 use crate::proto::stat::{NodeOwner, OwnerEncoding};
 use crate::proto::{Acl, AclList, SessionId, Stat, StatPersisted, acl, path, perms};
 
@@ -42,6 +43,7 @@ pub struct DataTree {
     ephemerals_count: usize,
     containers: IdSet,
     ttls: IdSet,
+    pub(super) quotas: Quotas,
     /// Bytes of all paths and data.
     data_size: u64,
     pub(super) digest: u64,
@@ -71,6 +73,7 @@ impl DataTree {
             ephemerals_count: 0,
             containers: IdSet::new(),
             ttls: IdSet::new(),
+            quotas: Quotas::default(),
             data_size: 0,
             digest: 0,
             captures: Vec::new(),
