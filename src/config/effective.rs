@@ -13,7 +13,7 @@ impl Config {
         fn yes_no(value: bool) -> String {
             if value { "yes" } else { "no" }.to_owned()
         }
-        let pairs: [(&str, String); 35] = [
+        let pairs: [(&str, String); 36] = [
             ("dataDir", self.data_dir.display().to_string()),
             ("dataLogDir", self.data_log_dir.display().to_string()),
             ("clientPort", number(self.client_port)),
@@ -49,6 +49,7 @@ impl Config {
                 "znode.container.maxNeverUsedIntervalMs",
                 self.container_max_never_used_ms.to_string(),
             ),
+            ("enforceQuota", self.enforce_quota.to_string()),
             ("skipACL", yes_no(self.skip_acl)),
             ("DigestAuthenticationProvider.enabled", self.digest_provider_enabled.to_string()),
             (

@@ -56,6 +56,8 @@ pub enum Why {
     Client,
     /// It is a hook for Apache's own tests.
     Tests,
+    /// It is about what servers do for each other.
+    Ensemble,
 }
 
 /// Which values ask for protection. An empty value never does.
@@ -177,8 +179,8 @@ const KEYS: &[Key] = &[
     unless("flushDelay", "0"),
     text("maxWriteQueuePollTime"),
     text("maxBatchSize"),
-    unless("enableEagerACLCheck", "false"),
-    unless("enforceQuota", "false"),
+    ignored("enableEagerACLCheck", Why::Ensemble),
+    in_effect("enforceQuota"),
     unless("request_throttle_max_requests", "0"),
     text("request_throttle_stall_time"),
     text("request_throttle_drop_stale"),

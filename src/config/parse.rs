@@ -95,6 +95,7 @@ impl Draft {
                     }
                     Why::Client => "is a setting for clients",
                     Why::Tests => "is a hook for Apache ZooKeeper's own tests",
+                    Why::Ensemble => "changes nothing at a server that is alone",
                 };
                 self.notice(NoticeKind::Ignored, property, format!("is ignored: it {reason}"));
             }
@@ -419,7 +420,6 @@ mod tests {
             "admin.serverPort=8080",
             "admin.enableServer=true",
             "peerType=observer",
-            "enforceQuota=true",
             "superUser=ops",
             "superUser.2=dev",
             "fips-mode=true",

@@ -111,6 +111,7 @@ impl Draft {
             "znode.container.maxNeverUsedIntervalMs" => {
                 config.container_max_never_used_ms = decoded(value, 0..=i64::MAX)?;
             }
+            "enforceQuota" => config.enforce_quota = boolean(value)?,
             "skipACL" => {
                 config.skip_acl = yes_no(value)?;
                 if config.skip_acl {

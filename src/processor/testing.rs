@@ -34,6 +34,7 @@ pub(crate) fn prep_options() -> PrepOptions {
         digest_enabled: true,
         close_session_txn: true,
         reconfig_enabled: false,
+        enforce_quota: false,
         max_txn_bytes: 1 << 20,
         max_field_bytes: 1 << 20,
         hash_seed: 7,

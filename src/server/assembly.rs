@@ -302,6 +302,7 @@ fn peer(
         digest_enabled: config.digest_enabled,
         close_session_txn: config.close_session_txn,
         reconfig_enabled: config.reconfig_enabled,
+        enforce_quota: config.enforce_quota,
         max_txn_bytes: max_field_bytes(config),
         max_field_bytes: max_field_bytes(config),
         hash_seed: seed,

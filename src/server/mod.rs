@@ -18,6 +18,7 @@ pub mod inbox;
 pub mod jobs;
 pub mod load;
 pub mod logging;
+pub mod quota_figures;
 pub mod sweep;
 pub mod word_sources;
 pub mod words;

@@ -24,7 +24,6 @@ fn enforcing() -> TestServer {
 
 /// C-281: a hard limit refuses; deleting is always allowed.
 #[test]
-#[ignore = "quotas are not in this version"]
 fn a_hard_limit_refuses() {
     let server = enforcing();
     let mut c = RawClient::new(&server);
@@ -43,7 +42,6 @@ fn a_hard_limit_refuses() {
 
 /// F-4: the quota is judged before the version.
 #[test]
-#[ignore = "quotas are not in this version"]
 fn the_quota_is_judged_before_the_version() {
     let server = enforcing();
     let mut c = RawClient::new(&server);
@@ -72,7 +70,6 @@ fn soft_limits_and_no_enforcement_refuse_nothing() {
 
 /// C-282: the stats count the node and all below, follow every change, and survive a restart.
 #[test]
-#[ignore = "quotas are not in this version"]
 fn stats_follow_every_change() {
     let mut server = TestServer::start(&[]);
     let mut c = RawClient::new(&server);
@@ -98,7 +95,6 @@ fn stats_follow_every_change() {
 
 /// C-282: keeping the books fires no watch.
 #[test]
-#[ignore = "quotas are not in this version"]
 fn keeping_the_books_fires_no_watch() {
     let server = TestServer::start(&[]);
     let mut c = RawClient::new(&server);
@@ -112,7 +108,6 @@ fn keeping_the_books_fires_no_watch() {
 
 /// C-283: only the deepest quota on the path counts.
 #[test]
-#[ignore = "quotas are not in this version"]
 fn only_the_deepest_quota_applies() {
     let server = enforcing();
     let mut c = RawClient::new(&server);

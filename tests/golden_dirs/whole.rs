@@ -33,15 +33,7 @@ pub fn assert_tree(server: &TestServer, expected: &Value) {
     assert_eq!(below as usize, expected.len() - 1, "nodes below the root");
     for (path, node) in expected {
         let (data, stat) = client.get_data(path, false).ok().data();
-        // Apache ZooKeeper maintains this text outside the log.
-        let maintained = path.ends_with("/zookeeper_stats");
-        if !maintained {
-            assert_eq!(
-                data.as_deref().map(hex::encode).as_deref(),
-                node["data"].as_str(),
-                "{path}"
-            );
-        }
+        assert_eq!(data.as_deref().map(hex::encode).as_deref(), node["data"].as_str(), "{path}");
         let (acl, _) = client.get_acl(path).ok().acl();
         let acl: Vec<Value> = acl
             .iter()
@@ -66,7 +58,7 @@ pub fn assert_tree(server: &TestServer, expected: &Value) {
             "czxid": stat.czxid.0, "ephemeralOwner": stat.ephemeral_owner, "mtime": stat.mtime,
             "mzxid": stat.mzxid.0, "numChildren": stat.num_children, "pzxid": stat.pzxid.0,
             "version": stat.version,
-            "dataLength": if maintained { wanted["dataLength"].as_i64() } else { Some(i64::from(stat.data_length)) },
+            "dataLength": stat.data_length,
         });
         assert_eq!(&stat, wanted, "{path}");
     }

@@ -170,7 +170,6 @@ def numbers_and_sessions(server):
 
 
 @test
-@not_yet("quotas")
 def quotas(server):
     with shell(server) as zk:
         zk.expect("create /cli-quota x", "Created /cli-quota")

@@ -65,5 +65,8 @@ pub(super) fn mntr(status: &Status, descriptors: Descriptors) -> String {
     for (key, value) in &status.counters {
         line(key, value);
     }
+    for (namespace, name, value) in &status.by_namespace {
+        line(&format!("{namespace}_{name}"), value);
+    }
     text
 }

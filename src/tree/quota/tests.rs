@@ -146,7 +146,7 @@ fn the_deepest_of_many_is_found() {
         let path: String = (0..1 + n as u32 % 4).map(|i| format!("/{}", place(i))).collect();
         let mut expected = Some(path.as_bytes());
         while let Some(at) = expected
-            && !quotas.0.get(at).is_some_and(|nodes| nodes.limits.is_some())
+            && quotas.0.get(at).is_none_or(|nodes| nodes.limits.is_none())
         {
             expected = path::parent(at);
         }
