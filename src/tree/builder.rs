@@ -229,7 +229,7 @@ mod tests {
         let tree = &database.tree;
         assert_consistent(tree);
         assert_eq!(tree.ephemerals_of(SessionId(5)), [b"/a/e"]);
-        assert_eq!(tree.containers().count(), 1);
+        assert_eq!(tree.perishable_from(0).count(), 1);
         assert_eq!(tree.node(b"/a/e").unwrap().acl()[0].perms, 1);
         assert_eq!(tree.acl_count(), 1, "a list that nobody uses is forgotten");
         assert_eq!(database.session_timeout(SessionId(5)), Some(100));

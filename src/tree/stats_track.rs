@@ -109,6 +109,7 @@ mod tests {
         }
     }
 
+    /// C-284
     #[test]
     fn what_java_throws_at_is_no_track() {
         for text in [

@@ -69,7 +69,8 @@ pub fn assert_digests_matched(server: &TestServer) {
     assert_eq!(server.mntr("zk_digest_mismatches_count").as_deref(), Some("0"));
 }
 
-/// C-255: a directory of Apache ZooKeeper 3.8.0, two snapshots and two logs, loads.
+/// C-255, C-282: a directory of Apache ZooKeeper 3.8.0, two snapshots and two logs, loads, with the
+/// statistics of its quota as they were.
 #[test]
 fn standalone_3_8_0_is_served() {
     let server = setup("standalone-3.8.0/version-2", &[]).start();

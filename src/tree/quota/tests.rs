@@ -29,6 +29,7 @@ fn text(tree: &DataTree, of: &str) -> String {
     String::from_utf8(node.data().expect("a text").to_vec()).expect("UTF-8")
 }
 
+/// C-282
 #[test]
 fn statistics_are_counted_when_made_and_then_follow() {
     let mut play = Play::new();
@@ -54,6 +55,7 @@ fn statistics_are_counted_when_made_and_then_follow() {
     assert_eq!(play.events.len(), 2, "of the ephemeral, not of the statistics");
 }
 
+/// C-283
 #[test]
 fn only_the_deepest_quota_books_a_change() {
     let mut play = Play::new();
@@ -78,6 +80,7 @@ fn only_the_deepest_quota_books_a_change() {
     assert!(!play.database.tree.has_quotas());
 }
 
+/// C-284
 #[test]
 fn what_a_client_writes_into_the_statistics_is_carried_on() {
     let mut play = Play::new();
@@ -97,6 +100,7 @@ fn what_a_client_writes_into_the_statistics_is_carried_on() {
     assert_eq!(stats(&play, "/q"), format!("count={},bytes={}", i64::MIN, i64::MIN), "as Java's");
 }
 
+/// C-282
 #[test]
 fn a_loaded_tree_is_counted_anew() {
     let mut builder = DatabaseBuilder::new(options());
