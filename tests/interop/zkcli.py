@@ -5,7 +5,7 @@ import contextlib
 import re
 import subprocess
 
-from harness import equal, java_command, not_yet, start_process, test, wait_until
+from harness import equal, java_command, start_process, test, wait_until
 
 MAIN = "org.apache.zookeeper.ZooKeeperMain"
 STAT = r"""cZxid = 0x[0-9a-f]+
