@@ -50,6 +50,7 @@ impl Config {
                 "znode.container.maxNeverUsedIntervalMs",
                 self.container_max_never_used_ms.to_string(),
             ),
+            ("enforceQuota", self.enforce_quota.to_string()),
             ("skipACL", yes_no(self.skip_acl)),
             ("DigestAuthenticationProvider.enabled", self.digest_provider_enabled.to_string()),
             ("DigestAuthenticationProvider.digestAlg", self.digest_algorithm.name().to_owned()),

@@ -60,6 +60,8 @@ pub enum Why {
     Batching,
     /// It sets up Java's logging.
     Logging,
+    /// It is about what servers do for each other.
+    Ensemble,
 }
 
 /// Which values ask for protection. An empty value never does.
@@ -186,8 +188,8 @@ const KEYS: &[Key] = &[
     ignored("flushDelay", Why::Batching),
     ignored("maxWriteQueuePollTime", Why::Batching),
     ignored("maxBatchSize", Why::Batching),
-    unless("enableEagerACLCheck", "false"),
-    unless("enforceQuota", "false"),
+    ignored("enableEagerACLCheck", Why::Ensemble),
+    in_effect("enforceQuota"),
     unless("request_throttle_max_requests", "0"),
     text("request_throttle_stall_time"),
     text("request_throttle_drop_stale"),

@@ -133,6 +133,8 @@ pub struct Config {
     /// `znode.container.maxNeverUsedIntervalMs`: the age at which a container that never had a
     /// child is deleted; 0 is never.
     pub container_max_never_used_ms: i64,
+    /// `enforceQuota`: what would exceed a hard quota is refused.
+    pub enforce_quota: bool,
     /// `skipACL`: no permission is checked.
     pub skip_acl: bool,
     /// `DigestAuthenticationProvider.enabled`: the scheme `digest` exists.
@@ -226,6 +228,7 @@ impl Config {
             container_check_interval_ms: 60_000,
             container_max_per_minute: 10_000,
             container_max_never_used_ms: 0,
+            enforce_quota: false,
             skip_acl: false,
             digest_provider_enabled: true,
             digest_algorithm: DigestAlgorithm::default(),

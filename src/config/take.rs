@@ -114,6 +114,7 @@ impl Draft {
             "readonlymode.enabled" => config.read_only_mode = boolean(value)?,
             "log.level" => config.log_levels = LogLevels::parse(value)?,
             "log.format" => config.log_format = LogFormat::parse(value)?,
+            "enforceQuota" => config.enforce_quota = boolean(value)?,
             "skipACL" => {
                 config.skip_acl = yes_no(value)?;
                 if config.skip_acl {

@@ -281,6 +281,7 @@ fn peer(
         close_session_txn: config.close_session_txn,
         multi_has_create2: config.compatibility_level.multi_has_create2(),
         reconfig_enabled: config.reconfig_enabled,
+        enforce_quota: config.enforce_quota,
         max_txn_bytes: max_field_bytes(config),
         max_field_bytes: max_field_bytes(config),
         hash_seed: seed,

@@ -20,6 +20,7 @@ pub mod jobs;
 pub mod load;
 pub mod log_format;
 pub mod logging;
+pub mod quota_figures;
 pub mod sweep;
 pub mod word_sources;
 pub mod words;

@@ -12,6 +12,7 @@ use std::sync::mpsc;
 use super::environment::environment;
 use super::inbox::Inbox;
 use super::jobs::open_descriptors;
+use super::quota_figures::quota_figures;
 use crate::metrics::Metrics;
 use crate::net::client_connection::ClientConnection;
 use crate::net::connections::Connections;
@@ -82,6 +83,7 @@ impl Sources for WordSources {
             digest_mismatches: db.digest_mismatches(),
             watch_count: self.watches.watch_count(),
             uptime_ms: self.clock.now().mono_ms - self.serving_since_ms,
+            by_namespace: quota_figures(&db.tree, metrics),
             counters: vec![
                 ("bytes_received_count", metrics.bytes_received.get()),
                 ("connection_rejected", metrics.connection_rejected.get()),
