@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use super::data_dir::{DataDir, LogFile};
 use super::disk::DiskError;
 use super::snapshot::reader::looks_complete;
-use super::snapshot::{Compression, LoadedSnapshot, SnapshotError, SnapshotFile, read_snapshot};
+use super::snapshot::{LoadedSnapshot, SnapshotError, SnapshotFile, read_snapshot};
 use super::txn_log::{LogError, LogReader, TornTail};
 use crate::jute::JuteError;
 use crate::proto::Zxid;
@@ -142,12 +142,6 @@ pub enum RestoreError {
         log_dir.display(), snapshot_dir.display(), without_snapshot(*first)
     )]
     LogsWithoutSnapshot { snapshot_dir: PathBuf, log_dir: PathBuf, first: Zxid },
-    #[error(
-        "the newest snapshot {} is compressed, which is not supported yet; let its writer take \
-         one with snapshot.compression.method unset",
-        .0.display()
-    )]
-    Compressed(PathBuf),
     #[error(
         "{} shows that the data went up to {zxid}, but with the logs in {} it ends at {reached}; \
          restore the missing logs or a snapshot that is whole, or, if losing everything above \
@@ -320,8 +314,6 @@ fn newest_usable(
         let path = dir.snapshot_dir().join(&file.name);
         let problem = if !looks_complete(disk, dir.snapshot_dir(), file)? {
             format!("the snapshot {} was not written to its end", path.display())
-        } else if file.compression != Compression::None {
-            return Err(RestoreError::Compressed(path));
         } else if tried == CANDIDATES {
             break;
         } else {

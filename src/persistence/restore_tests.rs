@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::data_dir::{DataDir, DataDirError, DataDirOptions};
 use super::disk::{Disk, DiskFile, RealDisk};
 use super::restore::{Origin, RestoreOptions, Restored, restore};
-use super::snapshot::{SnapshotOptions, write_snapshot};
+use super::snapshot::{Compression, SnapshotOptions, write_snapshot};
 use super::txn_log::{self, record};
 use crate::proto::stat::OwnerEncoding;
 use crate::proto::txns::{CreateKind, CreateTxn, Txn, TxnHeader, TxnRecord};
@@ -72,8 +72,12 @@ impl Home {
 
     /// Writes the snapshot of the database after these transactions.
     fn snapshot(&self, txns: &[Vec<u8>]) -> String {
+        self.compressed_snapshot(txns, Compression::None)
+    }
+
+    fn compressed_snapshot(&self, txns: &[Vec<u8>], compression: Compression) -> String {
         let shared = SharedDatabase::new(database(txns));
-        let options = SnapshotOptions { digest: true, last_zxid: true };
+        let options = SnapshotOptions { digest: true, last_zxid: true, compression };
         let dir = self.path("");
         let capture = shared.begin_snapshot();
         write_snapshot(&RealDisk, &dir, &shared, capture, options, |_| ()).unwrap().name
@@ -217,14 +221,58 @@ fn no_byte_of_a_snapshot_may_change_and_no_cut_passes() {
 }
 
 #[test]
-fn a_compressed_snapshot_is_never_skipped() {
+fn the_newest_whole_snapshot_counts_however_it_is_compressed() {
+    for (compression, suffix) in [(Compression::Gzip, "gz"), (Compression::Snappy, "snappy")] {
+        let home = Home::new();
+        let older = home.snapshot(&creates(1..=2));
+        home.log(&creates(1..=400));
+        let newer = home.compressed_snapshot(&creates(1..=300), compression);
+        assert_eq!(newer, format!("snapshot.12c.{suffix}"));
+        let restored = home.restart();
+        assert_eq!(restored.snapshot(), Some((newer.as_str(), Zxid(300))));
+        assert_eq!((restored.txns_replayed, restored.notices.len()), (100, 0));
+        assert_holds(&restored, &creates(1..=400));
+        // No cut is taken for the whole, and no changed byte changes the tree.
+        let whole = RealDisk.read(&home.path(&newer)).unwrap();
+        assert!(whole.len() > 1000, "{}", whole.len());
+        let file = home.file(&newer);
+        for at in (0..whole.len()).step_by(61) {
+            file.set_len(at as u64).unwrap();
+            let restored = home.restart();
+            assert_eq!(restored.snapshot(), Some((older.as_str(), Zxid(2))), "{suffix} at {at}");
+            assert_holds(&restored, &creates(1..=400));
+            overwrite(&*file, 0, &whole);
+            overwrite(&*file, at as u64, &[whole[at] ^ 4]);
+            assert_holds(&home.restart(), &creates(1..=400));
+            overwrite(&*file, 0, &whole);
+        }
+        assert_eq!(home.restart().snapshot(), Some((newer.as_str(), Zxid(300))));
+    }
+}
+
+#[test]
+fn a_bomb_is_damage_before_it_unfolds() {
+    use std::io::Write as _;
     let home = Home::new();
-    home.snapshot(&creates(1..=2));
+    let older = home.snapshot(&creates(1..=2));
     home.log(&creates(1..=4));
-    let gzip = RealDisk.create_new(&home.path("snapshot.4.gz")).unwrap();
-    assert_holds(&home.restart(), &creates(1..=4));
-    overwrite(&*gzip, 0, &[0x1f, 0x8b, 8, 0, 0]);
-    assert!(home.refusal().contains("snapshot.4.gz is compressed"), "{}", home.refusal());
+    // The path of the first node is as long as the sessions and lists before it allow; two
+    // thousand million bytes of it follow, in two megabytes.
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    bomb.write_all(b"ZKSN\0\0\0\x02\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0").unwrap();
+    bomb.write_all(&[0x7f, 0xff, 0xff, 0xff]).unwrap();
+    for _ in 0..64 {
+        bomb.write_all(&[b'x'; 1 << 20]).unwrap();
+    }
+    let bytes = bomb.finish().unwrap();
+    assert!(bytes.len() < 1 << 18);
+    let file = RealDisk.create_new(&home.path("snapshot.4.gz")).unwrap();
+    overwrite(&*file, 0, &bytes);
+    let restored = home.restart();
+    assert_eq!(restored.snapshot(), Some((older.as_str(), Zxid(2))));
+    let notice = &restored.notices[0];
+    assert!(notice.contains("snapshot.4.gz is damaged at offset 24: "), "{notice}");
+    assert_holds(&restored, &creates(1..=4));
 }
 
 #[test]
@@ -463,7 +511,8 @@ fn ttl_nodes_refuse_while_extended_types_are_off() {
     assert!(home.refusal().starts_with("/t is a TTL node"), "{}", home.refusal());
     let restored = home.restart_with(&extended).unwrap();
     let shared = SharedDatabase::new(restored.database);
-    let options = SnapshotOptions { digest: false, last_zxid: false };
+    let compression = Compression::None;
+    let options = SnapshotOptions { digest: false, last_zxid: false, compression };
     let capture = shared.begin_snapshot();
     write_snapshot(&RealDisk, &home.path(""), &shared, capture, options, |_| ()).unwrap();
     assert!(home.refusal().starts_with("/t is a TTL node"), "{}", home.refusal());

@@ -87,8 +87,8 @@ pub fn write_now(
     options: SnapshotOptions,
 ) -> Result<WrittenSnapshot, SnapshotWriteError> {
     let capture = database.begin_snapshot();
-    write_snapshot(disk, dir, database, capture, options, |bytes| {
-        thread::sleep(Duration::from_nanos(bytes * 1_000_000_000 / BYTES_PER_SECOND));
+    write_snapshot(disk, dir, database, capture, options, |piece| {
+        thread::sleep(Duration::from_nanos(piece.stored * 1_000_000_000 / BYTES_PER_SECOND));
     })
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::fatal::{ExitCode, die};
 use super::jobs::write_now;
-use crate::config::Config;
-use crate::persistence::snapshot::SnapshotOptions;
+use crate::config::{Config, SnapshotCompression};
+use crate::persistence::snapshot::{Compression, SnapshotOptions};
 use crate::persistence::{
     DataDir, DataDirOptions, Disk, Origin, RealDisk, RestoreOptions, Restored, restore,
 };
@@ -123,10 +123,15 @@ pub fn max_field_bytes(config: &Config) -> usize {
     sum.min(i32::MAX as usize)
 }
 
-/// Which sections the configuration has in a snapshot.
+/// How the configuration has snapshots written.
 pub fn snapshot_options(config: &Config) -> SnapshotOptions {
     SnapshotOptions {
         digest: config.digest_enabled,
         last_zxid: config.serialize_last_processed_zxid,
+        compression: match config.snapshot_compression {
+            SnapshotCompression::None => Compression::None,
+            SnapshotCompression::Gz => Compression::Gzip,
+            SnapshotCompression::Snappy => Compression::Snappy,
+        },
     }
 }

@@ -12,7 +12,7 @@ import time
 
 import contents
 import raw
-from harness import KIND, Server, equal, kazoo, new_directory, not_yet, test, wait_until
+from harness import KIND, Server, equal, kazoo, new_directory, test, wait_until
 
 # A snapshot after every 50 to 100 transactions instead of 100,000.
 SNAPSHOTS = {"snapCount": 100}
@@ -75,8 +75,6 @@ def define(name, how, **settings):
         def run(kinds=kinds):
             exchange(*kinds, how, **settings)
 
-        if "snapshot.compression.method" in settings:
-            run = not_yet("compressed snapshots")(run)
         run.__name__ = f"{name}_{direction}"
         test(run)
 
