@@ -31,28 +31,28 @@ const OPTIONS: RestoreOptions = RestoreOptions {
 const OPEN: &[u8] = b"\0\0\0\x01\0\0\0\x1f\0\0\0\x05world\0\0\0\x06anyone";
 
 /// A data directory that scripts write into and restart from.
-struct Home {
+pub(super) struct Home {
     root: tempfile::TempDir,
 }
 
 impl Home {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let home = Home { root: tempfile::tempdir().unwrap() };
         drop(home.open().unwrap());
         home
     }
 
-    fn open(&self) -> Result<DataDir, DataDirError> {
+    pub(super) fn open(&self) -> Result<DataDir, DataDirError> {
         let data_dir = self.root.path().to_owned();
         let options = DataDirOptions { data_dir, data_log_dir: None, autocreate: true };
         DataDir::open(Arc::new(RealDisk), &options)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join("version-2").join(name)
     }
 
-    fn file(&self, name: &str) -> Arc<dyn DiskFile> {
+    pub(super) fn file(&self, name: &str) -> Arc<dyn DiskFile> {
         RealDisk.open_for_write(&self.path(name)).unwrap()
     }
 
@@ -61,7 +61,7 @@ impl Home {
     }
 
     /// Writes a log of these transactions; zeros follow.
-    fn log(&self, txns: &[Vec<u8>]) -> String {
+    pub(super) fn log(&self, txns: &[Vec<u8>]) -> String {
         let mut bytes = record::FILE_HEADER.to_vec();
         txns.iter().for_each(|txn| record::append(txn, &mut bytes));
         bytes.resize(bytes.len() + 700, 0);
@@ -75,7 +75,7 @@ impl Home {
         self.compressed_snapshot(txns, Compression::None)
     }
 
-    fn compressed_snapshot(&self, txns: &[Vec<u8>], compression: Compression) -> String {
+    pub(super) fn compressed_snapshot(&self, txns: &[Vec<u8>], compression: Compression) -> String {
         let shared = SharedDatabase::new(database(txns));
         let options = SnapshotOptions { digest: true, last_zxid: true, compression };
         let dir = self.path("");
@@ -83,7 +83,7 @@ impl Home {
         write_snapshot(&RealDisk, &dir, &shared, capture, options, |_| ()).unwrap().name
     }
 
-    fn restart(&self) -> Restored {
+    pub(super) fn restart(&self) -> Restored {
         self.restart_with(&OPTIONS).unwrap()
     }
 
@@ -118,7 +118,7 @@ fn create(zxid: u64) -> Vec<u8> {
     encode(zxid, 1, &Txn::Create(create))
 }
 
-fn creates(zxids: impl IntoIterator<Item = u64>) -> Vec<Vec<u8>> {
+pub(super) fn creates(zxids: impl IntoIterator<Item = u64>) -> Vec<Vec<u8>> {
     zxids.into_iter().map(create).collect()
 }
 
@@ -131,7 +131,7 @@ fn database(txns: &[Vec<u8>]) -> Database {
 }
 
 #[track_caller]
-fn assert_holds(restored: &Restored, txns: &[Vec<u8>]) {
+pub(super) fn assert_holds(restored: &Restored, txns: &[Vec<u8>]) {
     let expected = database(txns);
     assert_eq!(restored.database.last_processed(), expected.last_processed());
     assert_eq!(restored.database.tree.digest(), expected.tree.digest());

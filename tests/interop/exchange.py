@@ -61,6 +61,10 @@ def exchange(first_kind, second_kind, how, **settings):
     snapshots = list((server.data_dir / "version-2").glob("snapshot.*"))
     if "snapCount" in settings:
         assert len(snapshots) > 5, f"snapshots were taken: {snapshots}"
+    if "snapshot.compression.method" in settings:
+        suffix = "." + settings["snapshot.compression.method"]
+        plain = [path.name for path in snapshots if path.suffix != suffix]
+        equal(plain, [], "snapshots that are not compressed")
     # The last owner closes what the first one opened.
     filled.resume(server)
     filled.first.close()

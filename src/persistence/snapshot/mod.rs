@@ -83,6 +83,11 @@ impl Compression {
     }
 }
 
+/// Whether `name` is that of a snapshot.
+pub(super) fn is_file_name(name: &str) -> bool {
+    file_of(DirEntry { name: name.to_owned(), size: 0 }).is_some()
+}
+
 /// The snapshot that the directory entry is; `None` when it is something else.
 pub(super) fn file_of(entry: DirEntry) -> Option<SnapshotFile> {
     let compression = Compression::of_name(&entry.name);

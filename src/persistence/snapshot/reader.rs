@@ -58,6 +58,32 @@ pub fn looks_complete(disk: &dyn Disk, dir: &Path, file: &SnapshotFile) -> Resul
     Ok(&bytes[..read] == expected)
 }
 
+/// Like [`looks_complete`], but a compressed file is decompressed to its end: Apache ZooKeeper may
+/// have died while it wrote it. Takes as long as that takes, and little memory.
+///
+/// # Errors
+/// The disk's.
+pub fn is_whole(disk: &dyn Disk, dir: &Path, file: &SnapshotFile) -> Result<bool, DiskError> {
+    if file.compression == Compression::None || !looks_complete(disk, dir, file)? {
+        return looks_complete(disk, dir, file);
+    }
+    let path = dir.join(&file.name);
+    let handle = disk.open(&path)?;
+    let size = handle.size()?;
+    let mut content = Content::new(handle, &path, size, file.compression);
+    let (mut buffer, mut last) = (vec![0; 64 << 10], Vec::new());
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => return Ok(last == SLASH),
+            Ok(n) => {
+                last.extend_from_slice(&buffer[n.saturating_sub(SLASH.len())..n]);
+                last.drain(..last.len().saturating_sub(SLASH.len()));
+            }
+            Err(error) => return error.downcast::<DiskError>().map_or(Ok(false), Err),
+        }
+    }
+}
+
 /// Reads the snapshot `path`, named after `zxid`; the name also tells how it is compressed. No
 /// field may be longer than `max_field` bytes (`jute.maxbuffer` plus its extrasize).
 ///
