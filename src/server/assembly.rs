@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::carry_out::CarryOut;
 use super::clock::{RealClock, random_seed};
+use super::disk_care::{Care, DiskCare};
 use super::disk_thread::{DiskInbox, SharedSyncQueue, ToDisk};
 use super::driver::Driver;
 use super::fatal::{ExitCode, abort_on_panic, die};
@@ -137,7 +138,8 @@ struct Server {
     disk_inbox: Arc<DiskInbox>,
     driver: JoinHandle<()>,
     disk: JoinHandle<()>,
-    _dir: crate::persistence::DataDir,
+    care: Care,
+    _dir: Arc<crate::persistence::DataDir>,
 }
 
 impl Server {
@@ -158,7 +160,7 @@ impl Server {
             die(ExitCode::UnexpectedError, &format!("port {port} of {host}: {error}"))
         });
 
-        let loaded = load(config, &*clock, seed);
+        let (loaded, ledger) = load(config, &*clock, seed);
         let policy = AuthPolicy {
             skip_acl: config.skip_acl,
             super_digest: config.super_digest.as_ref().map(|s| s.expose().as_bytes().into()),
@@ -170,6 +172,13 @@ impl Server {
         let inbox = Arc::new(Inbox::default());
         let disk_inbox = Arc::new(DiskInbox::default());
 
+        let (care, written) = DiskCare::start(
+            config,
+            loaded.dir.clone(),
+            ledger,
+            loaded.database.clone(),
+            clock.clone(),
+        );
         let peer = peer(config, &loaded, &policy, &*clock, seed);
         let snapshots = SnapshotJobs::new(
             loaded.disk.clone(),
@@ -177,6 +186,7 @@ impl Server {
             loaded.database.clone(),
             snapshot_options(config),
             clock.clone(),
+            written,
         );
         let clients = CarryOut::new(
             loaded.database.clone(),
@@ -210,6 +220,7 @@ impl Server {
             settings: settings(config, &loaded, listening.port()),
             sessionless_timeout_ms: config.sessionless_cnxn_timeout_ms,
             serving_since_ms: clock.now().mono_ms,
+            free: care.free.clone(),
             trace_mask: DEFAULT_TRACE_MASK.into(),
         };
         let word_with_number = whitelist.allows("stmk").then_some(SET_TRACE_MASK);
@@ -251,7 +262,7 @@ impl Server {
         runtime.spawn(sweep_forever(shared.clone(), patience));
         let millis = clock.now().mono_ms;
         tracing::info!(%address, millis, "serving standalone");
-        Server { runtime, shared, inbox, disk_inbox, driver, disk, _dir: loaded.dir }
+        Server { runtime, shared, inbox, disk_inbox, driver, disk, care, _dir: loaded.dir }
     }
 
     /// Waits for SIGTERM or SIGINT, then ends in order: no new clients, the present ones closed,
@@ -277,6 +288,7 @@ impl Server {
         join(self.driver);
         self.disk_inbox.stop();
         join(self.disk);
+        self.care.end();
         tracing::info!("stopped");
     }
 }
