@@ -160,7 +160,7 @@ impl Server {
             die(ExitCode::UnexpectedError, &format!("port {port} of {host}: {error}"))
         });
 
-        let (loaded, ledger) = load(config, &*clock, seed);
+        let loaded = load(config, &*clock, seed);
         let policy = AuthPolicy {
             skip_acl: config.skip_acl,
             super_digest: config.super_digest.as_ref().map(|s| s.expose().as_bytes().into()),
@@ -172,10 +172,10 @@ impl Server {
         let inbox = Arc::new(Inbox::default());
         let disk_inbox = Arc::new(DiskInbox::default());
 
-        let (care, written) = DiskCare::start(
+        let care = DiskCare::start(
             config,
             loaded.dir.clone(),
-            ledger,
+            loaded.ledger.clone(),
             loaded.database.clone(),
             clock.clone(),
         );
@@ -186,7 +186,8 @@ impl Server {
             loaded.database.clone(),
             snapshot_options(config),
             clock.clone(),
-            written,
+            loaded.ledger.clone(),
+            care.wake.clone(),
         );
         let clients = CarryOut::new(
             loaded.database.clone(),
@@ -198,7 +199,7 @@ impl Server {
             seed,
         );
         let queue = sync_queue(config, &loaded, clock.clone());
-        let queue = Arc::new(SharedSyncQueue::new(queue, metrics.clone()));
+        let queue = Arc::new(SharedSyncQueue::new(queue, metrics.clone(), care.wake.clone()));
         let door = ToDisk {
             inbox: disk_inbox.clone(),
             queue: queue.clone(),

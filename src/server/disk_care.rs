@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::disk_room::{FreeBytes, Reserve, Say, Watch};
 use crate::config::{Config, PurgeInterval};
 use crate::persistence::{DataDir, DiskError, Ledger, Purged, purge};
+use crate::proto::Zxid;
 use crate::time::Clock;
 use crate::tree::SharedDatabase;
 
@@ -39,14 +40,22 @@ pub struct DiskCare {
     failed: Option<String>,
 }
 
-/// Tells the thread that a snapshot was written.
-pub type SnapshotWritten = mpsc::Sender<()>;
+/// What the thread is told at once.
+#[derive(Debug, Clone, Copy)]
+pub enum Wake {
+    /// A snapshot was written.
+    NewSnapshot,
+    /// A log was begun, and everything up to there is durable.
+    NewLog(Zxid),
+}
 
-/// A hand on the care that is taken: to end it well, and to see what was found.
+/// A hand on the care that is taken: to wake it, to end it well, and to see what was found.
 pub struct Care {
     dir: Arc<DataDir>,
     ledger: Arc<Mutex<Ledger>>,
     database: Arc<SharedDatabase>,
+    /// The thread's door.
+    pub wake: mpsc::Sender<Wake>,
     /// Bytes free on the disks.
     pub free: Arc<FreeBytes>,
 }
@@ -56,12 +65,11 @@ impl DiskCare {
     pub fn start(
         config: &Config,
         dir: Arc<DataDir>,
-        ledger: Ledger,
+        ledger: Arc<Mutex<Ledger>>,
         database: Arc<SharedDatabase>,
         clock: Arc<dyn Clock>,
-    ) -> (Care, SnapshotWritten) {
-        announce(config, &ledger);
-        let ledger = Arc::new(Mutex::new(ledger));
+    ) -> Care {
+        announce(config, ledger.lock().foreign_count());
         let free = Arc::new(FreeBytes::default());
         let mut care = DiskCare {
             dir: dir.clone(),
@@ -77,26 +85,32 @@ impl DiskCare {
             watch_log: Watch::default(),
             failed: None,
         };
-        let (written, wake) = mpsc::channel();
+        let (wake, woken) = mpsc::channel();
         let run = move || {
-            care.look(true);
+            let mut why = Some(Wake::NewSnapshot);
             loop {
-                match wake.recv_timeout(TICK) {
-                    Ok(()) => care.look(true),
-                    Err(RecvTimeoutError::Timeout) => care.look(false),
+                care.look(why);
+                why = match woken.recv_timeout(TICK) {
+                    Ok(why) => Some(why),
+                    Err(RecvTimeoutError::Timeout) => None,
                     Err(RecvTimeoutError::Disconnected) => return,
-                }
+                };
             }
         };
         if let Err(error) = thread::Builder::new().name("disk-care".into()).spawn(run) {
             tracing::warn!(%error, "no thread to purge old files and to watch the disk");
         }
-        (Care { dir, ledger, database, free }, written)
+        Care { dir, ledger, database, wake, free }
     }
 
-    /// Does what is due; `new_snapshot` says that there may be one more than at the last time.
-    fn look(&mut self, new_snapshot: bool) {
-        let done = self.list().and_then(|()| self.purge(new_snapshot));
+    /// Does what is due.
+    fn look(&mut self, why: Option<Wake>) {
+        let logged = match why {
+            Some(Wake::NewLog(reached)) => reached,
+            Some(Wake::NewSnapshot) | None => Zxid::ZERO,
+        };
+        let new_snapshot = matches!(why, Some(Wake::NewSnapshot));
+        let done = self.list(logged).and_then(|()| self.purge(new_snapshot));
         let done = done.and_then(|()| self.watch_room());
         let failed = done.err().map(|error| error.to_string());
         if let Some(error) = &failed
@@ -107,8 +121,8 @@ impl DiskCare {
         self.failed = failed;
     }
 
-    fn list(&self) -> Result<(), DiskError> {
-        let reached = self.database.read().last_processed();
+    fn list(&self, logged: Zxid) -> Result<(), DiskError> {
+        let reached = self.database.read().last_processed().max(logged);
         self.ledger.lock().update(&**self.dir.disk(), reached)
     }
 
@@ -129,7 +143,7 @@ impl DiskCare {
             let Purged { snapshots, logs, bytes } = purged;
             tracing::info!(snapshots, logs, bytes, "old files removed");
         }
-        self.list()
+        self.list(Zxid::ZERO)
     }
 
     fn watch_room(&mut self) -> Result<(), DiskError> {
@@ -166,7 +180,7 @@ impl Care {
 }
 
 /// Says what becomes of old files, at start.
-fn announce(config: &Config, ledger: &Ledger) {
+fn announce(config: &Config, foreign_files: usize) {
     let retain = config.snap_retain_count;
     match config.purge_interval {
         PurgeInterval::Never => {
@@ -177,7 +191,7 @@ fn announce(config: &Config, ledger: &Ledger) {
              {retain} snapshots stay, with the logs behind them"
         ),
         PurgeInterval::Unset => {
-            let foreign = match ledger.foreign_count() {
+            let foreign = match foreign_files {
                 0 => String::new(),
                 n => format!("; {n} that others wrote stay for ever"),
             };

@@ -10,14 +10,16 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::disk_care::SnapshotWritten;
+use parking_lot::Mutex;
+
+use super::disk_care::Wake;
 use super::fatal::{ExitCode, die};
 use super::progress::{HowFar, Progress};
 use crate::persistence::snapshot::{
-    SnapshotOptions, SnapshotWriteError, WrittenSnapshot, write_snapshot,
+    SnapshotOptions, SnapshotWriteError, WrittenSnapshot, file_name, write_snapshot,
 };
 use crate::persistence::txn_log::ZeroFiller;
-use crate::persistence::{Disk, RealDisk};
+use crate::persistence::{Disk, Ledger, RealDisk};
 use crate::time::Clock;
 use crate::tree::SharedDatabase;
 
@@ -29,24 +31,26 @@ pub struct SnapshotJobs {
     options: SnapshotOptions,
     clock: Arc<dyn Clock>,
     running: Arc<AtomicBool>,
-    written: SnapshotWritten,
+    ledger: Arc<Mutex<Ledger>>,
+    care: mpsc::Sender<Wake>,
 }
 
 /// A snapshot is written at most this fast, so that the log's syncs are not held up.
 const BYTES_PER_SECOND: u64 = 100 << 20;
 
 impl SnapshotJobs {
-    /// Snapshots of `database` into `dir`; `written` is told of each.
+    /// Snapshots of `database` into `dir`; each is entered in `ledger`, and `care` is told.
     pub fn new(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         database: Arc<SharedDatabase>,
         options: SnapshotOptions,
         clock: Arc<dyn Clock>,
-        written: SnapshotWritten,
+        ledger: Arc<Mutex<Ledger>>,
+        care: mpsc::Sender<Wake>,
     ) -> Self {
         let running = Arc::new(AtomicBool::new(false));
-        SnapshotJobs { disk, dir, database, options, clock, running, written }
+        SnapshotJobs { disk, dir, database, options, clock, running, ledger, care }
     }
 
     /// Begins a snapshot, unless one is being written. It shows the database as it is when the
@@ -62,16 +66,16 @@ impl SnapshotJobs {
         let (disk, dir) = (self.disk.clone(), self.dir.clone());
         let (database, options) = (self.database.clone(), self.options);
         let (clock, running) = (self.clock.clone(), self.running.clone());
-        let written = self.written.clone();
+        let (ledger, care) = (self.ledger.clone(), self.care.clone());
         let job = move || {
             let began = clock.now().mono_ms;
-            match write_now(&*disk, &dir, &database, options, &*clock) {
+            match write_now(&*disk, &dir, &database, options, &ledger, &*clock) {
                 Ok(snapshot) => {
                     let WrittenSnapshot { name, zxid, bytes } = snapshot;
                     let millis = clock.now().mono_ms - began;
                     tracing::info!(name, %zxid, bytes, millis, "snapshot written");
                     // Nobody may take care of the directory; the snapshot is there all the same.
-                    let _ = written.send(());
+                    let _ = care.send(Wake::NewSnapshot);
                 }
                 // The tree it showed is gone, and whatever replaced it came with its own snapshot.
                 Err(SnapshotWriteError::CaptureLost(lost)) => tracing::info!("{lost}"),
@@ -87,7 +91,7 @@ impl SnapshotJobs {
 }
 
 /// Writes a snapshot on the calling thread, in pieces, keeping to the rate; says how far it is if
-/// that takes long.
+/// that takes long. It is entered in `ledger` before.
 ///
 /// # Errors
 /// The disk's.
@@ -96,9 +100,14 @@ pub fn write_now(
     dir: &Path,
     database: &SharedDatabase,
     options: SnapshotOptions,
+    ledger: &Mutex<Ledger>,
     clock: &dyn Clock,
 ) -> Result<WrittenSnapshot, SnapshotWriteError> {
     let capture = database.begin_snapshot();
+    let name = file_name(capture.zxid(), options.compression);
+    if let Err(error) = ledger.lock().announce_snapshot(disk, name) {
+        tracing::warn!("{error}: this snapshot will count as somebody else's");
+    }
     let total = content_bytes(database);
     let (mut content, mut progress) = (0, Progress::new(clock));
     write_snapshot(disk, dir, database, capture, options, |piece| {

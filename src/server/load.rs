@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::fatal::{ExitCode, die};
 use super::jobs::write_now;
 use super::progress::{HowFar, Progress};
@@ -19,6 +21,8 @@ use crate::tree::{SharedDatabase, TreeOptions};
 pub struct Loaded {
     /// The directories, locked for this process.
     pub dir: Arc<DataDir>,
+    /// Which of the files in them are ours.
+    pub ledger: Arc<Mutex<Ledger>>,
     /// The disk they are on.
     pub disk: Arc<dyn Disk>,
     /// The database.
@@ -28,8 +32,8 @@ pub struct Loaded {
 }
 
 /// Opens the directories and restores what is in them; says what was found, and ends the process
-/// if it must not be served. The ledger tells which of the files are ours.
-pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> (Loaded, Ledger) {
+/// if it must not be served.
+pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> Loaded {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let options = DataDirOptions {
         data_dir: config.data_dir.clone(),
@@ -41,6 +45,7 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> (Loaded, Ledg
     let ledger =
         Ledger::open(&dir).unwrap_or_else(|error| die(ExitCode::UnableToAccessDatadir, &error));
 
+    let ledger = Arc::new(Mutex::new(ledger));
     let began = clock.now().mono_ms;
     let options = RestoreOptions {
         tree: TreeOptions {
@@ -87,16 +92,21 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> (Loaded, Ledg
     let database = Arc::new(SharedDatabase::new(restored.database));
     if needs_snapshot {
         // Logs without a snapshot are refused, by Apache and by us: it comes first.
-        if let Err(error) =
-            write_now(&*disk, dir.snapshot_dir(), &database, snapshot_options(config), clock)
-        {
+        if let Err(error) = write_now(
+            &*disk,
+            dir.snapshot_dir(),
+            &database,
+            snapshot_options(config),
+            &ledger,
+            clock,
+        ) {
             die(ExitCode::ErrorWritingSnapshot, &error);
         }
     }
     if let Err(error) = dir.remove_initialize() {
         die(ExitCode::UnableToAccessDatadir, &error);
     }
-    (Loaded { dir: Arc::new(dir), disk, database, txns_replayed }, ledger)
+    Loaded { dir: Arc::new(dir), ledger, disk, database, txns_replayed }
 }
 
 fn report(restored: &Restored, millis: u64) {
