@@ -106,6 +106,15 @@ pub struct Config {
     pub force_sync: bool,
     /// `fsync.warningthresholdms`: a sync that takes longer is told, ms.
     pub fsync_warning_threshold_ms: u64,
+    /// `snapshot.compression.method`: how snapshots are written; read are all kinds.
+    pub snapshot_compression: SnapshotCompression,
+    /// `autopurge.snapRetainCount`: the snapshots that a purge keeps; at least 3.
+    pub snap_retain_count: u32,
+    /// `autopurge.purgeInterval`: when old snapshots and logs are removed.
+    pub purge_interval: PurgeInterval,
+    /// `diskReserveInMb`: less free space than this is warned of, in MiB; 0 is off. None: the
+    /// server's own choice.
+    pub disk_reserve_mb: Option<u64>,
     /// `snapshot.trust.empty`: logs without any snapshot are believed.
     pub snapshot_trust_empty: bool,
     /// `datadir.autocreate`: missing data directories are made.
@@ -164,6 +173,45 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+/// How snapshots are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum SnapshotCompression {
+    None,
+    Gz,
+    Snappy,
+}
+
+impl SnapshotCompression {
+    /// In any case, as Apache ZooKeeper reads it; it takes what it does not know for none.
+    fn parse(value: &str) -> Result<Self, String> {
+        [Self::None, Self::Gz, Self::Snappy]
+            .into_iter()
+            .find(|method| method.name().eq_ignore_ascii_case(value))
+            .ok_or_else(|| "gz, snappy or nothing".to_owned())
+    }
+
+    /// The value of the key.
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gz => "gz",
+            Self::Snappy => "snappy",
+        }
+    }
+}
+
+/// When old snapshots and logs are removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PurgeInterval {
+    /// The file does not say: after each snapshot, but only files that zkserver wrote.
+    Unset,
+    /// Apache's default.
+    Never,
+    /// At start, then each time so many milliseconds have passed; whoever wrote them.
+    EveryMs(u64),
+}
+
 /// `tickTime` where the file says nothing: what Apache's code has, not its sample file.
 const DEFAULT_TICK_TIME_MS: u32 = 3000;
 /// `jute.maxbuffer`'s default: 1 MiB less one byte.
@@ -216,6 +264,10 @@ impl Config {
             pre_alloc_size_kb: 65_536,
             force_sync: true,
             fsync_warning_threshold_ms: 1000,
+            snapshot_compression: SnapshotCompression::None,
+            snap_retain_count: 3,
+            purge_interval: PurgeInterval::Unset,
+            disk_reserve_mb: None,
             snapshot_trust_empty: false,
             datadir_autocreate: true,
             db_autocreate: true,

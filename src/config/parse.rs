@@ -508,9 +508,6 @@ mod tests {
         for line in [
             "initLimit=10",
             "syncLimit=5",
-            "autopurge.snapRetainCount=3",
-            "autopurge.purgeInterval=24",
-            "autopurge.purgeInterval=30m",
             "admin.serverPort=8080",
             "admin.enableServer=true",
             "peerType=observer",
@@ -551,7 +548,6 @@ mod tests {
             ("electionAlg=0", "3"),
             ("syncEnabled=yes", "true or false"),
             ("localSessionsEnabled=1", "true or false"),
-            ("autopurge.purgeInterval=daily", "hours"),
         ] {
             let told = base_errors(line);
             assert!(told[0].starts_with("line 3: ") && told[0].contains(allowed), "{told:?}");

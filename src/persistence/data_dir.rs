@@ -138,8 +138,8 @@ impl DataDir {
         &self.log_dir
     }
 
-    /// The snapshots, oldest first, usable or not. Of two with the same zxid the plain one counts
-    /// as the newer: the other may be unreadable to us and shows the same database.
+    /// The snapshots, oldest first, usable or not. Of two with the same zxid, which show the same
+    /// database, the plain one counts as the newer: it is read faster.
     ///
     /// # Errors
     /// The disk's.
