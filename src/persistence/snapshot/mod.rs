@@ -60,6 +60,11 @@ pub enum Compression {
     Snappy,
 }
 
+/// The zxid in a snapshot's name, compressed or not; `None` when it is not a snapshot's name.
+pub fn zxid_of_name(name: &str) -> Option<Zxid> {
+    file_of(DirEntry { name: name.to_owned(), size: 0 }).map(|file| file.zxid)
+}
+
 /// The snapshot that the directory entry is; `None` when it is something else.
 pub(super) fn file_of(entry: DirEntry) -> Option<SnapshotFile> {
     let (stem, compression) = if let Some(stem) = entry.name.strip_suffix(".gz") {
