@@ -18,7 +18,7 @@ use super::data_dir::{DataDir, LogFile};
 use super::disk::DiskError;
 use super::snapshot::reader::looks_complete;
 use super::snapshot::{Compression, LoadedSnapshot, SnapshotError, SnapshotFile, read_snapshot};
-use super::txn_log::{LogError, LogReader, TornTail};
+use super::txn_log::{LogError, LogReader, MAX_BATCH_BYTES, TornTail};
 use crate::jute::JuteError;
 use crate::proto::Zxid;
 use crate::proto::txns::{CreateKind, Txn, TxnRecord};
@@ -244,11 +244,12 @@ fn restore_noting(
         txns: 0,
         notices,
         torn: None,
+        tail: None,
     };
     for (i, log) in logs.iter().enumerate() {
         replay.file(log, i + 1 == logs.len())?;
     }
-    let Replay { database, txns, torn, .. } = replay;
+    let Replay { database, txns, torn, tail, .. } = replay;
     refuse_less_than_a_snapshot(dir, database.last_processed())?;
     if let Some((path, index)) = database.tree.missing_acl() {
         return Err(RestoreError::AclMissing { path, index });
@@ -263,6 +264,9 @@ fn restore_noting(
     remove(dir, &mut unwritten, notices)?;
     if let Some(torn) = &torn {
         cut(dir, torn)?;
+    }
+    if options.force_sync {
+        make_durable(dir, tail.as_ref())?;
     }
     Ok(Restored {
         digest_mismatches: database.digest_mismatches(),
@@ -418,6 +422,7 @@ struct Replay<'d> {
     txns: u64,
     notices: &'d mut Vec<String>,
     torn: Option<TornTail>,
+    tail: Option<Tail>,
 }
 
 impl Replay<'_> {
@@ -426,7 +431,9 @@ impl Replay<'_> {
         let mut reader = LogReader::open(&**self.dir.disk(), &path, self.options.max_record)?
             .as_last_file(is_last);
         let mut repeated = 0u64;
+        let mut last_record = 0;
         while let Some(record) = reader.next()? {
+            last_record = record.offset;
             if record.zxid <= self.last {
                 // Below the snapshot that is how it should be. Above it, servers of 3.8 and
                 // before could log one zxid twice (N-4); what came first was promised.
@@ -449,6 +456,10 @@ impl Replay<'_> {
                  {repeated} skipped",
                 path.display()
             ));
+        }
+        if is_last {
+            let end = reader.end().map_or(last_record, |end| end.offset);
+            self.tail = Some(Tail { path, last_record, end });
         }
         if let Some(torn) = reader.end().and_then(|end| end.torn.clone()) {
             if is_last {
@@ -518,4 +529,35 @@ fn cut(dir: &DataDir, torn: &TornTail) -> Result<(), DiskError> {
     let file = dir.disk().open_for_write(&torn.path)?;
     file.set_len(torn.offset)?;
     file.sync_all()
+}
+
+/// Where the records of the last log end.
+struct Tail {
+    path: PathBuf,
+    /// Where its last record starts.
+    last_record: u64,
+    end: u64,
+}
+
+/// Makes durable what is going to be served.
+///
+/// What was read may be in the system's memory only: its writer was killed between write and sync,
+/// or its sync failed, after which Linux takes the bytes for written. Served as they are and logged
+/// behind, they would be missing after a power cut. So the last batch is written once more, byte
+/// for byte, and synced; all before it was synced before it was written.
+fn make_durable(dir: &DataDir, tail: Option<&Tail>) -> Result<(), DiskError> {
+    if let Some(Tail { path, last_record, end }) = tail {
+        let batch = end.saturating_sub(MAX_BATCH_BYTES as u64);
+        let from = batch.min(*last_record);
+        let file = dir.disk().open_for_write(path)?;
+        let mut bytes = vec![0; (end - from) as usize];
+        let read = file.read_at(from, &mut bytes)?;
+        file.write_all_at(from, &bytes[..read])?;
+        file.sync_all()?;
+    }
+    dir.disk().sync_dir(dir.log_dir())?;
+    if dir.snapshot_dir() != dir.log_dir() {
+        dir.disk().sync_dir(dir.snapshot_dir())?;
+    }
+    Ok(())
 }
