@@ -19,6 +19,7 @@ use super::disk::DiskError;
 use super::snapshot::reader::looks_complete;
 use super::snapshot::{Compression, LoadedSnapshot, SnapshotError, SnapshotFile, read_snapshot};
 use super::txn_log::{LogError, LogReader, MAX_BATCH_BYTES, TornTail};
+use super::{chop_command, shell_word};
 use crate::jute::JuteError;
 use crate::proto::Zxid;
 use crate::proto::txns::{CreateKind, Txn, TxnRecord};
@@ -132,9 +133,9 @@ pub enum RestoreError {
     Log(#[from] LogError),
     #[error(
         "none of the {count} snapshots in {} is usable; the newest: {newest}; restore a snapshot \
-         from a backup, or, if the logs go back to log.1, move the snapshots aside and set \
-         snapshot.trust.empty=true for one start",
-        dir.display()
+         from a backup, or, if the logs go back to log.1, set snapshot.trust.empty=true for one \
+         start after: mkdir {word}/aside && mv {word}/snapshot.* {word}/aside/",
+        dir.display(), word = shell_word(dir)
     )]
     NoUsableSnapshot { dir: PathBuf, count: usize, newest: String },
     #[error(
@@ -151,24 +152,23 @@ pub enum RestoreError {
     #[error(
         "{} shows that the data went up to {zxid}, but with the logs in {} it ends at {reached}; \
          restore the missing logs or a snapshot that is whole, or, if losing everything above \
-         {reached} is acceptable, move this snapshot aside",
-        path.display(), log_dir.display()
+         {reached} is acceptable: {}",
+        path.display(), log_dir.display(), aside_command(path)
     )]
     SnapshotAhead { path: PathBuf, zxid: Zxid, log_dir: PathBuf, reached: Zxid },
     #[error(
         "transactions are missing: {path} continues at offset {offset} with {found}, but the last \
          one before is {last}; find the log that held them, or, if losing everything from {found} \
-         on is acceptable, cut the file to {offset} bytes (truncate -s {offset} {path}) and remove \
-         the later logs",
-        path = path.display()
+         on is acceptable: {command}",
+        path = path.display(), command = chop_command(path, *last)
     )]
     Hole { path: PathBuf, offset: u64, last: Zxid, found: Zxid },
     #[error(
         "{} holds at offset {offset} a transaction that cannot be read: {error}; if a newer \
-         version wrote it, start that one",
-        path.display()
+         version wrote it, start that one, or, if losing it and everything behind is acceptable: {}",
+        path.display(), chop_command(path, *last)
     )]
-    UnreadableTxn { path: PathBuf, offset: u64, error: JuteError },
+    UnreadableTxn { path: PathBuf, offset: u64, last: Zxid, error: JuteError },
     #[error(
         "{} is a TTL node, and extendedTypesEnabled is off: it would be taken for an ephemeral \
          and be lost; set extendedTypesEnabled=true",
@@ -181,6 +181,12 @@ pub enum RestoreError {
         path.escape_ascii()
     )]
     AclMissing { path: Vec<u8>, index: i64 },
+}
+
+/// The command that puts a snapshot aside, under a name that nobody takes for one.
+fn aside_command(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("mv {} {}", shell_word(path), shell_word(&path.with_file_name(format!("aside.{name}"))))
 }
 
 /// What to do about logs without a snapshot, the first of which begins with `first`.
@@ -443,7 +449,8 @@ impl Replay<'_> {
             let (zxid, offset) = (record.zxid, record.offset);
             self.refuse_hole(&path, offset, zxid)?;
             let txn = TxnRecord::read(record.txn, self.options.max_record).map_err(|error| {
-                RestoreError::UnreadableTxn { path: path.clone(), offset, error }
+                let last = self.last;
+                RestoreError::UnreadableTxn { path: path.clone(), offset, last, error }
             })?;
             self.refuse_ttl(&txn.txn)?;
             self.database.apply(&txn, &mut ());

@@ -403,7 +403,7 @@ fn rot_refuses_with_path_offset_and_reason() {
     );
     // What the sentence says to do is done, and works.
     let path = home.path(&name);
-    let advice = format!("truncate -s 16 {}) and remove the later logs", path.display());
+    let advice = format!("zkserver log chop --in-place {} 0x", path.display());
     assert!(refusal.contains("everything from 0x1 on") && refusal.contains(&advice), "{refusal}");
     home.file(&name).set_len(16).unwrap();
     assert_holds(&home.restart(), &[]);

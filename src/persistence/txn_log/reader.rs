@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::damage::{self, Defect, Verdict};
 use super::record::{FILE_HEADER, MAGIC, OVERHEAD, PREFIX, TERMINATOR, checksum, prefix};
+use crate::persistence::chop_command;
 use crate::persistence::disk::{Disk, DiskError, DiskFile};
 use crate::proto::Zxid;
 
@@ -88,22 +89,21 @@ pub enum LogError {
     /// The file was created and nothing more: fewer bytes than a header, or zeros only.
     #[error(
         "the log {} of {size} bytes has no header; restore it from a backup, or, if losing \
-         everything from {} on is acceptable, remove it and the later logs",
-        path.display(), first_of(path)
+         everything from {} on is acceptable: {}",
+        path.display(), first_of(path), chop_before(path, first_of(path))
     )]
     NoHeader { path: PathBuf, size: u64 },
     #[error(
         "{} is not a transaction log: it does not begin with ZKLG; restore it from a backup, or, \
-         if losing everything from {} on is acceptable, remove it and the later logs",
-        path.display(), first_of(path)
+         if losing everything from {} on is acceptable: {}",
+        path.display(), first_of(path), chop_before(path, first_of(path))
     )]
     NotALog { path: PathBuf },
     /// Something that was durable once has changed; `next` is the zxid that should come there.
     #[error(
         "the log {path} is damaged at offset {offset}: {what}; restore this file from a backup, \
-         or, if losing everything from {next} on is acceptable, cut the file to {offset} bytes \
-         (truncate -s {offset} {path}) and remove the later logs",
-        path = path.display()
+         or, if losing everything from {next} on is acceptable: {command}",
+        path = path.display(), command = chop_before(path, *next)
     )]
     Rotten { path: PathBuf, offset: u64, next: Zxid, what: String },
 }
@@ -112,6 +112,11 @@ pub enum LogError {
 fn first_of(path: &Path) -> Zxid {
     let name = path.file_name().and_then(|name| name.to_str());
     name.and_then(super::zxid_of_name).unwrap_or(Zxid::ZERO.next())
+}
+
+/// The command that ends the history before `next`.
+fn chop_before(path: &Path, next: Zxid) -> String {
+    chop_command(path, Zxid(next.0.saturating_sub(1)))
 }
 
 /// How much is read at once.
