@@ -322,3 +322,15 @@ fn the_advice_without_a_snapshot_helps() {
     let server = served_after_advice(setup, "mkdir ", 0x61);
     assert_tree(&server, &golden::json("standalone-3.9/expected-tree.json"));
 }
+
+/// a log without its header in the middle is not what a crash leaves.
+#[test]
+fn a_log_in_the_middle_without_a_header_is_refused_with_advice() {
+    if skip_deviation("Java gives no advice") {
+        return;
+    }
+    let setup = setup("standalone-3.9/version-2", &[]);
+    std::fs::remove_file(setup.version_dir().join("snapshot.41")).expect("the snapshot");
+    change(&setup.version_dir().join("log.1"), |bytes| bytes.truncate(8));
+    served_after_advice(setup, CHOP, 0);
+}
