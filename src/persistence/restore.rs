@@ -271,7 +271,8 @@ fn restore_noting(
     if let Some(torn) = &torn {
         cut(dir, torn)?;
     }
-    if options.force_sync {
+    let is_empty = matches!(origin, Origin::New | Origin::Amnesia);
+    if options.force_sync && !is_empty {
         make_durable(dir, tail.as_ref())?;
     }
     Ok(Restored {

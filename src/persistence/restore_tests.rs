@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::data_dir::{DataDir, DataDirError, DataDirOptions};
 use super::disk::{Disk, DiskFile, RealDisk};
+use super::faulty_disk::FaultyDisk;
 use super::restore::{Origin, RestoreOptions, Restored, restore};
 use super::snapshot::{SnapshotOptions, write_snapshot};
 use super::txn_log::{self, record};
@@ -468,6 +469,33 @@ fn ttl_nodes_refuse_while_extended_types_are_off() {
     write_snapshot(&RealDisk, &home.path(""), &shared, capture, options, |_| ()).unwrap();
     assert!(home.refusal().starts_with("/t is a TTL node"), "{}", home.refusal());
     assert_eq!(home.restart_with(&extended).unwrap().snapshot(), Some(("snapshot.1", Zxid(1))));
+}
+
+#[test]
+fn what_is_served_is_written_once_more_and_synced() {
+    let home = Home::new();
+    home.snapshot(&[]);
+    let log = home.log(&creates(1..=3));
+    let before = RealDisk.read(&home.path(&log)).unwrap();
+    let data_dir = home.root.path().to_owned();
+    let options = DataDirOptions { data_dir, data_log_dir: None, autocreate: true };
+    let disk = FaultyDisk::new();
+    let dir = DataDir::open(Arc::new(disk.clone()), &options).unwrap();
+    disk.fail_syncs_after(0);
+    let refusal = restore(&dir, &OPTIONS).err().expect("a disk that cannot sync").to_string();
+    assert!(refusal.starts_with("cannot sync ") && refusal.contains("log.1"), "{refusal}");
+    let unsynced = RestoreOptions { force_sync: false, ..OPTIONS };
+    assert!(restore(&dir, &unsynced).is_ok(), "nobody asked for it");
+    disk.fail_syncs_after(i64::MAX);
+    disk.fail_writes_after(0);
+    assert!(
+        restore(&dir, &OPTIONS).is_err(),
+        "it is written, for the system may take it as synced"
+    );
+    disk.fail_writes_after(i64::MAX);
+    assert_holds(&restore(&dir, &OPTIONS).unwrap(), &creates(1..=3));
+    assert_eq!(disk.dirs_synced().last(), Some(&home.path("")));
+    assert_eq!(RealDisk.read(&home.path(&log)).unwrap(), before);
 }
 
 #[test]
