@@ -119,7 +119,7 @@ struct Play {
 
 impl Play {
     fn new() -> Self {
-        let policy = AuthPolicy { skip_acl: false, super_digest: None, digest_enabled: true };
+        let policy = AuthPolicy::default();
         let identities = Arc::new(Identities::of_peer([127, 0, 0, 1].into()));
         let queue = Arc::new(ConnectionQueue::new(ConnectionId(1), identities.clone()));
         let options = ConnectionOptions {
@@ -135,7 +135,9 @@ impl Play {
             owners: TREE.owners,
             digest_enabled: true,
             close_session_txn: true,
+            multi_has_create2: true,
             reconfig_enabled: false,
+            enforce_quota: true,
             max_txn_bytes: MAX_TXN,
             max_field_bytes: MAX_FRAME,
             hash_seed: 7,

@@ -10,6 +10,7 @@
 pub mod assembly;
 pub mod carry_out;
 pub mod clock;
+pub mod configuration;
 pub mod disk_thread;
 pub mod driver;
 pub mod environment;
@@ -17,7 +18,9 @@ pub mod fatal;
 pub mod inbox;
 pub mod jobs;
 pub mod load;
+pub mod log_format;
 pub mod logging;
+pub mod quota_figures;
 pub mod sweep;
 pub mod word_sources;
 pub mod words;
