@@ -88,7 +88,8 @@ pub enum DataDirError {
 }
 
 const VERSION: &str = "version-2";
-const LOCK: &str = "zkserver.lock";
+/// Held while a server runs.
+pub const LOCK: &str = "zkserver.lock";
 const INITIALIZE: &str = "initialize";
 /// Begins the name of every file that is not finished. Apache ZooKeeper ignores such names.
 const UNFINISHED: &str = "tmp.";

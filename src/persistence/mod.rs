@@ -37,7 +37,21 @@ pub use restore::{
 };
 pub use sync_queue::{DiskRequest, Persisted, SyncQueue, SyncQueueOptions};
 
+use std::path::Path;
+
 use crate::proto::Zxid;
+
+/// A path as a word of a command that an operator can paste.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:@%=".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// The command with which a history is ended behind `last`, in the log `path`: the last resort.
+fn chop_command(path: &Path, last: Zxid) -> String {
+    format!("zkserver log chop --in-place {} {last}", shell_word(path))
+}
 
 /// The zxid that `name` is made of besides `prefix`. Java's rule: anything `Long.parseLong(_, 16)`
 /// takes; other names are not ours and are ignored.

@@ -18,7 +18,8 @@ use super::data_dir::{DataDir, LogFile};
 use super::disk::DiskError;
 use super::snapshot::reader::{looks_complete, read_snapshot_telling};
 use super::snapshot::{LoadedSnapshot, SnapshotError, SnapshotFile};
-use super::txn_log::{LogError, LogReader, TornTail};
+use super::txn_log::{LogError, LogReader, MAX_BATCH_BYTES, TornTail};
+use super::{chop_command, shell_word};
 use crate::jute::JuteError;
 use crate::proto::Zxid;
 use crate::proto::txns::{CreateKind, Txn, TxnRecord};
@@ -132,9 +133,9 @@ pub enum RestoreError {
     Log(#[from] LogError),
     #[error(
         "none of the {count} snapshots in {} is usable; the newest: {newest}; restore a snapshot \
-         from a backup, or, if the logs go back to log.1, move the snapshots aside and set \
-         snapshot.trust.empty=true for one start",
-        dir.display()
+         from a backup, or, if the logs go back to log.1, set snapshot.trust.empty=true for one \
+         start after: mkdir {word}/aside && mv {word}/snapshot.* {word}/aside/",
+        dir.display(), word = shell_word(dir)
     )]
     NoUsableSnapshot { dir: PathBuf, count: usize, newest: String },
     #[error(
@@ -145,24 +146,23 @@ pub enum RestoreError {
     #[error(
         "{} shows that the data went up to {zxid}, but with the logs in {} it ends at {reached}; \
          restore the missing logs or a snapshot that is whole, or, if losing everything above \
-         {reached} is acceptable, move this snapshot aside",
-        path.display(), log_dir.display()
+         {reached} is acceptable: {}",
+        path.display(), log_dir.display(), aside_command(path)
     )]
     SnapshotAhead { path: PathBuf, zxid: Zxid, log_dir: PathBuf, reached: Zxid },
     #[error(
         "transactions are missing: {path} continues at offset {offset} with {found}, but the last \
          one before is {last}; find the log that held them, or, if losing everything from {found} \
-         on is acceptable, cut the file to {offset} bytes (truncate -s {offset} {path}) and remove \
-         the later logs",
-        path = path.display()
+         on is acceptable: {command}",
+        path = path.display(), command = chop_command(path, *last)
     )]
     Hole { path: PathBuf, offset: u64, last: Zxid, found: Zxid },
     #[error(
         "{} holds at offset {offset} a transaction that cannot be read: {error}; if a newer \
-         version wrote it, start that one",
-        path.display()
+         version wrote it, start that one, or, if losing it and everything behind is acceptable: {}",
+        path.display(), chop_command(path, *last)
     )]
-    UnreadableTxn { path: PathBuf, offset: u64, error: JuteError },
+    UnreadableTxn { path: PathBuf, offset: u64, last: Zxid, error: JuteError },
     #[error(
         "{} is a TTL node, and extendedTypesEnabled is off: it would be taken for an ephemeral \
          and be lost; set extendedTypesEnabled=true",
@@ -175,6 +175,12 @@ pub enum RestoreError {
         path.escape_ascii()
     )]
     AclMissing { path: Vec<u8>, index: i64 },
+}
+
+/// The command that puts a snapshot aside, under a name that nobody takes for one.
+fn aside_command(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("mv {} {}", shell_word(path), shell_word(&path.with_file_name(format!("aside.{name}"))))
 }
 
 /// What to do about logs without a snapshot, the first of which begins with `first`.
@@ -267,11 +273,12 @@ fn restore_noting(
         tell,
         done: 0,
         total: logs.iter().map(|log| log.size).sum(),
+        tail: None,
     };
     for (i, log) in logs.iter().enumerate() {
         replay.file(log, i + 1 == logs.len())?;
     }
-    let Replay { database, txns, torn, .. } = replay;
+    let Replay { database, txns, torn, tail, .. } = replay;
     refuse_less_than_a_snapshot(dir, database.last_processed())?;
     if let Some((path, index)) = database.tree.missing_acl() {
         return Err(RestoreError::AclMissing { path, index });
@@ -286,6 +293,10 @@ fn restore_noting(
     remove(dir, &mut unwritten, notices)?;
     if let Some(torn) = &torn {
         cut(dir, torn)?;
+    }
+    let is_empty = matches!(origin, Origin::New | Origin::Amnesia);
+    if options.force_sync && !is_empty {
+        make_durable(dir, tail.as_ref())?;
     }
     Ok(Restored {
         digest_mismatches: database.digest_mismatches(),
@@ -449,6 +460,7 @@ struct Replay<'d> {
     /// Bytes of the files before, and of all files.
     done: u64,
     total: u64,
+    tail: Option<Tail>,
 }
 
 /// So many bytes of a log are applied before it is told.
@@ -460,8 +472,9 @@ impl Replay<'_> {
         let mut reader = LogReader::open(&**self.dir.disk(), &path, self.options.max_record)?
             .as_last_file(is_last);
         let mut repeated = 0u64;
-        let mut told = 0;
+        let (mut told, mut last_record) = (0, 0);
         while let Some(record) = reader.next()? {
+            last_record = record.offset;
             if record.offset >= told + TOLD_EVERY {
                 told = record.offset;
                 let (done, total, txns) = (self.done + told, self.total, self.txns);
@@ -476,7 +489,8 @@ impl Replay<'_> {
             let (zxid, offset) = (record.zxid, record.offset);
             self.refuse_hole(&path, offset, zxid)?;
             let txn = TxnRecord::read(record.txn, self.options.max_record).map_err(|error| {
-                RestoreError::UnreadableTxn { path: path.clone(), offset, error }
+                let last = self.last;
+                RestoreError::UnreadableTxn { path: path.clone(), offset, last, error }
             })?;
             self.refuse_ttl(&txn.txn)?;
             self.database.apply(&txn, &mut ());
@@ -490,6 +504,10 @@ impl Replay<'_> {
                  {repeated} skipped",
                 path.display()
             ));
+        }
+        if is_last {
+            let end = reader.end().map_or(last_record, |end| end.offset);
+            self.tail = Some(Tail { path, last_record, end });
         }
         if let Some(torn) = reader.end().and_then(|end| end.torn.clone()) {
             if is_last {
@@ -559,4 +577,35 @@ fn cut(dir: &DataDir, torn: &TornTail) -> Result<(), DiskError> {
     let file = dir.disk().open_for_write(&torn.path)?;
     file.set_len(torn.offset)?;
     file.sync_all()
+}
+
+/// Where the records of the last log end.
+struct Tail {
+    path: PathBuf,
+    /// Where its last record starts.
+    last_record: u64,
+    end: u64,
+}
+
+/// Makes durable what is going to be served.
+///
+/// What was read may be in the system's memory only: its writer was killed between write and sync,
+/// or its sync failed, after which Linux takes the bytes for written. Served as they are and logged
+/// behind, they would be missing after a power cut. So the last batch is written once more, byte
+/// for byte, and synced; all before it was synced before it was written.
+fn make_durable(dir: &DataDir, tail: Option<&Tail>) -> Result<(), DiskError> {
+    if let Some(Tail { path, last_record, end }) = tail {
+        let batch = end.saturating_sub(MAX_BATCH_BYTES as u64);
+        let from = batch.min(*last_record);
+        let file = dir.disk().open_for_write(path)?;
+        let mut bytes = vec![0; (end - from) as usize];
+        let read = file.read_at(from, &mut bytes)?;
+        file.write_all_at(from, &bytes[..read])?;
+        file.sync_all()?;
+    }
+    dir.disk().sync_dir(dir.log_dir())?;
+    if dir.snapshot_dir() != dir.log_dir() {
+        dir.disk().sync_dir(dir.snapshot_dir())?;
+    }
+    Ok(())
 }

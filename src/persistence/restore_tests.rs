@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::data_dir::{DataDir, DataDirError, DataDirOptions};
 use super::disk::{Disk, DiskFile, RealDisk};
+use super::faulty_disk::FaultyDisk;
 use super::restore::{Origin, RestoreOptions, Restored, restore, restore_telling};
 use super::snapshot::{Compression, SnapshotOptions, write_snapshot};
 use super::txn_log::{self, record};
@@ -451,7 +452,7 @@ fn rot_refuses_with_path_offset_and_reason() {
     );
     // What the sentence says to do is done, and works.
     let path = home.path(&name);
-    let advice = format!("truncate -s 16 {}) and remove the later logs", path.display());
+    let advice = format!("zkserver log chop --in-place {} 0x", path.display());
     assert!(refusal.contains("everything from 0x1 on") && refusal.contains(&advice), "{refusal}");
     home.file(&name).set_len(16).unwrap();
     assert_holds(&home.restart(), &[]);
@@ -539,6 +540,33 @@ fn progress_is_told_by_the_mebibyte_and_never_by_the_record() {
     assert!(stages.is_sorted_by_key(|stage| stage.2));
     let logs: Vec<_> = stages.iter().filter(|stage| stage.0.starts_with("log.")).collect();
     assert!(logs.is_sorted_by_key(|stage| stage.1) && logs.last().unwrap().2 > 30_000);
+}
+
+#[test]
+fn what_is_served_is_written_once_more_and_synced() {
+    let home = Home::new();
+    home.snapshot(&[]);
+    let log = home.log(&creates(1..=3));
+    let before = RealDisk.read(&home.path(&log)).unwrap();
+    let data_dir = home.root.path().to_owned();
+    let options = DataDirOptions { data_dir, data_log_dir: None, autocreate: true };
+    let disk = FaultyDisk::new();
+    let dir = DataDir::open(Arc::new(disk.clone()), &options).unwrap();
+    disk.fail_syncs_after(0);
+    let refusal = restore(&dir, &OPTIONS).err().expect("a disk that cannot sync").to_string();
+    assert!(refusal.starts_with("cannot sync ") && refusal.contains("log.1"), "{refusal}");
+    let unsynced = RestoreOptions { force_sync: false, ..OPTIONS };
+    assert!(restore(&dir, &unsynced).is_ok(), "nobody asked for it");
+    disk.fail_syncs_after(i64::MAX);
+    disk.fail_writes_after(0);
+    assert!(
+        restore(&dir, &OPTIONS).is_err(),
+        "it is written, for the system may take it as synced"
+    );
+    disk.fail_writes_after(i64::MAX);
+    assert_holds(&restore(&dir, &OPTIONS).unwrap(), &creates(1..=3));
+    assert_eq!(disk.dirs_synced().last(), Some(&home.path("")));
+    assert_eq!(RealDisk.read(&home.path(&log)).unwrap(), before);
 }
 
 #[test]

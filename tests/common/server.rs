@@ -124,6 +124,16 @@ impl Setup {
         }
     }
 
+    /// The same, with the directory kept for another try.
+    #[track_caller]
+    pub fn refuses(self) -> (Setup, Refusal) {
+        let mut server = TestServer { setup: self, process: None };
+        match server.launch() {
+            Ok(()) => panic!("the server serves, though it should refuse"),
+            Err(refusal) => (server.into_setup(), refusal),
+        }
+    }
+
     fn write_config(&self) -> PathBuf {
         let mut text = String::new();
         for (key, value) in &self.settings {

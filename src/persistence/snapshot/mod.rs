@@ -85,7 +85,12 @@ impl Compression {
 
 /// Whether `name` is that of a snapshot.
 pub(super) fn is_file_name(name: &str) -> bool {
-    file_of(DirEntry { name: name.to_owned(), size: 0 }).is_some()
+    zxid_of_name(name).is_some()
+}
+
+/// The zxid in a snapshot's name, compressed or not; `None` when it is not a snapshot's name.
+pub fn zxid_of_name(name: &str) -> Option<Zxid> {
+    file_of(DirEntry { name: name.to_owned(), size: 0 }).map(|file| file.zxid)
 }
 
 /// The snapshot that the directory entry is; `None` when it is something else.
