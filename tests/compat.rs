@@ -33,12 +33,16 @@ mod full_disk;
 mod fuzzy_snapshot;
 #[path = "compat/hostile.rs"]
 mod hostile;
+#[path = "compat/levels.rs"]
+mod levels;
 #[path = "compat/limits.rs"]
 mod limits;
 #[path = "compat/multi.rs"]
 mod multi;
 #[path = "compat/order.rs"]
 mod order;
+#[path = "compat/purge.rs"]
+mod purge;
 #[path = "compat/quota.rs"]
 mod quota;
 #[path = "compat/recovery.rs"]
