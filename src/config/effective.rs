@@ -13,7 +13,7 @@ impl Config {
         fn yes_no(value: bool) -> String {
             if value { "yes" } else { "no" }.to_owned()
         }
-        let pairs: [(&str, String); 36] = [
+        let pairs: [(&str, String); 41] = [
             ("dataDir", self.data_dir.display().to_string()),
             ("dataLogDir", self.data_log_dir.display().to_string()),
             ("clientPort", number(self.client_port)),
@@ -52,10 +52,15 @@ impl Config {
             ("enforceQuota", self.enforce_quota.to_string()),
             ("skipACL", yes_no(self.skip_acl)),
             ("DigestAuthenticationProvider.enabled", self.digest_provider_enabled.to_string()),
+            ("DigestAuthenticationProvider.digestAlg", self.digest_algorithm.name().to_owned()),
             (
                 "DigestAuthenticationProvider.superDigest",
                 self.super_digest.as_ref().map(|_| REDACTED.to_owned()).unwrap_or_default(),
             ),
+            ("enforce.auth.enabled", self.enforce_auth_enabled.to_string()),
+            ("enforce.auth.schemes", self.enforce_auth_schemes.join(",")),
+            ("ensembleAuthName", self.ensemble_auth_names.join(",")),
+            ("compatibilityLevel", self.compatibility_level.name().to_owned()),
         ];
         pairs.map(|(key, value)| (key.to_owned(), value)).into()
     }

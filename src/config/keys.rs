@@ -71,7 +71,7 @@ pub enum Asks {
     Unless(&'static str),
     /// A port other than 0, and what is no number.
     Port,
-    /// A class other than the providers of the schemes `digest` and `ip`.
+    /// A class other than the providers of the schemes `digest`, `ip` and `ensemble`.
     OtherProvider,
 }
 
@@ -128,7 +128,6 @@ const TLS: &str = "TLS";
 const QUORUM_TLS: &str = "TLS between servers";
 const SASL: &str = "SASL";
 const QUORUM_SASL: &str = "SASL between servers";
-const ENFORCE: &str = "enforced authentication";
 
 const KEYS: &[Key] = &[
     // The data directory and what is written there.
@@ -171,6 +170,7 @@ const KEYS: &[Key] = &[
     in_effect("jute.maxbuffer"),
     in_effect("jute.maxbuffer.extrasize"),
     in_effect("4lw.commands.whitelist"),
+    in_effect("compatibilityLevel"),
     unless("maxCnxns", "0"),
     unless("clientTcpKeepAlive", "false"),
     ignored("maxResponseCacheSize", Why::Internals),
@@ -299,12 +299,7 @@ const KEYS: &[Key] = &[
     in_effect("skipACL"),
     in_effect("DigestAuthenticationProvider.enabled"),
     in_effect("DigestAuthenticationProvider.superDigest"),
-    // Another algorithm is asked for because SHA-1 is not trusted, and names another password.
-    protection(
-        "DigestAuthenticationProvider.digestAlg",
-        Asks::Unless("SHA1"),
-        "a digest algorithm other than SHA1",
-    ),
+    in_effect("DigestAuthenticationProvider.digestAlg"),
     protection("authProvider.*", Asks::OtherProvider, "an authentication provider"),
     // These give rights to identities that cannot exist without SASL or TLS, which refuse by their
     // own keys: without effect they take nothing away from anyone's protection.
@@ -314,10 +309,11 @@ const KEYS: &[Key] = &[
     text("X509AuthenticationProvider.superUser"),
     text("SASLAuthenticationProvider.superPassword"),
     unless("allowSaslFailedClients", "false"),
-    protection("sessionRequireClientSASLAuth", Asks::True, ENFORCE),
-    protection("enforce.auth.enabled", Asks::True, ENFORCE),
-    text("enforce.auth.schemes"),
-    protection("ensembleAuthName", Asks::Unless(""), "the authentication scheme ensemble"),
+    // With no SASL there is nobody whom it would let in; Apache refuses to start then.
+    protection("sessionRequireClientSASLAuth", Asks::True, SASL),
+    in_effect("enforce.auth.enabled"),
+    in_effect("enforce.auth.schemes"),
+    in_effect("ensembleAuthName"),
     text("IPAuthenticationProvider.usexforwardedfor"),
     // Names of sections and shapes of ids; SASL itself is asked for by the JAAS file.
     text("sasl.serverconfig"),
@@ -381,6 +377,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("outstandingHandshake.limit", "netty.server.outstandingHandshake.limit"),
     ("throttledOpWaitTime", "throttled_op_wait_time"),
     ("maxTimeToWaitForEpoch", "leader.maxTimeToWaitForEpoch"),
+    ("enforce.auth.scheme", "enforce.auth.schemes"),
 ];
 
 #[cfg(test)]

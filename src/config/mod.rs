@@ -16,6 +16,7 @@
 //!   in a [`Notice`]. So is a key nobody knows, with the nearest one that exists.
 //! * Secrets are [`Secret`]s: no `Debug`, notice, error or start-up log shows one (CVE-2026-24308).
 
+mod access;
 mod asked;
 mod effective;
 pub mod keys;
@@ -38,6 +39,8 @@ pub use notice::{ConfigError, ConfigErrors, Notice, NoticeKind};
 pub use parse::{Parsed, parse};
 pub use secret::Secret;
 pub use whitelist::FourLetterWhitelist;
+
+use crate::proto::{CompatibilityLevel, DigestAlgorithm};
 
 /// What this server is to do. Field names are `zoo.cfg`'s keys with their unit added.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,9 +121,24 @@ pub struct Config {
     pub skip_acl: bool,
     /// `DigestAuthenticationProvider.enabled`: the scheme `digest` exists.
     pub digest_provider_enabled: bool,
-    /// `DigestAuthenticationProvider.superDigest`: `name:base64(sha1)`; who authenticates with it is
+    /// `DigestAuthenticationProvider.digestAlg`: the hash of digest ids.
+    pub digest_algorithm: DigestAlgorithm,
+    /// `DigestAuthenticationProvider.superDigest`: `name:base64(hash)`; who authenticates with it is
     /// `super`.
     pub super_digest: Option<Secret>,
+    /// `enforce.auth.enabled`: a connection may ask for nothing before it has an identity of one
+    /// of `enforce_auth_schemes`.
+    pub enforce_auth_enabled: bool,
+    /// `enforce.auth.schemes`: each can give an identity here, if it is enabled.
+    pub enforce_auth_schemes: Vec<String>,
+    /// `ensembleAuthName`: the names that clients may mean by this server.
+    pub ensemble_auth_names: Vec<String>,
+    /// Whether the scheme `ensemble` exists: there are names, or its provider is named.
+    pub ensemble_scheme: bool,
+
+    /// `compatibilityLevel`: the line of Apache ZooKeeper's releases whose ways it has where they
+    /// differ.
+    pub compatibility_level: CompatibilityLevel,
 }
 
 /// `tickTime` where the file says nothing: what Apache's code has, not its sample file.
@@ -186,7 +204,13 @@ impl Config {
             enforce_quota: false,
             skip_acl: false,
             digest_provider_enabled: true,
+            digest_algorithm: DigestAlgorithm::default(),
             super_digest: None,
+            enforce_auth_enabled: false,
+            enforce_auth_schemes: Vec::new(),
+            ensemble_auth_names: Vec::new(),
+            ensemble_scheme: false,
+            compatibility_level: CompatibilityLevel::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::access::missing_provider;
 use super::asked::{Asked, asked, check_form};
 use super::keys::{self, Asks, Class, Key, Why};
 use super::membership::{self, ClientPart};
@@ -115,6 +116,15 @@ impl Draft {
             Some(Key { class: Class::Protection(asks, what), .. }) => {
                 self.judge_protection(property, asks, what);
             }
+            Some(Key { name: name @ ("enforce.auth.enabled" | "ensembleAuthName"), .. })
+                if !matches!(property.value.to_ascii_lowercase().as_str(), "" | "false") =>
+            {
+                let what = format!(
+                    "asks for protection, but has no effect with the prefix zookeeper. (in Apache \
+                     ZooKeeper neither); write {name}"
+                );
+                self.refuse(&property.key, Some(property.line), what);
+            }
             Some(_) => {
                 let what = format!(
                     "has no effect with the prefix zookeeper. (in Apache ZooKeeper neither); \
@@ -138,6 +148,10 @@ impl Draft {
         match asked(asks, &property.value) {
             Ok(Asked::Nothing) => {}
             Ok(Asked::Something) => {
+                let what = match asks {
+                    Asks::OtherProvider => missing_provider(&property.value),
+                    _ => what,
+                };
                 let what = format!(
                     "asks for protection that this version does not have ({what}); \
                      remove it to run without"
@@ -160,6 +174,8 @@ impl Draft {
         }
         self.finish_timeouts(line("minSessionTimeout").or(line("maxSessionTimeout")));
         self.finish_extrasize(properties);
+        self.finish_access(properties);
+        self.finish_level(line);
         match &self.data_dir {
             Some(dir) => self.config.data_dir.clone_from(dir),
             // A dataDir that stands there and is wrong was told already.
@@ -236,6 +252,17 @@ impl Draft {
         }
     }
 
+    /// Defaults that depend on the compatibility level.
+    fn finish_level(&mut self, line: impl Fn(&str) -> Option<usize>) {
+        let (level, config) = (self.config.compatibility_level, &mut self.config);
+        if line("serializeLastProcessedZxid.enabled").is_none() {
+            config.serialize_last_processed_zxid = level.snapshots_have_last_zxid();
+        }
+        if line("znode.container.maxNeverUsedIntervalMs").is_none() {
+            config.container_max_never_used_ms = level.container_max_never_used_ms();
+        }
+    }
+
     /// `jute.maxbuffer.extrasize` follows `jute.maxbuffer` where it is not given; Java allows 1024
     /// bytes at least.
     fn finish_extrasize(&mut self, properties: &[Property]) {
@@ -255,11 +282,11 @@ impl Draft {
         self.notices.push(Notice { kind, key, line, what });
     }
 
-    fn refuse(&mut self, key: &str, line: Option<usize>, what: String) {
+    pub(super) fn refuse(&mut self, key: &str, line: Option<usize>, what: String) {
         self.errors.push(ConfigError { key: printable(key), line, what });
     }
 
-    fn wrong(&mut self, property: &Property, allowed: &str) {
+    pub(super) fn wrong(&mut self, property: &Property, allowed: &str) {
         let mut what = format!("must be {allowed}");
         if !is_secret(&property.key) {
             what.push_str(&format!(", not \"{}\"", printable(&property.value)));
@@ -351,9 +378,6 @@ mod tests {
             "java.security.auth.login.config=/jaas.conf",
             "requireKerberosConfig=true",
             "sessionRequireClientSASLAuth=true",
-            "enforce.auth.enabled=true",
-            "ensembleAuthName=prod",
-            "DigestAuthenticationProvider.digestAlg=SHA-256",
             "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
             "authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider",
             "authProvider.key=org.apache.zookeeper.server.auth.KeyAuthenticationProvider",
@@ -367,6 +391,8 @@ mod tests {
             "zookeeper.sslQuorum=true",
             "zookeeper.ssl.keyStore.location=/ks.jks",
             "zookeeper.sessionRequireClientSASLAuth=true",
+            "zookeeper.enforce.auth.enabled=true",
+            "zookeeper.ensembleAuthName=prod",
         ] {
             let told = base_errors(line);
             let key = line.split('=').next().unwrap();

@@ -132,9 +132,14 @@ fn the_sample_that_comes_with_this_server() {
             line.trim_start_matches('#').split_once('=').is_some_and(|(name, _)| name == key)
         });
         let line = line.unwrap_or_else(|| panic!("{key} is not in the sample"));
-        if !["clientPortAddress", "dataLogDir", "DigestAuthenticationProvider.superDigest"]
-            .contains(&key.as_str())
-        {
+        let examples = [
+            "clientPortAddress",
+            "dataLogDir",
+            "DigestAuthenticationProvider.superDigest",
+            "enforce.auth.schemes",
+            "ensembleAuthName",
+        ];
+        if !examples.contains(&key.as_str()) {
             all.push_str(line.trim_start_matches('#'));
             all.push('\n');
         }

@@ -5,14 +5,13 @@
 
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
+use super::FourLetterWhitelist;
+use super::access;
 use super::notice::{NoticeKind, printable};
 use super::parse::Draft;
 use super::properties::Property;
 use super::values::{self, Allowed, boolean, decimal, decoded, yes_no};
-use super::{FourLetterWhitelist, Secret};
+use crate::proto::{CompatibilityLevel, DigestAlgorithm};
 
 impl Draft {
     /// Takes the value of a key that is in effect.
@@ -122,8 +121,23 @@ impl Draft {
             "DigestAuthenticationProvider.enabled" => {
                 config.digest_provider_enabled = boolean(value)?;
             }
-            "DigestAuthenticationProvider.superDigest" => {
-                config.super_digest = super_digest(value)?;
+            "DigestAuthenticationProvider.digestAlg" => {
+                let known = || DigestAlgorithm::all_names().collect::<Vec<_>>().join(", ");
+                config.digest_algorithm = DigestAlgorithm::from_name(value)
+                    .ok_or_else(|| format!("a hash known here: {}", known()))?;
+            }
+            // How long it is depends on the algorithm, so it is taken when all keys are known.
+            "DigestAuthenticationProvider.superDigest" => {}
+            "enforce.auth.enabled" => config.enforce_auth_enabled = boolean(value)?,
+            "enforce.auth.schemes" => config.enforce_auth_schemes = access::names(value),
+            "ensembleAuthName" => {
+                config.ensemble_auth_names = access::names(value);
+                config.ensemble_auth_names.retain(|name| !name.is_empty());
+            }
+            "compatibilityLevel" => {
+                let known = || CompatibilityLevel::all_names().collect::<Vec<_>>().join(", ");
+                config.compatibility_level = CompatibilityLevel::from_name(value)
+                    .ok_or_else(|| format!("one of {}", known()))?;
             }
             key => unreachable!("{key} is in effect according to the table, but nothing takes it"),
         }
@@ -149,22 +163,6 @@ fn session_timeout(value: &str) -> Result<Option<i32>, Allowed> {
         return Ok(None);
     }
     decimal(value, 1..=i64::from(i32::MAX)).map(Some).map_err(default)
-}
-
-/// `name:base64(sha1(name:password))`. Any other text could never match, and so would lock out the
-/// super user without a word.
-fn super_digest(value: &str) -> Result<Option<Secret>, Allowed> {
-    if value.is_empty() {
-        return Ok(None);
-    }
-    let digest = value.split_once(':').filter(|(name, _)| !name.is_empty());
-    let is_sha1 = |text: &str| STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 20);
-    match digest {
-        Some((_, digest)) if is_sha1(digest) => Ok(Some(Secret::new(value))),
-        _ => Err("name:digest, the digest being base64 of the SHA-1 of name:password \
-                  (28 characters), as ZooKeeper's DigestAuthenticationProvider prints it"
-            .to_owned()),
-    }
 }
 
 #[cfg(test)]
@@ -221,11 +219,16 @@ mod tests {
             ("emulate353TTLNodes", "true", "true"),
             ("skipACL", "yes", "yes"),
             ("DigestAuthenticationProvider.enabled", "false", "false"),
+            ("DigestAuthenticationProvider.digestAlg", "sha-256", "SHA-256"),
             (
                 "DigestAuthenticationProvider.superDigest",
                 "super:D/InIHSb7yEEbrWz8b9l71RjZJU=",
                 "***",
             ),
+            ("enforce.auth.schemes", "digest, ip", "digest,ip"),
+            ("enforce.auth.enabled", "true\nenforce.auth.schemes=digest", "true"),
+            ("ensembleAuthName", "prod, stage", "prod,stage"),
+            ("compatibilityLevel", "3.10", "3.10"),
         ] {
             assert_eq!(keys::find(key).map(|key| key.class), Some(keys::Class::InEffect), "{key}");
             let line = format!("{key}={given}");
@@ -236,6 +239,8 @@ mod tests {
                 "dataDir" => name == "dataLogDir",
                 "jute.maxbuffer" => name == "jute.maxbuffer.extrasize",
                 "tickTime" => name.ends_with("SessionTimeout"),
+                "enforce.auth.enabled" => name == "enforce.auth.schemes",
+                "compatibilityLevel" => name == "znode.container.maxNeverUsedIntervalMs",
                 _ => false,
             };
             for (name, value) in config("").unwrap().effective() {
@@ -300,6 +305,10 @@ mod tests {
             ("extendedTypesEnabled=yes", "true or false"),
             ("emulate353TTLNodes=yes", "true or false"),
             ("DigestAuthenticationProvider.enabled=yes", "true or false"),
+            ("DigestAuthenticationProvider.digestAlg=", "a hash known here: MD5, SHA1, SHA-224"),
+            ("DigestAuthenticationProvider.digestAlg=MD2", "SHA3-384, SHA3-512"),
+            ("enforce.auth.enabled=yes", "true or false"),
+            ("compatibilityLevel=3.7", "one of 3.8.0, 3.8, 3.9, 3.10"),
             ("DigestAuthenticationProvider.superDigest=super:geheim", "name:digest"),
             ("DigestAuthenticationProvider.superDigest=geheim", "name:digest"),
             (
@@ -335,5 +344,21 @@ mod tests {
     #[test]
     fn an_empty_super_digest_is_none() {
         assert_eq!(config("DigestAuthenticationProvider.superDigest=").unwrap().super_digest, None);
+    }
+
+    #[test]
+    fn the_level_decides_where_nothing_is_said() {
+        let of = |lines: &str| {
+            let config = config(lines).unwrap();
+            (config.serialize_last_processed_zxid, config.container_max_never_used_ms)
+        };
+        assert_eq!(of(""), (true, 0));
+        assert_eq!(of("compatibilityLevel=3.9"), (true, 0));
+        assert_eq!(of("compatibilityLevel=3.8"), (false, 0));
+        assert_eq!(of("compatibilityLevel=3.10"), (true, 300_000));
+        let said = "znode.container.maxNeverUsedIntervalMs=0\ncompatibilityLevel=3.10";
+        assert_eq!(of(said), (true, 0));
+        let said = "serializeLastProcessedZxid.enabled=true\ncompatibilityLevel=3.8";
+        assert_eq!(of(said), (true, 0));
     }
 }

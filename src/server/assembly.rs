@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::carry_out::CarryOut;
 use super::clock::{RealClock, random_seed};
 use super::disk_thread::{DiskInbox, SharedSyncQueue, ToDisk};
-use super::driver::Driver;
+use super::driver::{Driver, SharedDriver};
 use super::fatal::{ExitCode, abort_on_panic, die};
 use super::inbox::Inbox;
 use super::jobs::{SnapshotJobs, zero_filler};
@@ -20,8 +20,8 @@ use super::load::{Loaded, load, max_field_bytes, owners, snapshot_options};
 use super::sweep::sweep_forever;
 use super::word_sources::WordSources;
 use super::words::Words;
-use super::{disk_thread, driver, logging};
-use crate::auth::AuthPolicy;
+use super::{disk_thread, logging};
+use crate::auth::{AuthPolicy, EnsembleNames};
 use crate::config::keys::{self, Class};
 use crate::config::{self, Config, Notice};
 use crate::metrics::Metrics;
@@ -29,7 +29,7 @@ use crate::net::client_connection::Shared;
 use crate::net::client_listener::{accept_forever, bind, resolve};
 use crate::net::connections::Connections;
 use crate::net::limits::ConnectionLimits;
-use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, SET_TRACE_MASK, VERSION, WORDS};
+use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, SET_TRACE_MASK, WORDS, version};
 use crate::persistence::{Disk, RealDisk, SyncQueue, SyncQueueOptions};
 use crate::processor::connection::{ConnectionOptions, Surroundings};
 use crate::processor::connection_queue::CloseReason;
@@ -54,7 +54,7 @@ pub fn serve(file: Option<PathBuf>) -> process::ExitCode {
     logging::start();
     abort_on_panic();
     let (config, notices) = configuration(file.as_deref());
-    tracing::info!(version = VERSION, "zkserver starts");
+    tracing::info!(version = version(config.compatibility_level), "zkserver starts");
     for notice in &notices {
         tracing::warn!("{notice}");
     }
@@ -159,11 +159,7 @@ impl Server {
         });
 
         let loaded = load(config, &*clock, seed);
-        let policy = AuthPolicy {
-            skip_acl: config.skip_acl,
-            super_digest: config.super_digest.as_ref().map(|s| s.expose().as_bytes().into()),
-            digest_enabled: config.digest_provider_enabled,
-        };
+        let policy = policy(config);
         let watches = Arc::new(Watches::new(seed));
         let connections = Arc::new(Connections::new(seed));
         let metrics = Arc::new(Metrics::default());
@@ -186,7 +182,8 @@ impl Server {
             connections.clone(),
             metrics.clone(),
             seed,
-        );
+        )
+        .with_zxid_in_events(config.compatibility_level.events_have_zxid());
         let queue = sync_queue(config, &loaded, clock.clone());
         let queue = Arc::new(SharedSyncQueue::new(queue, metrics.clone()));
         let door = ToDisk {
@@ -196,6 +193,7 @@ impl Server {
             snapshots,
         };
         let driver = Driver::new(peer, loaded.database.clone(), door, clients);
+        let driver = Arc::new(SharedDriver::new(driver, inbox.clone(), clock.clone()));
 
         let listening = listener.local_addr().unwrap_or(address);
         let whitelist = config.four_letter_whitelist.clone();
@@ -208,6 +206,7 @@ impl Server {
             disk: loaded.disk.clone(),
             inbox: inbox.clone(),
             settings: settings(config, &loaded, listening.port()),
+            level: config.compatibility_level,
             sessionless_timeout_ms: config.sessionless_cnxn_timeout_ms,
             serving_since_ms: clock.now().mono_ms,
             trace_mask: DEFAULT_TRACE_MASK.into(),
@@ -228,7 +227,7 @@ impl Server {
                     word_with_number,
                 },
             },
-            submit: inbox.clone(),
+            submit: driver.clone(),
             words: Arc::new(move |word, reply| words.answer(word, reply)),
             connections,
             limits: ConnectionLimits::new(config.max_client_cnxns, seed),
@@ -237,10 +236,7 @@ impl Server {
             outstanding_limit: config.global_outstanding_limit.into(),
         });
 
-        let driver = spawn("driver", {
-            let (inbox, clock) = (inbox.clone(), clock.clone());
-            move || driver::run(driver, &inbox, &*clock)
-        });
+        let driver = spawn("driver", move || driver.run());
         let disk = spawn("disk", {
             let (disk_inbox, inbox) = (disk_inbox.clone(), inbox.clone());
             move || disk_thread::run(&queue, &disk_inbox, &inbox)
@@ -281,6 +277,20 @@ impl Server {
     }
 }
 
+/// Who may come in and do what.
+fn policy(config: &Config) -> AuthPolicy {
+    let schemes = config.enforce_auth_schemes.iter().map(|scheme| scheme.as_bytes().into());
+    let names = config.ensemble_auth_names.iter().map(String::as_str);
+    AuthPolicy {
+        skip_acl: config.skip_acl,
+        super_digest: config.super_digest.as_ref().map(|s| s.expose().as_bytes().into()),
+        digest_algorithm: config.digest_algorithm,
+        digest_enabled: config.digest_provider_enabled,
+        required_schemes: config.enforce_auth_enabled.then(|| schemes.collect()),
+        ensemble: config.ensemble_scheme.then(|| EnsembleNames::new(names)),
+    }
+}
+
 fn peer(
     config: &Config,
     loaded: &Loaded,
@@ -301,6 +311,7 @@ fn peer(
         owners: owners(config),
         digest_enabled: config.digest_enabled,
         close_session_txn: config.close_session_txn,
+        multi_has_create2: config.compatibility_level.multi_has_create2(),
         reconfig_enabled: config.reconfig_enabled,
         enforce_quota: config.enforce_quota,
         max_txn_bytes: max_field_bytes(config),
@@ -354,7 +365,8 @@ fn sync_queue(config: &Config, loaded: &Loaded, clock: Arc<dyn Clock>) -> SyncQu
 }
 
 fn runtime() -> Runtime {
-    let workers = thread::available_parallelism().map_or(2, usize::from);
+    // At least two: one of them may be waiting for the disk.
+    let workers = thread::available_parallelism().map_or(2, usize::from).max(2);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("client")

@@ -16,9 +16,9 @@ use super::quota_figures::quota_figures;
 use crate::metrics::Metrics;
 use crate::net::client_connection::ClientConnection;
 use crate::net::connections::Connections;
-use crate::operator::four_letter_words::Sources;
+use crate::operator::four_letter_words::{Sources, version};
 use crate::persistence::Disk;
-use crate::proto::{ConnectionId, SessionId, Zxid};
+use crate::proto::{CompatibilityLevel, ConnectionId, SessionId, Zxid};
 use crate::quorum::effect::Input;
 use crate::status::{ClientLine, Descriptors, DirSizes, Dump, Settings, Status, WatchedPath};
 use crate::time::{Clock, Instant};
@@ -48,6 +48,8 @@ pub struct WordSources {
     pub inbox: Arc<Inbox>,
     /// The configuration.
     pub settings: Settings,
+    /// `compatibilityLevel`.
+    pub level: CompatibilityLevel,
     /// `nio.sessionlessCnxnTimeout`, in milliseconds.
     pub sessionless_timeout_ms: u64,
     /// When the server began to serve, milliseconds on the monotonic clock.
@@ -57,6 +59,10 @@ pub struct WordSources {
 }
 
 impl Sources for WordSources {
+    fn version(&self) -> &'static str {
+        version(self.level)
+    }
+
     fn status(&self) -> Status {
         let metrics = &self.metrics;
         let db = self.database.read();
@@ -107,7 +113,7 @@ impl Sources for WordSources {
     }
 
     fn environment(&self) -> Vec<(&'static str, Option<String>)> {
-        environment(&*self.disk)
+        environment(&*self.disk, self.level)
     }
 
     fn dump(&self) -> Dump {
