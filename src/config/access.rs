@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::notice::{NoticeKind, printable};
 use super::parse::Draft;
-use super::properties::Property;
 use super::secret::Secret;
+use super::setting::Setting;
 
 const PACKAGE: &str = "org.apache.zookeeper.server.auth.";
 const DIGEST_PROVIDER: &str = "DigestAuthenticationProvider";
@@ -35,12 +35,20 @@ fn is_class(class: &str, name: &str) -> bool {
     class.strip_prefix(PACKAGE) == Some(name)
 }
 
+/// Whether a key that is in effect asks for protection: written so that it has none, it must not be
+/// passed over with a warning.
+pub fn protects(key: &str, value: &str) -> bool {
+    matches!(key, "enforce.auth.enabled" | "ensembleAuthName")
+        && !value.is_empty()
+        && !value.eq_ignore_ascii_case("false")
+}
+
 impl Draft {
     /// Checks what concerns several keys of authentication.
-    pub(super) fn finish_access(&mut self, properties: &[Property]) {
-        let find = |key: &str| properties.iter().find(|property| property.key == key);
+    pub(super) fn finish_access(&mut self, settings: &[Setting]) {
+        let find = |key: &str| settings.iter().find(|property| property.key == key);
         let provider = |name: &str| {
-            properties.iter().find(|property| {
+            settings.iter().find(|property| {
                 property.key.starts_with("authProvider.") && is_class(&property.value, name)
             })
         };
@@ -51,7 +59,7 @@ impl Draft {
         {
             let what = "names the provider that DigestAuthenticationProvider.enabled=false turns \
                         off; leave one of the two out";
-            self.refuse(&digest.key, Some(digest.line), what.to_owned());
+            self.refuse(&digest.written, Some(digest.origin), what.to_owned());
         }
         if let Some(property) = find("DigestAuthenticationProvider.superDigest") {
             self.finish_super_digest(property);
@@ -61,7 +69,7 @@ impl Draft {
 
     /// `name:base64(hash(name:password))`. Any other text could never match, and so would lock
     /// out the super user without a word.
-    fn finish_super_digest(&mut self, property: &Property) {
+    fn finish_super_digest(&mut self, property: &Setting) {
         if property.value.is_empty() {
             return;
         }
@@ -84,7 +92,7 @@ impl Draft {
     }
 
     /// `enforce.auth.*`: each scheme must be one that can give an identity.
-    fn finish_enforced(&mut self, enabled: Option<&Property>, schemes: Option<&Property>) {
+    fn finish_enforced(&mut self, enabled: Option<&Setting>, schemes: Option<&Setting>) {
         let (Some(enabled), true) = (enabled, self.config.enforce_auth_enabled) else {
             if let Some(schemes) = schemes {
                 let what = "has no effect without enforce.auth.enabled=true: nobody has to \
@@ -95,7 +103,7 @@ impl Draft {
         };
         let Some(schemes) = schemes else {
             let what = "is true, but enforce.auth.schemes does not say which schemes suffice";
-            return self.refuse(&enabled.key, Some(enabled.line), what.to_owned());
+            return self.refuse(&enabled.written, Some(enabled.origin), what.to_owned());
         };
         let digest = self.config.digest_provider_enabled.then_some("digest");
         let available: Vec<&str> = digest.into_iter().chain(["ip"]).collect();
@@ -110,7 +118,7 @@ impl Draft {
                 unknown.join(", "),
                 available.join(" and ")
             );
-            self.refuse(&schemes.key, Some(schemes.line), what);
+            self.refuse(&schemes.written, Some(schemes.origin), what);
         } else if self.config.enforce_auth_schemes.iter().any(|name| name == "ip") {
             let what = "lists ip, which every connection has from the start: nobody has to \
                         authenticate";

@@ -1,7 +1,7 @@
-//! A configuration as the start-up log tells it.
+//! A configuration in `zoo.cfg`'s words.
 
-use super::Config;
 use super::secret::REDACTED;
+use super::{Config, PurgeInterval};
 
 impl Config {
     /// Every key that is in effect and its value, defaults included, in `zoo.cfg`'s words. A secret
@@ -13,7 +13,14 @@ impl Config {
         fn yes_no(value: bool) -> String {
             if value { "yes" } else { "no" }.to_owned()
         }
-        let pairs: [(&str, String); 41] = [
+        fn interval(value: PurgeInterval) -> String {
+            match value {
+                PurgeInterval::Unset => String::new(),
+                PurgeInterval::Never => "0".to_owned(),
+                PurgeInterval::EveryMs(ms) => format!("{ms}ms"),
+            }
+        }
+        let pairs = [
             ("dataDir", self.data_dir.display().to_string()),
             ("dataLogDir", self.data_log_dir.display().to_string()),
             ("clientPort", number(self.client_port)),
@@ -22,6 +29,7 @@ impl Config {
             ("maxClientCnxns", self.max_client_cnxns.to_string()),
             ("globalOutstandingLimit", self.global_outstanding_limit.to_string()),
             ("nio.sessionlessCnxnTimeout", self.sessionless_cnxn_timeout_ms.to_string()),
+            ("readonlymode.enabled", self.read_only_mode.to_string()),
             ("4lw.commands.whitelist", self.four_letter_whitelist.to_string()),
             ("jute.maxbuffer", self.jute_max_buffer.to_string()),
             ("jute.maxbuffer.extrasize", self.jute_max_buffer_extrasize.to_string()),
@@ -34,6 +42,10 @@ impl Config {
             ("preAllocSize", self.pre_alloc_size_kb.to_string()),
             ("forceSync", yes_no(self.force_sync)),
             ("fsync.warningthresholdms", self.fsync_warning_threshold_ms.to_string()),
+            ("snapshot.compression.method", self.snapshot_compression.name().to_owned()),
+            ("autopurge.snapRetainCount", self.snap_retain_count.to_string()),
+            ("autopurge.purgeInterval", interval(self.purge_interval)),
+            ("diskReserveInMb", number(self.disk_reserve_mb)),
             ("snapshot.trust.empty", self.snapshot_trust_empty.to_string()),
             ("datadir.autocreate", self.datadir_autocreate.to_string()),
             ("db.autocreate", self.db_autocreate.to_string()),
@@ -61,6 +73,8 @@ impl Config {
             ("enforce.auth.schemes", self.enforce_auth_schemes.join(",")),
             ("ensembleAuthName", self.ensemble_auth_names.join(",")),
             ("compatibilityLevel", self.compatibility_level.name().to_owned()),
+            ("log.level", self.log_levels.to_string()),
+            ("log.format", self.log_format.to_string()),
         ];
         pairs.map(|(key, value)| (key.to_owned(), value)).into()
     }

@@ -1,4 +1,4 @@
-//! Every key that Apache ZooKeeper knows, with what this version makes of it.
+//! Every key that Apache ZooKeeper knows, and those of our own, with what this version makes of it.
 //!
 //! A name that ends with `.*` stands for all names with that beginning; an exact name goes first,
 //! then the longest beginning. A key that is in effect stands here and in `parse`, where it is
@@ -39,8 +39,6 @@ pub enum Form {
     Bool(Option<bool>),
     /// A decimal i32; the value given asks for nothing.
     Int(Option<i32>),
-    /// Hours, or a number and `ms`, `s`, `m`, `h` or `d`; 0 asks for nothing.
-    Interval,
     /// One of these words, upper and lower case counting as equal; the first asks for nothing.
     OneOf(&'static [&'static str]),
 }
@@ -56,6 +54,10 @@ pub enum Why {
     Client,
     /// It is a hook for Apache's own tests.
     Tests,
+    /// It makes the Java server wait before a sync.
+    Batching,
+    /// It sets up Java's logging.
+    Logging,
     /// It is about what servers do for each other.
     Ensemble,
 }
@@ -78,7 +80,7 @@ pub enum Asks {
 /// The key called `name`, by its own name or by one that Apache's documentation uses and its code
 /// does not read.
 pub fn find(name: &str) -> Option<Key> {
-    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, real)| real);
+    let name = canonical(name);
     let exact = KEYS.iter().find(|key| key.name == name);
     let family = || {
         let covers = |key: &&Key| {
@@ -88,6 +90,11 @@ pub fn find(name: &str) -> Option<Key> {
         KEYS.iter().filter(covers).max_by_key(|key| key.name.len())
     };
     exact.or_else(family).copied()
+}
+
+/// The name that Apache's code reads: `name` itself unless only its documentation has it.
+pub fn canonical(name: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, real)| real)
 }
 
 /// Names to suggest in place of one nobody knows.
@@ -152,9 +159,10 @@ const KEYS: &[Key] = &[
     in_effect("emulate353TTLNodes"),
     text("commitLogCount"),
     text("snapshotSizeFactor"),
-    unless("snapshot.compression.method", ""),
-    int("autopurge.snapRetainCount", None),
-    not_yet("autopurge.purgeInterval", Form::Interval),
+    in_effect("snapshot.compression.method"),
+    in_effect("autopurge.snapRetainCount"),
+    in_effect("autopurge.purgeInterval"),
+    in_effect("diskReserveInMb"),
     ignored("testingonly.initialZxid", Why::Tests),
     ignored("test.allowDiscontinuousProposals", Why::Tests),
     // Clients and their limits.
@@ -176,9 +184,9 @@ const KEYS: &[Key] = &[
     ignored("maxResponseCacheSize", Why::Internals),
     ignored("maxGetChildrenResponseCacheSize", Why::Internals),
     ignored("intBufferStartingSizeBytes", Why::Internals),
-    unless("flushDelay", "0"),
-    text("maxWriteQueuePollTime"),
-    text("maxBatchSize"),
+    ignored("flushDelay", Why::Batching),
+    ignored("maxWriteQueuePollTime", Why::Batching),
+    ignored("maxBatchSize", Why::Batching),
     ignored("enableEagerACLCheck", Why::Ensemble),
     in_effect("enforceQuota"),
     unless("request_throttle_max_requests", "0"),
@@ -213,7 +221,7 @@ const KEYS: &[Key] = &[
     ignored("commitProcessor.maxReadBatchSize", Why::Internals),
     ignored("commitProcessor.maxCommitBatchSize", Why::Internals),
     ignored("commitProcessor.shutdownTimeout", Why::Internals),
-    unless("readonlymode.enabled", "false"),
+    in_effect("readonlymode.enabled"),
     switch("localSessionsEnabled", Some(false)),
     switch("localSessionsUpgradingEnabled", Some(false)),
     // Who the members are.
@@ -285,15 +293,17 @@ const KEYS: &[Key] = &[
     ignored("bitHashCacheSize", Why::Internals),
     ignored("controllerPort", Why::Tests),
     ignored("configuration", Why::Tests),
-    text("log.dir"),
-    text("log.file"),
-    text("log.threshold"),
-    text("log.maxfilesize"),
-    text("log.maxbackupindex"),
-    text("console.threshold"),
-    text("tracelog.dir"),
-    text("tracelog.file"),
-    text("root.logger"),
+    in_effect("log.level"),
+    in_effect("log.format"),
+    ignored("log.dir", Why::Logging),
+    ignored("log.file", Why::Logging),
+    ignored("log.threshold", Why::Logging),
+    ignored("log.maxfilesize", Why::Logging),
+    ignored("log.maxbackupindex", Why::Logging),
+    ignored("console.threshold", Why::Logging),
+    ignored("tracelog.dir", Why::Logging),
+    ignored("tracelog.file", Why::Logging),
+    ignored("root.logger", Why::Logging),
     text("auditlog.*"),
     // Who may do what.
     in_effect("skipACL"),

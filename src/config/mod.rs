@@ -1,15 +1,19 @@
 //! What a `zoo.cfg` asks for, as the server means to do it.
 //!
 //! ```text
-//!  bytes ── properties ──▶ (key, value, line) ── keys ──▶ class of the key
-//!                                                           │
-//!      Config + notices  ◀── parse ── values, membership ◀──┘
+//!  zoo.cfg ──── properties ──┐
+//!  zoo.toml ─── toml ────────┤            ┌─────────┐           class of the key
+//!  JVMFLAGS ─── jvm_flags ───┼─▶ sources ─│ Setting │─▶ keys ───────┐
+//!  -Dkey=value ──────────────┤   reach    └─────────┘               │
+//!  port dataDir … ───────────┘                                      ▼
+//!      Config + notices + origins  ◀── parse, take ◀── types, values, membership
 //! ```
 //!
 //! What always holds:
 //! * Nothing here opens a file: the text is given, and paths are only named.
-//! * A [`Config`] exists only if every value in the file was understood. A wrong value is an error
-//!   that names the key, the line and what is allowed; all errors are collected before giving up.
+//! * A [`Config`] exists only if every value given was understood. A wrong value is an error that
+//!   names the key, its place and what is allowed; all errors are collected before giving up.
+//! * Every value knows where it came from.
 //! * A key that asks for protection this version does not have (TLS, SASL, ...) is an error, never
 //!   a warning: a server that looks protected and is not would be worse than none.
 //! * Every other key that Apache ZooKeeper knows is accepted; what has no effect yet is named once
@@ -19,14 +23,22 @@
 mod access;
 mod asked;
 mod effective;
+mod jvm_flags;
 pub mod keys;
+mod log_levels;
 mod membership;
 mod notice;
 mod parse;
 pub mod properties;
+mod reach;
+mod report;
 mod secret;
+mod setting;
+mod sources;
 mod suggest;
 mod take;
+mod toml;
+mod types;
 mod values;
 mod whitelist;
 
@@ -35,9 +47,12 @@ mod samples;
 
 use std::path::PathBuf;
 
+pub use log_levels::{Level, LogFormat, LogLevels};
 pub use notice::{ConfigError, ConfigErrors, Notice, NoticeKind};
-pub use parse::{Parsed, parse};
+pub use parse::{Parsed, parse, resolve};
 pub use secret::Secret;
+pub use setting::Origin;
+pub use sources::{File, Given};
 pub use whitelist::FourLetterWhitelist;
 
 use crate::proto::{CompatibilityLevel, DigestAlgorithm};
@@ -62,6 +77,9 @@ pub struct Config {
     pub global_outstanding_limit: u32,
     /// `nio.sessionlessCnxnTimeout`: a connection without a session is closed after this, ms.
     pub sessionless_cnxn_timeout_ms: u64,
+    /// `readonlymode.enabled`: whether this server would serve reads without a quorum. One that is
+    /// alone never has to; all it does is to answer `isro`.
+    pub read_only_mode: bool,
     /// `4lw.commands.whitelist`: the four-letter words that are answered.
     pub four_letter_whitelist: FourLetterWhitelist,
     /// `jute.maxbuffer`: the largest packet taken, in bytes; equal is taken.
@@ -88,6 +106,15 @@ pub struct Config {
     pub force_sync: bool,
     /// `fsync.warningthresholdms`: a sync that takes longer is told, ms.
     pub fsync_warning_threshold_ms: u64,
+    /// `snapshot.compression.method`: how snapshots are written; read are all kinds.
+    pub snapshot_compression: SnapshotCompression,
+    /// `autopurge.snapRetainCount`: the snapshots that a purge keeps; at least 3.
+    pub snap_retain_count: u32,
+    /// `autopurge.purgeInterval`: when old snapshots and logs are removed.
+    pub purge_interval: PurgeInterval,
+    /// `diskReserveInMb`: less free space than this is warned of, in MiB; 0 is off. None: the
+    /// server's own choice.
+    pub disk_reserve_mb: Option<u64>,
     /// `snapshot.trust.empty`: logs without any snapshot are believed.
     pub snapshot_trust_empty: bool,
     /// `datadir.autocreate`: missing data directories are made.
@@ -139,6 +166,50 @@ pub struct Config {
     /// `compatibilityLevel`: the line of Apache ZooKeeper's releases whose ways it has where they
     /// differ.
     pub compatibility_level: CompatibilityLevel,
+
+    /// `log.level`: which lines are logged.
+    pub log_levels: LogLevels,
+    /// `log.format`: how they look.
+    pub log_format: LogFormat,
+}
+
+/// How snapshots are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum SnapshotCompression {
+    None,
+    Gz,
+    Snappy,
+}
+
+impl SnapshotCompression {
+    /// In any case, as Apache ZooKeeper reads it; it takes what it does not know for none.
+    fn parse(value: &str) -> Result<Self, String> {
+        [Self::None, Self::Gz, Self::Snappy]
+            .into_iter()
+            .find(|method| method.name().eq_ignore_ascii_case(value))
+            .ok_or_else(|| "gz, snappy or nothing".to_owned())
+    }
+
+    /// The value of the key.
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gz => "gz",
+            Self::Snappy => "snappy",
+        }
+    }
+}
+
+/// When old snapshots and logs are removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PurgeInterval {
+    /// The file does not say: after each snapshot, but only files that zkserver wrote.
+    Unset,
+    /// Apache's default.
+    Never,
+    /// At start, then each time so many milliseconds have passed; whoever wrote them.
+    EveryMs(u64),
 }
 
 /// `tickTime` where the file says nothing: what Apache's code has, not its sample file.
@@ -147,6 +218,9 @@ const DEFAULT_TICK_TIME_MS: u32 = 3000;
 const DEFAULT_JUTE_MAX_BUFFER: usize = 0xf_ffff;
 
 impl Config {
+    /// Where the data goes when nobody says.
+    pub const EMBEDDED_DATA_DIR: &str = "zkserver-data";
+
     /// The configuration of a server that was given none: standalone, port 2181 on all addresses,
     /// `tickTime` 2000, data under `data_dir`.
     ///
@@ -177,6 +251,7 @@ impl Config {
             max_client_cnxns: 60,
             global_outstanding_limit: 1000,
             sessionless_cnxn_timeout_ms: 10_000,
+            read_only_mode: false,
             four_letter_whitelist: FourLetterWhitelist::only([]),
             jute_max_buffer: DEFAULT_JUTE_MAX_BUFFER,
             jute_max_buffer_extrasize: DEFAULT_JUTE_MAX_BUFFER,
@@ -189,6 +264,10 @@ impl Config {
             pre_alloc_size_kb: 65_536,
             force_sync: true,
             fsync_warning_threshold_ms: 1000,
+            snapshot_compression: SnapshotCompression::None,
+            snap_retain_count: 3,
+            purge_interval: PurgeInterval::Unset,
+            disk_reserve_mb: None,
             snapshot_trust_empty: false,
             datadir_autocreate: true,
             db_autocreate: true,
@@ -211,6 +290,8 @@ impl Config {
             ensemble_auth_names: Vec::new(),
             ensemble_scheme: false,
             compatibility_level: CompatibilityLevel::default(),
+            log_levels: LogLevels::default(),
+            log_format: LogFormat::Text,
         }
     }
 }

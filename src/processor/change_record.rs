@@ -36,8 +36,7 @@ pub struct PendingNode {
 impl PendingNode {
     /// A node that a create makes.
     pub fn created(stat: StatPersisted, acl: AclList, path: &[u8], data: &[u8]) -> Self {
-        let content_crc = Some(content_crc(path, data));
-        let data_length = Some(data.len() as u32);
+        let (content_crc, data_length) = (Some(content_crc(path, data)), Some(data.len() as u32));
         PendingNode { stat, num_children: 0, acl, content_crc, found: None, data_length }
     }
 

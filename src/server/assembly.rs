@@ -1,6 +1,6 @@
 //! Assembly: from a configuration to a running server, and to its orderly end.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -11,6 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::carry_out::CarryOut;
 use super::clock::{RealClock, random_seed};
+use super::configuration::{CommandLine, Refusal, configuration};
+use super::disk_care::{Care, DiskCare};
 use super::disk_thread::{DiskInbox, SharedSyncQueue, ToDisk};
 use super::driver::{Driver, SharedDriver};
 use super::fatal::{ExitCode, abort_on_panic, die};
@@ -22,15 +24,14 @@ use super::word_sources::WordSources;
 use super::words::Words;
 use super::{disk_thread, logging};
 use crate::auth::{AuthPolicy, EnsembleNames};
-use crate::config::keys::{self, Class};
-use crate::config::{self, Config, Notice};
+use crate::config::{Config, LogFormat, LogLevels};
 use crate::metrics::Metrics;
 use crate::net::client_connection::Shared;
 use crate::net::client_listener::{accept_forever, bind, resolve};
 use crate::net::connections::Connections;
 use crate::net::limits::ConnectionLimits;
 use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, SET_TRACE_MASK, WORDS, version};
-use crate::persistence::{Disk, RealDisk, SyncQueue, SyncQueueOptions};
+use crate::persistence::{SyncQueue, SyncQueueOptions};
 use crate::processor::connection::{ConnectionOptions, Surroundings};
 use crate::processor::connection_queue::CloseReason;
 use crate::processor::container_manager::ContainerOptions;
@@ -46,71 +47,39 @@ use crate::watch::Watches;
 /// The server id of a server that is alone, as Apache has it; it is the top byte of its session
 /// ids.
 const STANDALONE_SERVER_ID: u8 = 1;
-/// Where the data goes when no file says.
-const DEFAULT_DATA_DIR: &str = "zkserver-data";
 
-/// Serves by the configuration in `file`, or by the embedded default, until a signal ends it.
-pub fn serve(file: Option<PathBuf>) -> process::ExitCode {
-    logging::start();
-    abort_on_panic();
-    let (config, notices) = configuration(file.as_deref());
-    tracing::info!(version = version(config.compatibility_level), "zkserver starts");
-    for notice in &notices {
-        tracing::warn!("{notice}");
-    }
-    for (key, value) in config.effective() {
-        tracing::info!("{key}={value}");
-    }
-    look_at_jvm_flags();
-    if file.is_none() {
-        welcome(&config);
-    }
-    raise_descriptor_limit();
-    Server::start(&config).run_until_signal();
-    logging::finish();
-    process::ExitCode::SUCCESS
-}
-
-fn configuration(file: Option<&Path>) -> (Config, Vec<Notice>) {
-    let Some(path) = file else {
-        let mut config = Config::embedded_default(DEFAULT_DATA_DIR);
-        // Nobody has said who may come in, so nobody from outside does.
-        config.client_port_address = Some("127.0.0.1".to_owned());
-        return (config, Vec::new());
-    };
-    let text = RealDisk.read(path).unwrap_or_else(|error| die(ExitCode::InvalidInvocation, &error));
-    match config::parse(&text, &path.display().to_string()) {
-        Ok(parsed) => (parsed.config, parsed.notices),
-        Err(errors) => {
-            for error in &errors.errors {
-                tracing::error!("{}: {error}", errors.file_name);
+/// Serves by what the command line says, or by the embedded default, until a signal ends it.
+pub fn serve(command: &CommandLine) -> process::ExitCode {
+    let parsed = match configuration(command) {
+        Ok(parsed) => parsed,
+        Err(Refusal { hints, errors }) => {
+            logging::start(&LogLevels::default(), LogFormat::Text);
+            for line in hints {
+                tracing::warn!("{line}");
+            }
+            for line in errors {
+                tracing::error!("{line}");
             }
             die(ExitCode::InvalidInvocation, &"the configuration is refused")
         }
+    };
+    let config = &parsed.config;
+    logging::start(&config.log_levels, config.log_format);
+    abort_on_panic();
+    tracing::info!(version = version(config.compatibility_level), "zkserver starts");
+    for notice in &parsed.notices {
+        tracing::warn!("{}", parsed.told(notice));
     }
-}
-
-/// Apache's scripts pass `-D` properties in these variables. They are not read yet; but a server
-/// must not run open where one of them asks for protection.
-fn look_at_jvm_flags() {
-    for variable in ["SERVER_JVMFLAGS", "JVMFLAGS"] {
-        let Ok(flags) = std::env::var(variable) else { continue };
-        let properties = flags.split_whitespace().filter_map(|flag| flag.strip_prefix("-D"));
-        for property in properties {
-            let line = property.strip_prefix("zookeeper.").unwrap_or(property);
-            let key = line.split('=').next().unwrap_or_default();
-            let asks = format!("dataDir=.\nclientPort=2181\n{line}\n");
-            let protects =
-                keys::find(key).is_some_and(|k| matches!(k.class, Class::Protection(..)));
-            match config::parse(asks.as_bytes(), variable) {
-                Err(errors) if protects => {
-                    let error = &errors.errors[0].what;
-                    die(ExitCode::InvalidInvocation, &format!("{variable}: {key} {error}"));
-                }
-                _ => tracing::warn!("{variable} sets {key}, which is read from the file only"),
-            }
-        }
+    for line in parsed.log_lines() {
+        tracing::info!("{line}");
     }
+    if command.is_bare() {
+        welcome(config);
+    }
+    raise_descriptor_limit();
+    Server::start(config).run_until_signal();
+    logging::finish();
+    process::ExitCode::SUCCESS
 }
 
 fn welcome(config: &Config) {
@@ -137,7 +106,8 @@ struct Server {
     disk_inbox: Arc<DiskInbox>,
     driver: JoinHandle<()>,
     disk: JoinHandle<()>,
-    _dir: crate::persistence::DataDir,
+    care: Care,
+    _dir: Arc<crate::persistence::DataDir>,
 }
 
 impl Server {
@@ -166,6 +136,13 @@ impl Server {
         let inbox = Arc::new(Inbox::default());
         let disk_inbox = Arc::new(DiskInbox::default());
 
+        let care = DiskCare::start(
+            config,
+            loaded.dir.clone(),
+            loaded.ledger.clone(),
+            loaded.database.clone(),
+            clock.clone(),
+        );
         let peer = peer(config, &loaded, &policy, &*clock, seed);
         let snapshots = SnapshotJobs::new(
             loaded.disk.clone(),
@@ -173,6 +150,8 @@ impl Server {
             loaded.database.clone(),
             snapshot_options(config),
             clock.clone(),
+            loaded.ledger.clone(),
+            care.wake.clone(),
         );
         let clients = CarryOut::new(
             loaded.database.clone(),
@@ -185,7 +164,7 @@ impl Server {
         )
         .with_zxid_in_events(config.compatibility_level.events_have_zxid());
         let queue = sync_queue(config, &loaded, clock.clone());
-        let queue = Arc::new(SharedSyncQueue::new(queue, metrics.clone()));
+        let queue = Arc::new(SharedSyncQueue::new(queue, metrics.clone(), care.wake.clone()));
         let door = ToDisk {
             inbox: disk_inbox.clone(),
             queue: queue.clone(),
@@ -209,6 +188,7 @@ impl Server {
             level: config.compatibility_level,
             sessionless_timeout_ms: config.sessionless_cnxn_timeout_ms,
             serving_since_ms: clock.now().mono_ms,
+            free: care.free.clone(),
             trace_mask: DEFAULT_TRACE_MASK.into(),
         };
         let word_with_number = whitelist.allows("stmk").then_some(SET_TRACE_MASK);
@@ -247,7 +227,7 @@ impl Server {
         runtime.spawn(sweep_forever(shared.clone(), patience));
         let millis = clock.now().mono_ms;
         tracing::info!(%address, millis, "serving standalone");
-        Server { runtime, shared, inbox, disk_inbox, driver, disk, _dir: loaded.dir }
+        Server { runtime, shared, inbox, disk_inbox, driver, disk, care, _dir: loaded.dir }
     }
 
     /// Waits for SIGTERM or SIGINT, then ends in order: no new clients, the present ones closed,
@@ -273,6 +253,7 @@ impl Server {
         join(self.driver);
         self.disk_inbox.stop();
         join(self.disk);
+        self.care.end();
         tracing::info!("stopped");
     }
 }

@@ -184,17 +184,16 @@ fn every_plain_snapshot_is_served() {
     }
 }
 
-/// Compressed snapshots are not read; a directory that has no other is refused, not emptied.
+/// C-255: a compressed snapshot alone loads, whatever the key says that ours are to be.
 #[test]
-fn compressed_snapshots_alone_are_refused_in_words() {
-    if crate::common::skip_deviation("compressed snapshots are not read yet") {
-        return;
-    }
-    for (variant, name) in [("gz", "snapshot.6e.gz"), ("snappy", "snapshot.6e.snappy")] {
-        let refusal = setup(&format!("snapshot-variants/{variant}"), &[]).refusal();
-        assert_ne!(refusal.code, Some(0));
-        assert!(refusal.log.contains(name), "it names the file: {refusal:?}");
-        assert!(refusal.log.to_lowercase().contains("compress"), "and says why: {refusal:?}");
+fn every_compressed_snapshot_is_served() {
+    for variant in ["gz", "snappy"] {
+        for method in ["", "gz", "snappy"] {
+            let settings = [("snapshot.compression.method", method)];
+            let server = setup(&format!("snapshot-variants/{variant}"), &settings).start();
+            assert_eq!(server.zxid(), 0x6e, "{variant}");
+            assert_tree(&server, &golden::json("standalone-3.8.0/expected-tree.json"));
+        }
     }
 }
 
