@@ -31,7 +31,7 @@ pub struct Status {
     /// Watches as Apache counts them: a persistent one twice.
     pub watch_count: usize,
     pub uptime_ms: u64,
-    /// Further counters under Apache's names.
+    /// Further figures, under Apache's names where it has them.
     pub counters: Vec<(&'static str, u64)>,
 }
 

@@ -12,8 +12,8 @@
 //! * Whatever goes wrong with the list (lost, cut, not written in time before a crash) makes fewer
 //!   files ours, never more.
 //!
-//! A log is listed once a transaction in it is durable: an empty one would be begun anew, under
-//! its old name, by whoever has the directory next. A snapshot that Apache ZooKeeper's start puts
+//! A snapshot is listed before it is there, a log a transaction in it is durable: an
+//! empty one would be begun anew, under its old name, by whoever has the directory next. A snapshot that Apache ZooKeeper's start puts
 //! in the place of ours shows the same tree, and stays listed.
 
 use std::collections::BTreeSet;
@@ -43,6 +43,10 @@ struct List {
     foreign: BTreeSet<String>,
     /// What the file says.
     written: BTreeSet<String>,
+    /// The last snapshot that was announced, there or not.
+    announced: Option<String>,
+    /// No log that begins later was listed yet.
+    reached: Zxid,
 }
 
 impl Ledger {
@@ -72,6 +76,18 @@ impl Ledger {
         self.snapshots.foreign.len() + self.logs.as_ref().map_or(0, |list| list.foreign.len())
     }
 
+    /// Lists the snapshot `name`, which is about to be written.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn announce_snapshot(&mut self, disk: &dyn Disk, name: String) -> Result<(), DiskError> {
+        if !self.is_our_snapshot(&name) {
+            return Ok(());
+        }
+        self.snapshots.announced = Some(name);
+        self.snapshots.update(disk, Zxid::ZERO)
+    }
+
     /// Writes the lists, if they changed; everything up to `reached` is durable.
     ///
     /// # Errors
@@ -91,12 +107,14 @@ impl List {
         let (written, foreign) = data_files(disk, dir, Zxid(u64::MAX))?
             .into_iter()
             .partition(|name| listed.contains(name));
-        Ok(List { dir: dir.to_owned(), foreign, written })
+        Ok(List { dir: dir.to_owned(), foreign, written, announced: None, reached: Zxid::ZERO })
     }
 
     fn update(&mut self, disk: &dyn Disk, reached: Zxid) -> Result<(), DiskError> {
-        let there = data_files(disk, &self.dir, reached)?;
-        let ours: BTreeSet<_> = there.difference(&self.foreign).cloned().collect();
+        self.reached = self.reached.max(reached);
+        let there = data_files(disk, &self.dir, self.reached)?;
+        let there = there.into_iter().chain(self.announced.clone());
+        let ours: BTreeSet<_> = there.filter(|name| !self.foreign.contains(name)).collect();
         if ours == self.written {
             return Ok(());
         }
@@ -174,6 +192,22 @@ mod tests {
             assert!(!ledger.is_our_log("log.9"), "nothing in it was durable when it was listed");
             assert!(!ledger.is_our_snapshot("snapshot.0") && !ledger.is_our_log("log.1"));
         }
+    }
+
+    #[test]
+    fn a_snapshot_is_listed_before_it_is_there() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = open(root.path(), None);
+        let mut ledger = Ledger::open(&dir).unwrap();
+        ledger.announce_snapshot(&RealDisk, "snapshot.5".to_owned()).unwrap();
+        ledger.update(&RealDisk, Zxid(5)).unwrap();
+        touch(dir.snapshot_dir(), "snapshot.5");
+        touch(dir.snapshot_dir(), "snapshot.6");
+        let mut ledger = Ledger::open(&dir).unwrap();
+        assert!(ledger.is_our_snapshot("snapshot.5") && !ledger.is_our_snapshot("snapshot.6"));
+        // It takes the place of somebody else's, which showed the same.
+        ledger.announce_snapshot(&RealDisk, "snapshot.6".to_owned()).unwrap();
+        assert!(!Ledger::open(&dir).unwrap().is_our_snapshot("snapshot.6"));
     }
 
     #[test]

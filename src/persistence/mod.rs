@@ -32,7 +32,9 @@ pub use data_dir::{DataDir, DataDirError, DataDirOptions};
 pub use disk::{Disk, DiskError, DiskFile, RealDisk, Room};
 pub use ledger::Ledger;
 pub use purge::{Purged, purge};
-pub use restore::{Origin, Refusal, RestoreError, RestoreOptions, Restored, restore};
+pub use restore::{
+    Origin, Refusal, RestoreError, RestoreOptions, RestoreStage, Restored, restore, restore_telling,
+};
 pub use sync_queue::{DiskRequest, Persisted, SyncQueue, SyncQueueOptions};
 
 use crate::proto::Zxid;

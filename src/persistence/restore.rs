@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use super::data_dir::{DataDir, LogFile};
 use super::disk::DiskError;
-use super::snapshot::reader::looks_complete;
-use super::snapshot::{LoadedSnapshot, SnapshotError, SnapshotFile, read_snapshot};
+use super::snapshot::reader::{looks_complete, read_snapshot_telling};
+use super::snapshot::{LoadedSnapshot, SnapshotError, SnapshotFile};
 use super::txn_log::{LogError, LogReader, TornTail};
 use crate::jute::JuteError;
 use crate::proto::Zxid;
@@ -198,8 +198,33 @@ const CANDIDATES: usize = 100;
 /// # Errors
 /// The data cannot be read, or something durable may be missing.
 pub fn restore(dir: &DataDir, options: &RestoreOptions) -> Result<Restored, Refusal> {
+    restore_telling(dir, options, &mut |_| ())
+}
+
+/// How far a restore has come.
+#[derive(Debug, Clone, Copy)]
+pub struct RestoreStage<'a> {
+    /// The file that is being read.
+    pub file: &'a str,
+    /// Bytes read, of this snapshot or of all logs, with the zeros at the logs' ends.
+    pub done: u64,
+    /// Bytes to be read in all.
+    pub total: u64,
+    /// Transactions applied from the logs.
+    pub txns: u64,
+}
+
+/// [`restore`]; `tell` hears of its progress at every MiB or so.
+///
+/// # Errors
+/// Those of [`restore`].
+pub fn restore_telling(
+    dir: &DataDir,
+    options: &RestoreOptions,
+    tell: &mut dyn FnMut(RestoreStage<'_>),
+) -> Result<Restored, Refusal> {
     let mut notices = Vec::new();
-    restore_noting(dir, options, &mut notices)
+    restore_noting(dir, options, &mut notices, tell)
         .map(|restored| Restored { notices: std::mem::take(&mut notices), ..restored })
         .map_err(|error| Refusal { error, notices, force_sync: options.force_sync })
 }
@@ -209,11 +234,12 @@ fn restore_noting(
     dir: &DataDir,
     options: &RestoreOptions,
     notices: &mut Vec<String>,
+    tell: &mut dyn FnMut(RestoreStage<'_>),
 ) -> Result<Restored, RestoreError> {
     let mut logs = dir.logs()?;
     let has_logs = !logs.is_empty();
     let mut unwritten = take_unwritten(dir, &mut logs, options)?;
-    let (loaded, origin) = base(dir, &logs, options, notices)?;
+    let (loaded, origin) = base(dir, &logs, options, notices, tell)?;
     if let Some(path) = loaded.misread_ttl {
         return Err(RestoreError::TtlNode(path));
     }
@@ -238,6 +264,9 @@ fn restore_noting(
         txns: 0,
         notices,
         torn: None,
+        tell,
+        done: 0,
+        total: logs.iter().map(|log| log.size).sum(),
     };
     for (i, log) in logs.iter().enumerate() {
         replay.file(log, i + 1 == logs.len())?;
@@ -275,10 +304,11 @@ fn base(
     logs: &[LogFile],
     options: &RestoreOptions,
     notices: &mut Vec<String>,
+    tell: &mut dyn FnMut(RestoreStage<'_>),
 ) -> Result<(LoadedSnapshot, Origin), RestoreError> {
     let snapshots = dir.snapshots()?;
     if !snapshots.is_empty() {
-        return newest_usable(dir, &snapshots, options, notices);
+        return newest_usable(dir, &snapshots, options, notices, tell);
     }
     let empty = LoadedSnapshot {
         database: Database::new(options.tree),
@@ -306,6 +336,7 @@ fn newest_usable(
     snapshots: &[SnapshotFile],
     options: &RestoreOptions,
     notices: &mut Vec<String>,
+    tell: &mut dyn FnMut(RestoreStage<'_>),
 ) -> Result<(LoadedSnapshot, Origin), RestoreError> {
     let disk = &**dir.disk();
     let mut tried = 0;
@@ -318,7 +349,11 @@ fn newest_usable(
             break;
         } else {
             tried += 1;
-            match read_snapshot(disk, &path, file.zxid, options.tree, options.max_record) {
+            let progress = &mut |done, total| {
+                tell(RestoreStage { file: &file.name, done, total, txns: 0 });
+            };
+            let (tree, max_field) = (options.tree, options.max_record);
+            match read_snapshot_telling(disk, &path, file.zxid, tree, max_field, progress) {
                 // Its writer had all transactions up to the name's; this says that it had not.
                 Ok(LoadedSnapshot { last_zxid: Some(told), .. }) if told < file.zxid => {
                     format!(
@@ -410,7 +445,14 @@ struct Replay<'d> {
     txns: u64,
     notices: &'d mut Vec<String>,
     torn: Option<TornTail>,
+    tell: &'d mut dyn FnMut(RestoreStage<'_>),
+    /// Bytes of the files before, and of all files.
+    done: u64,
+    total: u64,
 }
+
+/// So many bytes of a log are applied before it is told.
+const TOLD_EVERY: u64 = 1 << 20;
 
 impl Replay<'_> {
     fn file(&mut self, log: &LogFile, is_last: bool) -> Result<(), RestoreError> {
@@ -418,7 +460,13 @@ impl Replay<'_> {
         let mut reader = LogReader::open(&**self.dir.disk(), &path, self.options.max_record)?
             .as_last_file(is_last);
         let mut repeated = 0u64;
+        let mut told = 0;
         while let Some(record) = reader.next()? {
+            if record.offset >= told + TOLD_EVERY {
+                told = record.offset;
+                let (done, total, txns) = (self.done + told, self.total, self.txns);
+                (self.tell)(RestoreStage { file: &log.name, done, total, txns });
+            }
             if record.zxid <= self.last {
                 // Below the snapshot that is how it should be. Above it, servers of 3.8 and
                 // before could log one zxid twice (N-4); what came first was promised.
@@ -435,6 +483,7 @@ impl Replay<'_> {
             self.last = zxid;
             self.txns += 1;
         }
+        self.done += log.size;
         if repeated > 0 {
             self.notices.push(format!(
                 "{} repeats zxids, as Apache's logs do after a request it could not decode: \

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::data_dir::{DataDir, DataDirError, DataDirOptions};
 use super::disk::{Disk, DiskFile, RealDisk};
-use super::restore::{Origin, RestoreOptions, Restored, restore};
+use super::restore::{Origin, RestoreOptions, Restored, restore, restore_telling};
 use super::snapshot::{Compression, SnapshotOptions, write_snapshot};
 use super::txn_log::{self, record};
 use crate::proto::stat::OwnerEncoding;
@@ -517,6 +517,28 @@ fn ttl_nodes_refuse_while_extended_types_are_off() {
     write_snapshot(&RealDisk, &home.path(""), &shared, capture, options, |_| ()).unwrap();
     assert!(home.refusal().starts_with("/t is a TTL node"), "{}", home.refusal());
     assert_eq!(home.restart_with(&extended).unwrap().snapshot(), Some(("snapshot.1", Zxid(1))));
+}
+
+#[test]
+fn progress_is_told_by_the_mebibyte_and_never_by_the_record() {
+    let home = Home::new();
+    let txns = creates(1..=60_000);
+    let snapshot = home.compressed_snapshot(&txns[..20_000], Compression::None);
+    let log = home.log(&txns[10_000..30_000]);
+    home.log(&txns[30_000..]);
+    let mut stages = Vec::new();
+    restore_telling(&home.open().unwrap(), &OPTIONS, &mut |stage| {
+        assert!(stage.done <= stage.total);
+        stages.push((stage.file.to_owned(), stage.done, stage.txns));
+    })
+    .unwrap();
+    let of = |file: &str| stages.iter().filter(|stage| stage.0 == file).count() as u64;
+    let mib = |file: &str| home.size(file) >> 20;
+    assert!(of(&snapshot) >= mib(&snapshot) && of(&log) == mib(&log) && mib(&log) > 0);
+    assert!(stages.len() < 20, "{stages:?}");
+    assert!(stages.is_sorted_by_key(|stage| stage.2));
+    let logs: Vec<_> = stages.iter().filter(|stage| stage.0.starts_with("log.")).collect();
+    assert!(logs.is_sorted_by_key(|stage| stage.1) && logs.last().unwrap().2 > 30_000);
 }
 
 #[test]

@@ -10,6 +10,8 @@
 pub mod assembly;
 pub mod carry_out;
 pub mod clock;
+pub mod disk_care;
+pub mod disk_room;
 pub mod disk_thread;
 pub mod driver;
 pub mod environment;
@@ -18,6 +20,7 @@ pub mod inbox;
 pub mod jobs;
 pub mod load;
 pub mod logging;
+pub mod progress;
 pub mod sweep;
 pub mod word_sources;
 pub mod words;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc;
 
+use super::disk_room::FreeBytes;
 use super::environment::environment;
 use super::inbox::Inbox;
 use super::jobs::open_descriptors;
@@ -51,6 +52,8 @@ pub struct WordSources {
     pub sessionless_timeout_ms: u64,
     /// When the server began to serve, milliseconds on the monotonic clock.
     pub serving_since_ms: u64,
+    /// The room on the disks.
+    pub free: Arc<FreeBytes>,
     /// What `stmk` sets.
     pub trace_mask: AtomicI64,
 }
@@ -76,13 +79,16 @@ impl Sources for WordSources {
             digest_mismatches: db.digest_mismatches(),
             watch_count: self.watches.watch_count(),
             uptime_ms: self.clock.now().mono_ms - self.serving_since_ms,
-            counters: vec![
+            counters: [
                 ("bytes_received_count", metrics.bytes_received.get()),
                 ("connection_rejected", metrics.connection_rejected.get()),
                 ("sessionless_connections_expired", metrics.sessionless_connections_expired.get()),
                 ("stale_sessions_expired", metrics.stale_sessions_expired.get()),
                 ("fsync_threshold_exceed_count", metrics.fsync_threshold_exceed_count.get()),
-            ],
+            ]
+            .into_iter()
+            .chain(self.free.lines())
+            .collect(),
         }
     }
 

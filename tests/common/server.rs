@@ -22,6 +22,8 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("4lw.commands.whitelist", "*"),
     ("admin.enableServer", "false"),
     ("maxClientCnxns", "0"),
+    // Many tests look at the files that were written.
+    ("autopurge.purgeInterval", "0"),
 ];
 
 /// `super:test`, as `superDigest` wants it.
