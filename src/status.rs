@@ -33,6 +33,8 @@ pub struct Status {
     pub uptime_ms: u64,
     /// Further figures, under Apache's names where it has them.
     pub counters: Vec<(&'static str, u64)>,
+    /// Figures of namespaces: the namespace, Apache's name of the figure, its value.
+    pub by_namespace: Vec<(String, &'static str, i64)>,
 }
 
 /// A connection as `stat` and `cons` list it.

@@ -10,7 +10,7 @@ mod setup;
 mod watches;
 
 use crate::config::FourLetterWhitelist;
-use crate::proto::Zxid;
+use crate::proto::{CompatibilityLevel, Zxid};
 use crate::status::{ClientLine, Descriptors, DirSizes, Dump, Settings, Status, WatchedPath};
 use crate::watch::WatchesSummary;
 
@@ -48,13 +48,30 @@ pub const SET_TRACE_MASK: [u8; 4] = *b"stmk";
 /// packets, sessions, warnings.
 pub const DEFAULT_TRACE_MASK: i64 = 2 | 16 | 32 | 256;
 
-/// The release whose protocol and formats this server speaks, then its own. Tools read up to the
-/// first dash or comma.
-pub const VERSION: &str =
-    concat!("3.9.5-zkserver-", env!("CARGO_PKG_VERSION"), ", built on 2026-11-25 00:00 UTC");
+/// The release whose ways this server has, then its own. Tools read up to the first dash or comma.
+pub fn version(level: CompatibilityLevel) -> &'static str {
+    macro_rules! like {
+        ($release:literal) => {
+            concat!(
+                $release,
+                "-zkserver-",
+                env!("CARGO_PKG_VERSION"),
+                ", built on 2026-11-25 00:00 UTC"
+            )
+        };
+    }
+    match level {
+        CompatibilityLevel::V3_8_0 => like!("3.8.0"),
+        CompatibilityLevel::V3_8 => like!("3.8.6"),
+        CompatibilityLevel::V3_9 => like!("3.9.5"),
+        CompatibilityLevel::V3_10 => like!("3.10.0"),
+    }
+}
 
 /// What the words ask the server for. Only what a word needs is asked.
 pub trait Sources {
+    /// What [`version`] says.
+    fn version(&self) -> &'static str;
     /// The server in numbers.
     fn status(&self) -> Status;
     /// File descriptors: one look at each that is open, so only whoever tells them asks.
@@ -126,13 +143,13 @@ pub fn answer(
     let text = match &word {
         b"ruok" => "imok".to_owned(),
         b"isro" => "rw".to_owned(),
-        b"srvr" => server::srvr(&sources.status(), None),
-        b"stat" => server::srvr(&sources.status(), Some(&sources.clients())),
-        b"mntr" => server::mntr(&sources.status(), sources.descriptors()),
+        b"srvr" => server::srvr(sources.version(), &sources.status(), None),
+        b"stat" => server::srvr(sources.version(), &sources.status(), Some(&sources.clients())),
+        b"mntr" => server::mntr(sources.version(), &sources.status(), sources.descriptors()),
         b"cons" => clients::cons(&sources.clients()),
         b"conf" => setup::conf(&sources.settings(), sources.dir_sizes()),
         b"dirs" => setup::dirs(sources.dir_sizes()),
-        b"envi" => setup::envi(&sources.environment()),
+        b"envi" => setup::envi(sources.version(), &sources.environment()),
         b"dump" => return dump::dump(&sources.dump()),
         b"wchs" => watches::wchs(&sources.watches_summary()),
         b"wchc" => return watches::wchc(&sources.watched_paths()),

@@ -9,15 +9,18 @@
 
 mod create;
 mod multi;
+mod quota;
 mod session;
 
 use bytes::Bytes;
 
+use self::quota::QuotaExcesses;
 use super::change_record::{OutstandingChanges, PendingNode};
+use super::pending_usage::Usage;
 use super::proposal::Proposal;
 use super::request::Request;
 use crate::auth::{AuthPolicy, Identities};
-use crate::jute::{JuteError, Reader};
+use crate::jute::{JuteError, Reader, Writer};
 use crate::proto::requests::{
     CreateRequest, MultiPart, SetAclRequest, SetDataRequest, VersionedPath,
 };
@@ -26,7 +29,7 @@ use crate::proto::txns::{DIGEST_VERSION, Txn, TxnDigest, TxnHeader};
 use crate::proto::{AclList, ErrorCode, OpCode, SessionId, Zxid, path, perms};
 use crate::session::SessionTracker;
 use crate::time::Instant;
-use crate::tree::Database;
+use crate::tree::{DataTree, Database};
 
 /// What prep needs to know of the configuration.
 #[derive(Debug, Clone)]
@@ -39,8 +42,12 @@ pub struct PrepOptions {
     pub digest_enabled: bool,
     /// Whether a closeSession carries the paths of its ephemerals.
     pub close_session_txn: bool,
+    /// Whether a create2 within a multi is logged and answered as one, not as a create.
+    pub multi_has_create2: bool,
     /// Whether `reconfig` is allowed at all.
     pub reconfig_enabled: bool,
+    /// Whether hard quotas refuse (`enforceQuota`).
+    pub enforce_quota: bool,
     /// The largest record that every server can read back, in bytes.
     pub max_txn_bytes: usize,
     /// The longest field of a request, in bytes.
@@ -55,6 +62,7 @@ pub struct PrepRequestProcessor {
     options: PrepOptions,
     outstanding: OutstandingChanges,
     last_zxid: Zxid,
+    quota_excesses: QuotaExcesses,
 }
 
 /// What a request is judged by.
@@ -67,6 +75,8 @@ struct Judge<'a> {
     body: &'a Bytes,
     zxid: Zxid,
     time: i64,
+    /// Milliseconds on the monotonic clock.
+    now_ms: u64,
 }
 
 /// Why a part of a request is refused.
@@ -105,9 +115,18 @@ impl Refusal {
 impl PrepRequestProcessor {
     /// Prep after everything in `db` and nothing else.
     pub fn new(options: PrepOptions, db: &Database) -> Self {
-        let outstanding =
-            OutstandingChanges::new(db.tree.digest(), options.digest_enabled, options.hash_seed);
-        PrepRequestProcessor { options, outstanding, last_zxid: db.last_processed() }
+        let seed = options.hash_seed;
+        let mut outstanding =
+            OutstandingChanges::new(db.tree.digest(), options.digest_enabled, seed);
+        if options.enforce_quota {
+            outstanding = outstanding.with_usage(seed);
+        }
+        PrepRequestProcessor {
+            options,
+            outstanding,
+            last_zxid: db.last_processed(),
+            quota_excesses: QuotaExcesses::new(seed),
+        }
     }
 
     /// The last zxid given out.
@@ -148,10 +167,18 @@ impl PrepRequestProcessor {
             body: &request.body,
             zxid,
             time: now.wall_ms,
+            now_ms: now.mono_ms,
         };
         let mark = self.outstanding.mark();
         let mut txn = Vec::with_capacity(TxnHeader::SIZE + request.body.len() + 32);
-        txn.resize(TxnHeader::SIZE, 0);
+        let header = TxnHeader {
+            client_id: request.session,
+            cxid: request.xid,
+            zxid,
+            time: now.wall_ms,
+            txn_type: 0,
+        };
+        header.write(&mut txn);
         let result = self.body(&judge, request.op, &mut txn).and_then(|txn_type| {
             // What the readers of the log would refuse must not get a place in the order.
             if txn.len() + TxnDigest::SIZE > self.options.max_txn_bytes {
@@ -174,16 +201,7 @@ impl PrepRequestProcessor {
                 OpCode::Error.to_int()
             }
         };
-        let mut header = Vec::with_capacity(TxnHeader::SIZE);
-        TxnHeader {
-            client_id: request.session,
-            cxid: request.xid,
-            zxid,
-            time: now.wall_ms,
-            txn_type,
-        }
-        .write(&mut header);
-        txn[..TxnHeader::SIZE].copy_from_slice(&header);
+        txn.set_int(TxnHeader::TYPE_AT, txn_type);
         Proposal {
             zxid,
             txn: txn.into(),
@@ -310,6 +328,14 @@ impl PrepRequestProcessor {
         self.check_session(judge)?;
         let mut node = self.valid_node(judge, full)?;
         self.check_acl(judge, &node.acl, perms::WRITE)?;
+        let tree = &judge.db.tree;
+        if tree.has_quotas() {
+            let path = path::canonical(full);
+            let length = request.data.unwrap_or_default().len() as i64;
+            let bytes = length - node.data_length(path, tree);
+            // Before the version (F-4).
+            self.check_quota(judge, path, Usage { count: 0, bytes })?;
+        }
         let version = check_version(node.stat.version, request.version)?;
         Txn::SetData { path: full, data: request.data, version }.write(out);
         let key = judge.key(path::canonical(full));
@@ -317,7 +343,7 @@ impl PrepRequestProcessor {
         node.stat.mzxid = judge.zxid;
         node.stat.mtime = judge.time;
         node.set_data(&key, request.data.unwrap_or_default());
-        self.outstanding.put(judge.zxid, key, Some(node), &judge.db.tree);
+        self.outstanding.put(judge.zxid, key, Some(node), tree);
         Ok(OpCode::SetData.to_int())
     }
 
@@ -338,7 +364,7 @@ impl PrepRequestProcessor {
         let version = check_version(node.stat.aversion, request.version)?;
         Txn::SetAcl { path: full, acl: &acl, version }.write(out);
         node.stat.aversion = version;
-        node.acl = decode_acl(&acl);
+        node.acl = decode_acl(&acl, &judge.db.tree);
         self.outstanding.put(
             judge.zxid,
             judge.key(path::canonical(full)),
@@ -445,7 +471,11 @@ fn check_version(current: i32, expected: i32) -> Result<i32, ErrorCode> {
     })
 }
 
-fn decode_acl(encoded: &[u8]) -> AclList {
+/// The list that was just encoded: the tree's own if it has it, which is nearly always.
+fn decode_acl(encoded: &[u8], tree: &DataTree) -> AclList {
+    if let Some(list) = tree.acl_list(encoded) {
+        return list.clone();
+    }
     let list = crate::proto::acl::read_acl_vector(&mut Reader::unlimited(encoded));
     list.expect("a list that was just encoded").unwrap_or_default().into()
 }
@@ -462,7 +492,7 @@ const NULL_VECTOR: [u8; 4] = (-1_i32).to_be_bytes();
 ///
 /// A null path, or a null list of a create, makes the whole multi unreadable, wherever it stands
 /// (F-5).
-fn write_part<'a>(part: MultiPart<'a>) -> Result<Part<'a>, Refusal> {
+fn write_part(part: MultiPart<'_>, has_create2: bool) -> Result<Part<'_>, Refusal> {
     let (path, acl) = match &part {
         MultiPart::Create(_, create) => (create.path, Some(create.acl)),
         MultiPart::Delete(r) | MultiPart::Check(r) => (r.path, None),
@@ -475,7 +505,8 @@ fn write_part<'a>(part: MultiPart<'a>) -> Result<Part<'a>, Refusal> {
     }
     Ok(match part {
         MultiPart::Create(op, request) => {
-            let kind = create::in_multi(op, &request)?;
+            let old = op == OpCode::Create2 && !has_create2;
+            let kind = create::in_multi(if old { OpCode::Create } else { op }, &request)?;
             Part::Create(request, kind)
         }
         MultiPart::Delete(request) => Part::Delete(request),

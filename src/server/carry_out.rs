@@ -39,6 +39,7 @@ pub struct CarryOut {
     watches: Arc<Watches>,
     policy: AuthPolicy,
     max_field_bytes: usize,
+    events_have_zxid: bool,
     connections: Arc<Connections>,
     metrics: Arc<Metrics>,
     /// Which connection holds a session.
@@ -62,11 +63,17 @@ impl CarryOut {
             watches,
             policy,
             max_field_bytes,
+            events_have_zxid: true,
             connections,
             metrics,
             holders: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             touched: Vec::new(),
         }
+    }
+
+    /// Has events carry the zxid of the change they tell, or -1.
+    pub fn with_zxid_in_events(self, events_have_zxid: bool) -> Self {
+        CarryOut { events_have_zxid, ..self }
     }
 
     /// Carries everything out and empties the lane. Returns the last transaction applied, if any
@@ -82,6 +89,7 @@ impl CarryOut {
                 watches: &self.watches,
                 policy: &self.policy,
                 max_field_bytes: self.max_field_bytes,
+                events_have_zxid: self.events_have_zxid,
                 connections: connections.read(),
                 metrics: &self.metrics,
                 holders: &mut self.holders,
@@ -113,6 +121,7 @@ struct Hold<'a> {
     watches: &'a Watches,
     policy: &'a AuthPolicy,
     max_field_bytes: usize,
+    events_have_zxid: bool,
     connections: RwLockReadGuard<'a, ConnectionMap>,
     metrics: &'a Metrics,
     holders: &'a mut HashMap<SessionId, ConnectionId, FixedState>,
@@ -141,6 +150,9 @@ impl Hold<'_> {
             ClientEffect::Drop(connection, reason) => {
                 self.metrics.outstanding_requests.add(-1);
                 self.close(connection, reason);
+            }
+            ClientEffect::QuotaExceeded(namespace) => {
+                self.metrics.quota_exceeded_error_per_namespace.add(&namespace, 1);
             }
             ClientEffect::SessionsListed { page, to } => {
                 // Whoever asked may have given up.
@@ -335,6 +347,7 @@ impl Deliver for Delivery<'_, '_> {
         acl: &AclList,
     ) {
         if self.frame.is_empty() {
+            let zxid = if self.hold.events_have_zxid { zxid } else { Zxid::from_long(-1) };
             write_event(event, path, zxid, &mut self.frame);
         }
         let Some(connection) = self.hold.connections.get(&to) else { return };

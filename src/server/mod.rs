@@ -10,6 +10,7 @@
 pub mod assembly;
 pub mod carry_out;
 pub mod clock;
+pub mod configuration;
 pub mod disk_care;
 pub mod disk_room;
 pub mod disk_thread;
@@ -19,8 +20,10 @@ pub mod fatal;
 pub mod inbox;
 pub mod jobs;
 pub mod load;
+pub mod log_format;
 pub mod logging;
 pub mod progress;
+pub mod quota_figures;
 pub mod sweep;
 pub mod word_sources;
 pub mod words;

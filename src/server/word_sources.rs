@@ -13,12 +13,13 @@ use super::disk_room::FreeBytes;
 use super::environment::environment;
 use super::inbox::Inbox;
 use super::jobs::open_descriptors;
+use super::quota_figures::quota_figures;
 use crate::metrics::Metrics;
 use crate::net::client_connection::ClientConnection;
 use crate::net::connections::Connections;
-use crate::operator::four_letter_words::Sources;
+use crate::operator::four_letter_words::{Sources, version};
 use crate::persistence::Disk;
-use crate::proto::{ConnectionId, SessionId, Zxid};
+use crate::proto::{CompatibilityLevel, ConnectionId, SessionId, Zxid};
 use crate::quorum::effect::Input;
 use crate::status::{ClientLine, Descriptors, DirSizes, Dump, Settings, Status, WatchedPath};
 use crate::time::{Clock, Instant};
@@ -48,6 +49,8 @@ pub struct WordSources {
     pub inbox: Arc<Inbox>,
     /// The configuration.
     pub settings: Settings,
+    /// `compatibilityLevel`.
+    pub level: CompatibilityLevel,
     /// `nio.sessionlessCnxnTimeout`, in milliseconds.
     pub sessionless_timeout_ms: u64,
     /// When the server began to serve, milliseconds on the monotonic clock.
@@ -59,6 +62,10 @@ pub struct WordSources {
 }
 
 impl Sources for WordSources {
+    fn version(&self) -> &'static str {
+        version(self.level)
+    }
+
     fn status(&self) -> Status {
         let metrics = &self.metrics;
         let db = self.database.read();
@@ -79,7 +86,8 @@ impl Sources for WordSources {
             digest_mismatches: db.digest_mismatches(),
             watch_count: self.watches.watch_count(),
             uptime_ms: self.clock.now().mono_ms - self.serving_since_ms,
-            counters: [
+            by_namespace: quota_figures(&db.tree, metrics),
+            counters: vec![
                 ("bytes_received_count", metrics.bytes_received.get()),
                 ("connection_rejected", metrics.connection_rejected.get()),
                 ("sessionless_connections_expired", metrics.sessionless_connections_expired.get()),
@@ -111,7 +119,7 @@ impl Sources for WordSources {
     }
 
     fn environment(&self) -> Vec<(&'static str, Option<String>)> {
-        environment(&*self.disk)
+        environment(&*self.disk, self.level)
     }
 
     fn dump(&self) -> Dump {

@@ -77,7 +77,9 @@ impl DataTree {
         observer: &mut impl Observer,
     ) -> Vec<PartApplied> {
         if !multi.failed() {
-            return multi.parts().map(|(_, txn)| self.apply_part(header, &txn, observer)).collect();
+            let mut applied = Vec::with_capacity(multi.len());
+            applied.extend(multi.parts().map(|(_, txn)| self.apply_part(header, &txn, observer)));
+            return applied;
         }
         let mut failed = false;
         let codes = multi.parts().map(|(_, txn)| match txn {
@@ -115,9 +117,8 @@ impl DataTree {
         let acl = self.acls.acquire(txn.acl).map_err(|_| ErrorCode::InvalidAcl)?;
 
         self.before_change(parent);
-        self.digest_out(parent, parent_path);
         self.raise_parent(parent, txn.parent_cversion, header.zxid);
-        self.digest_in(parent, parent_path);
+        self.digest_changed(parent, parent_path);
         if let Some(id) = existing {
             // ZOOKEEPER-4846: the list that the snapshot gave it may be a later one.
             self.before_change(id);
@@ -136,10 +137,12 @@ impl DataTree {
         };
         let id = self.link(path, parent, name, txn.data, acl, &stat);
         self.created(id);
-        self.digest_in(id, path);
+        self.digest_changed(id, path);
+        let stat = self.stat(id);
+        self.quota_created(id, path, txn.data.unwrap_or_default().len());
         observer.changed(NodeCreated, path, self.acls.list(acl), header.zxid);
         self.tell_children_changed(parent, parent_path, header.zxid, observer);
-        Ok(self.stat(id))
+        Ok(stat)
     }
 
     /// A parent's counters rise to the transaction's, never fall: a create that is replayed after
@@ -180,9 +183,8 @@ impl DataTree {
             return;
         }
         self.before_change(parent);
-        self.digest_out(parent, parent_path);
         self.nodes.extra_mut(parent).pzxid = zxid;
-        self.digest_in(parent, parent_path);
+        self.digest_changed(parent, parent_path);
     }
 
     /// Only an empty node is ever deleted; one that has children here was deleted, made again and
@@ -204,8 +206,10 @@ impl DataTree {
     fn remove_leaf(&mut self, id: u32, path: &[u8]) {
         self.before_change(id);
         self.before_change(self.nodes.get(id).parent);
-        self.digest_out(id, path);
+        self.digest_out(id);
+        let bytes = self.data_length(id);
         self.unlink(id, path);
+        self.quota_deleted(path, bytes);
     }
 
     fn apply_set_data(
@@ -218,10 +222,18 @@ impl DataTree {
     ) -> Result<Stat, ErrorCode> {
         let path = path::canonical(path);
         let id = self.find(path).ok_or(ErrorCode::NoNode)?;
+        let before = self.data_length(id);
         self.overwrite(id, path, data, version, header.zxid, header.time);
+        let stat = self.stat(id);
+        let bytes = data.unwrap_or_default().len() as i64 - before as i64;
+        self.quota_data_changed(path, bytes);
         let acl = self.acls.list(self.nodes.get(id).acl);
         observer.changed(NodeDataChanged, shown(path), acl, header.zxid);
-        Ok(self.stat(id))
+        Ok(stat)
+    }
+
+    fn data_length(&self, id: u32) -> usize {
+        self.nodes.get(id).blob.data().unwrap_or_default().len()
     }
 
     fn overwrite(
@@ -234,13 +246,12 @@ impl DataTree {
         mtime: i64,
     ) {
         self.before_change(id);
-        self.digest_out(id, path);
         self.replace_data(id, data);
         let node = self.nodes.get_mut(id);
         node.version = version;
         node.mzxid = mzxid;
         node.mtime = mtime;
-        self.digest_in(id, path);
+        self.digest_changed(id, path);
     }
 
     /// Puts a configuration's text into `/zookeeper/config`, which is no transaction: version -1,
@@ -255,10 +266,9 @@ impl DataTree {
         let id = self.find(path).ok_or(ErrorCode::NoNode)?;
         let acl = self.acls.acquire(acl).map_err(|_| ErrorCode::InvalidAcl)?;
         self.before_change(id);
-        self.digest_out(id, path);
         self.replace_acl(id, acl);
         self.nodes.extra_mut(id).aversion = version;
-        self.digest_in(id, path);
+        self.digest_changed(id, path);
         Ok(self.stat(id))
     }
 

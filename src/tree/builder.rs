@@ -12,7 +12,6 @@ use hashbrown::HashMap;
 use super::acl_cache::{MISSING_ACL, NULL_ACL};
 use super::data_tree::{DataTree, TreeOptions};
 use super::database::Database;
-use super::digest::counts;
 use super::node_store::ROOT;
 use crate::jute::JuteError;
 use crate::proto::{SessionId, StatPersisted, Zxid, path};
@@ -122,10 +121,7 @@ impl DatabaseBuilder {
         if acl == MISSING_ACL {
             self.tree.missing_acls.insert(id, acl_index);
         }
-        if self.tree.options.digest_enabled && counts(path) {
-            let digest = stat.digest(path, data.unwrap_or_default());
-            self.tree.digest = self.tree.digest.wrapping_add(digest.into());
-        }
+        self.tree.digest_changed(id, path);
         Ok(())
     }
 
@@ -179,6 +175,7 @@ impl DatabaseBuilder {
             return Err(LoadError::RootMissing);
         }
         self.tree.add_reserved_nodes();
+        self.tree.set_up_quotas();
         self.tree.acls.drop_unused();
         let mut database = Database::with_tree(self.tree, last_processed);
         for (id, timeout_ms) in self.sessions {
@@ -228,7 +225,7 @@ mod tests {
         let tree = &database.tree;
         assert_consistent(tree);
         assert_eq!(tree.ephemerals_of(SessionId(5)), [b"/a/e"]);
-        assert_eq!(tree.containers().count(), 1);
+        assert_eq!(tree.perishable_from(0).count(), 1);
         assert_eq!(tree.node(b"/a/e").unwrap().acl()[0].perms, 1);
         assert_eq!(tree.acl_count(), 1, "a list that nobody uses is forgotten");
         assert_eq!(database.session_timeout(SessionId(5)), Some(100));

@@ -4,6 +4,7 @@
 //! `apply`; the two primitives below it, [`link`](DataTree::link) and
 //! [`unlink`](DataTree::unlink), keep the tables of this file in step with the nodes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -12,10 +13,10 @@ use parking_lot::Mutex;
 
 use super::acl_cache::{AclCache, MISSING_ACL, NULL_ACL};
 use super::capture::Walk;
-use super::digest;
 use super::id_set::IdSet;
 use super::index::Index;
 use super::node_store::{NodeStore, ROOT};
+use super::quota::Quotas;
 use crate::proto::stat::{NodeOwner, OwnerEncoding};
 use crate::proto::{Acl, AclList, SessionId, Stat, StatPersisted, acl, path, perms};
 
@@ -40,8 +41,9 @@ pub struct DataTree {
     pub(super) missing_acls: HashMap<u32, i64, FixedState>,
     ephemerals: HashMap<SessionId, IdSet, FixedState>,
     ephemerals_count: usize,
-    containers: IdSet,
-    ttls: IdSet,
+    /// Containers and TTL nodes.
+    perishable: BTreeSet<u32>,
+    pub(super) quotas: Quotas,
     /// Bytes of all paths and data.
     data_size: u64,
     pub(super) digest: u64,
@@ -53,7 +55,7 @@ impl DataTree {
     /// A tree with nothing but the reserved nodes.
     pub fn new(options: TreeOptions) -> Self {
         let mut tree = DataTree::only_root(options);
-        tree.digest_in(ROOT, b"");
+        tree.digest_changed(ROOT, b"");
         tree.add_reserved_nodes();
         tree
     }
@@ -69,8 +71,8 @@ impl DataTree {
             missing_acls: HashMap::with_hasher(state.clone()),
             ephemerals: HashMap::with_hasher(state),
             ephemerals_count: 0,
-            containers: IdSet::new(),
-            ttls: IdSet::new(),
+            perishable: BTreeSet::new(),
+            quotas: Quotas::default(),
             data_size: 0,
             digest: 0,
             captures: Vec::new(),
@@ -101,7 +103,7 @@ impl DataTree {
         let (parent, name) = path::split(path).expect("a reserved path has a slash");
         let parent = self.find(parent).expect("a reserved node's parent was added before it");
         let id = self.link(path, parent, name, Some(b""), acl, stat);
-        self.digest_in(id, path);
+        self.digest_changed(id, path);
     }
 
     /// The node at `path`; `/` and the empty path both name the root. Any bytes may be asked for.
@@ -134,6 +136,11 @@ impl DataTree {
         self.data_size
     }
 
+    /// The list with that encoding, if a node has it.
+    pub fn acl_list(&self, encoded: &[u8]) -> Option<&AclList> {
+        self.acls.in_use(encoded)
+    }
+
     /// How many different ACL lists are in use.
     pub fn acl_count(&self) -> usize {
         self.acls.len()
@@ -158,14 +165,10 @@ impl DataTree {
         self.ephemerals.iter().map(|(&session, ids)| (session, ids.len()))
     }
 
-    /// The containers.
-    pub fn containers(&self) -> impl Iterator<Item = Node<'_>> {
-        self.containers.iter().map(|id| Node { tree: self, id })
-    }
-
-    /// The TTL nodes.
-    pub fn ttls(&self) -> impl Iterator<Item = Node<'_>> {
-        self.ttls.iter().map(|id| Node { tree: self, id })
+    /// The containers and TTL nodes, each with its place: who stopped at a place goes on with the
+    /// next one, whatever has come or gone meanwhile.
+    pub fn perishable_from(&self, place: u32) -> impl Iterator<Item = (u32, Node<'_>)> {
+        self.perishable.range(place..).map(|&id| (id, Node { tree: self, id }))
     }
 
     /// How many nodes are below `path`, at any depth (getAllChildrenNumber): a walk.
@@ -251,8 +254,7 @@ impl DataTree {
     pub(super) fn enter_owner(&mut self, id: u32, owner: i64) {
         match self.options.owners.decode(owner) {
             NodeOwner::None => {}
-            NodeOwner::Container => self.containers.insert(id),
-            NodeOwner::Ttl(_) => self.ttls.insert(id),
+            NodeOwner::Container | NodeOwner::Ttl(_) => drop(self.perishable.insert(id)),
             NodeOwner::Session(session) => {
                 self.ephemerals.entry(SessionId(session)).or_default().insert(id);
                 self.ephemerals_count += 1;
@@ -263,8 +265,7 @@ impl DataTree {
     fn leave_owner(&mut self, id: u32, owner: i64) {
         let removed = match self.options.owners.decode(owner) {
             NodeOwner::None => true,
-            NodeOwner::Container => self.containers.remove(id),
-            NodeOwner::Ttl(_) => self.ttls.remove(id),
+            NodeOwner::Container | NodeOwner::Ttl(_) => self.perishable.remove(&id),
             NodeOwner::Session(session) => {
                 let session = SessionId(session);
                 let removed = self.ephemerals.get_mut(&session).is_some_and(|ids| ids.remove(id));
@@ -343,10 +344,14 @@ impl<'t> Node<'t> {
         nodes.children(self.id).map(move |child| nodes.get(child).blob.name())
     }
 
-    /// The node's part of the tree digest; 0 below `/zookeeper/`.
+    /// The node's part of the tree digest; 0 below `/zookeeper/` and while digests are off.
     pub fn digest(&self) -> u32 {
-        let path = self.path();
-        if digest::counts(&path) { digest::of_node(&self.tree.nodes, self.id, &path) } else { 0 }
+        self.tree.nodes.get(self.id).blob.digest()
+    }
+
+    /// The CRC of path and data, if it is at hand: a parent's is kept.
+    pub fn content_crc(&self) -> Option<u32> {
+        self.tree.nodes.extra(self.id)?.content_crc
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::VERSION;
 use super::clients::client_line;
 use crate::operator::java_text;
 use crate::status::{ClientLine, Descriptors, Status};
 
 /// `srvr`; with the connections it is `stat`.
-pub(super) fn srvr(status: &Status, clients: Option<&[ClientLine]>) -> String {
-    let mut text = format!("Zookeeper version: {VERSION}\n");
+pub(super) fn srvr(version: &str, status: &Status, clients: Option<&[ClientLine]>) -> String {
+    let mut text = format!("Zookeeper version: {version}\n");
     if let Some(clients) = clients {
         text.push_str("Clients:\n");
         for client in clients {
@@ -34,12 +33,12 @@ pub(super) fn srvr(status: &Status, clients: Option<&[ClientLine]>) -> String {
     text
 }
 
-pub(super) fn mntr(status: &Status, descriptors: Descriptors) -> String {
+pub(super) fn mntr(version: &str, status: &Status, descriptors: Descriptors) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: &dyn std::fmt::Display| {
         let _ = writeln!(text, "zk_{key}\t{value}");
     };
-    line("version", &VERSION);
+    line("version", &version);
     line("server_state", &"standalone");
     line("avg_latency", &java_text::double(status.latency_ms_avg));
     line("max_latency", &status.latency_ms_max);
@@ -64,6 +63,9 @@ pub(super) fn mntr(status: &Status, descriptors: Descriptors) -> String {
     line("digest_mismatches_count", &status.digest_mismatches);
     for (key, value) in &status.counters {
         line(key, value);
+    }
+    for (namespace, name, value) in &status.by_namespace {
+        line(&format!("{namespace}_{name}"), value);
     }
     text
 }
