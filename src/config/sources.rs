@@ -4,8 +4,8 @@
 //! program, the file. Only for a property without a prefix, which Apache does not take from the
 //! file, a `-D` is stronger than the file; [`reach`](super::reach) draws the table.
 
-use super::jvm_flags::{JvmFlags, name_and_value};
 use super::access::protects;
+use super::jvm_flags::{JvmFlags, name_and_value};
 use super::keys::{self, Class};
 use super::notice::{ConfigError, Notice, NoticeKind, printable};
 use super::reach::{Reach, reach};
@@ -169,9 +169,11 @@ impl Gathered {
     }
 
     fn unknown(&mut self, origin: Origin, bare: &str, prefixed: bool, written: String) {
-        let candidates = keys::names()
-            .filter(|name| prefixed || reach(name) == Reach::BareProperty)
-            .filter(|name| reach(name) != Reach::File);
+        let candidates = keys::spellings().filter(|name| match reach(keys::canonical(name)) {
+            Reach::File => false,
+            Reach::Property => prefixed,
+            Reach::BareProperty => !prefixed,
+        });
         let prefix = if prefixed { "zookeeper." } else { "" };
         let (kind, what) = match nearest(bare, candidates) {
             Some(name) => {
@@ -395,7 +397,8 @@ mod tests {
             assert!(refused(&[], &[define]).starts_with("command line: -D"), "{define}");
         }
         assert!(
-            refused(&[], &["enforce.auth.enabled=true"]).contains("asks for protection, but has no")
+            refused(&[], &["enforce.auth.enabled=true"])
+                .contains("asks for protection, but has no")
         );
         // The file is the stronger one, and it asks for nothing.
         given("ssl.keyStore.location=", &[], &["zookeeper.ssl.keyStore.location=/ks"]);
