@@ -27,3 +27,5 @@ pub mod net;
 pub mod operator;
 
 pub mod server;
+
+pub mod tools;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use zkserver::server::assembly;
 use zkserver::server::configuration::{self, CommandLine};
+use zkserver::tools::log_command;
 
 /// A ZooKeeper server: Apache ZooKeeper's protocol, data and habits in one binary.
 ///
@@ -17,7 +18,8 @@ use zkserver::server::configuration::{self, CommandLine};
     version = concat!(env!("CARGO_PKG_VERSION"), ", in place of Apache ZooKeeper, version 3.9.5"),
     max_term_width = 100,
     override_usage = "zkserver [OPTIONS] [FILE]\n       \
-                      zkserver [OPTIONS] <PORT> <DATA_DIR> [TICK_TIME [MAX_CLIENT_CNXNS]]",
+                      zkserver [OPTIONS] <PORT> <DATA_DIR> [TICK_TIME [MAX_CLIENT_CNXNS]]\n       \
+                      zkserver log …  (prints, mends and chops transaction logs; --help says more)",
     after_help = "Examples:\n  \
                   zkserver                                  try it out\n  \
                   zkserver --config /etc/zookeeper/zoo.cfg  serve by a configuration\n  \
@@ -63,6 +65,10 @@ impl Arguments {
 }
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == "log") {
+        return log_command::run(words);
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

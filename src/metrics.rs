@@ -3,9 +3,12 @@
 //! A [`Metrics`] is a value owned by a server, of handles that are resolved once. The handles are
 //! the `metrics` crate's, over atomics that the four-letter words read.
 
+mod count_set;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+pub use count_set::CountSet;
 use metrics::{Counter, CounterFn, Gauge, GaugeFn};
 
 /// What a server counts.
@@ -25,6 +28,8 @@ pub struct Metrics {
     pub stale_sessions_expired: Count,
     /// `fsync_threshold_exceed_count`: syncs of the log that took too long.
     pub fsync_threshold_exceed_count: Count,
+    /// `quota_exceeded_error_per_namespace`: writes refused by a hard quota.
+    pub quota_exceeded_error_per_namespace: CountSet,
     /// `outstanding_requests`: submissions whose replies are not out yet.
     pub outstanding_requests: Level,
     /// `min_latency`, `avg_latency`, `max_latency`: from a request's receipt to its reply.
@@ -43,10 +48,12 @@ impl Metrics {
             sessionless_connections_expired,
             stale_sessions_expired,
             fsync_threshold_exceed_count: _,
+            quota_exceeded_error_per_namespace,
             outstanding_requests: _,
             latency,
         } = self;
         latency.reset();
+        quota_exceeded_error_per_namespace.reset();
         for count in [
             packets_received,
             packets_sent,

@@ -31,8 +31,10 @@ pub struct Status {
     /// Watches as Apache counts them: a persistent one twice.
     pub watch_count: usize,
     pub uptime_ms: u64,
-    /// Further counters under Apache's names.
+    /// Further figures, under Apache's names where it has them.
     pub counters: Vec<(&'static str, u64)>,
+    /// Figures of namespaces: the namespace, Apache's name of the figure, its value.
+    pub by_namespace: Vec<(String, &'static str, i64)>,
 }
 
 /// A connection as `stat` and `cons` list it.

@@ -22,6 +22,7 @@ const LADDER: &[(&str, u32)] = &[
     ("net", 6),
     ("operator", 6),
     ("server", 7),
+    ("tools", 8),
     ("main", 8),
 ];
 

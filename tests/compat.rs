@@ -41,6 +41,8 @@ mod limits;
 mod multi;
 #[path = "compat/order.rs"]
 mod order;
+#[path = "compat/purge.rs"]
+mod purge;
 #[path = "compat/quota.rs"]
 mod quota;
 #[path = "compat/recovery.rs"]

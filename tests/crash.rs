@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use common::{Hello, RawClient, TestServer, eventually};
+use common::{Hello, RawClient, Setup, TestServer, eventually};
 use random::Random;
 use writer::Writer;
 
@@ -49,8 +49,11 @@ fn kill_9_under_load_loses_nothing() {
     let begin = Instant::now();
     let mut random = Random::new(seed);
     // Small numbers, so that logs roll and snapshots are written all the time.
-    let mut server =
-        TestServer::start(&[("tickTime", "100"), ("snapCount", "300"), ("preAllocSize", "64")]);
+    let mut setup =
+        Setup::new(&[("tickTime", "100"), ("snapCount", "300"), ("preAllocSize", "64")]);
+    // And old ones removed.
+    setup.unset("autopurge.purgeInterval");
+    let mut server = setup.start();
     let mut setup = RawClient::new(&server);
     setup.create("/short-lived", b"", 0).ok();
     let mut writers: Vec<Writer> =

@@ -1,5 +1,5 @@
-//! Data directories that Apache ZooKeeper left: whole ones are served, compressed ones and
-//! damaged ones are refused in words.
+//! Data directories that Apache ZooKeeper left: whole ones are served, damaged ones are
+//! refused in words.
 
 // The suite drives real processes: it looks at the clock and the disk itself.
 #![allow(clippy::disallowed_methods)]

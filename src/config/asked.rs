@@ -40,14 +40,6 @@ pub fn check_form(form: Form, value: &str) -> Result<Asked, Allowed> {
         Form::Text(idle) => idle.is_some_and(|idle| value == idle),
         Form::Bool(idle) => Some(boolean(value)?) == idle,
         Form::Int(idle) => Some(decimal::<i32>(value, I32)?) == idle,
-        Form::Interval => {
-            let number = ["ms", "s", "m", "h", "d"]
-                .iter()
-                .find_map(|unit| value.strip_suffix(unit))
-                .map_or(value, str::trim_end);
-            let allowed = |_| "hours, or a number and ms, s, m, h or d".to_owned();
-            decimal::<i32>(number, I32).map_err(allowed)? <= 0
-        }
         Form::OneOf(words) => {
             let at = words.iter().position(|word| word.eq_ignore_ascii_case(value));
             at.ok_or_else(|| words.join(" or "))? == 0
@@ -74,17 +66,6 @@ mod tests {
         assert!(something(Asks::OtherProvider, "DigestAuthenticationProvider"));
         for asks in [Asks::True, Asks::UnlessFalse, Asks::Port, Asks::OtherProvider] {
             assert!(!something(asks, ""));
-        }
-    }
-
-    #[test]
-    fn an_interval_is_hours_or_has_a_unit() {
-        for value in ["24", "30m", "90s", "500ms", "1 d", "2h"] {
-            assert_eq!(check_form(Form::Interval, value), Ok(Asked::Something), "{value}");
-        }
-        assert_eq!(check_form(Form::Interval, "0"), Ok(Asked::Nothing));
-        for value in ["", "h", "1w", "1.5h", "daily"] {
-            assert!(check_form(Form::Interval, value).is_err(), "{value}");
         }
     }
 }

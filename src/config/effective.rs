@@ -1,7 +1,7 @@
 //! A configuration in `zoo.cfg`'s words.
 
-use super::Config;
 use super::secret::REDACTED;
+use super::{Config, PurgeInterval};
 
 impl Config {
     /// Every key that is in effect and its value, defaults included, in `zoo.cfg`'s words. A secret
@@ -12,6 +12,13 @@ impl Config {
         }
         fn yes_no(value: bool) -> String {
             if value { "yes" } else { "no" }.to_owned()
+        }
+        fn interval(value: PurgeInterval) -> String {
+            match value {
+                PurgeInterval::Unset => String::new(),
+                PurgeInterval::Never => "0".to_owned(),
+                PurgeInterval::EveryMs(ms) => format!("{ms}ms"),
+            }
         }
         let pairs = [
             ("dataDir", self.data_dir.display().to_string()),
@@ -35,6 +42,10 @@ impl Config {
             ("preAllocSize", self.pre_alloc_size_kb.to_string()),
             ("forceSync", yes_no(self.force_sync)),
             ("fsync.warningthresholdms", self.fsync_warning_threshold_ms.to_string()),
+            ("snapshot.compression.method", self.snapshot_compression.name().to_owned()),
+            ("autopurge.snapRetainCount", self.snap_retain_count.to_string()),
+            ("autopurge.purgeInterval", interval(self.purge_interval)),
+            ("diskReserveInMb", number(self.disk_reserve_mb)),
             ("snapshot.trust.empty", self.snapshot_trust_empty.to_string()),
             ("datadir.autocreate", self.datadir_autocreate.to_string()),
             ("db.autocreate", self.db_autocreate.to_string()),
@@ -50,6 +61,7 @@ impl Config {
                 "znode.container.maxNeverUsedIntervalMs",
                 self.container_max_never_used_ms.to_string(),
             ),
+            ("enforceQuota", self.enforce_quota.to_string()),
             ("skipACL", yes_no(self.skip_acl)),
             ("DigestAuthenticationProvider.enabled", self.digest_provider_enabled.to_string()),
             ("DigestAuthenticationProvider.digestAlg", self.digest_algorithm.name().to_owned()),

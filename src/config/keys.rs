@@ -1,4 +1,4 @@
-//! Every key that Apache ZooKeeper knows, with what this version makes of it.
+//! Every key that Apache ZooKeeper knows, and those of our own, with what this version makes of it.
 //!
 //! A name that ends with `.*` stands for all names with that beginning; an exact name goes first,
 //! then the longest beginning. A key that is in effect stands here and in `parse`, where it is
@@ -39,8 +39,6 @@ pub enum Form {
     Bool(Option<bool>),
     /// A decimal i32; the value given asks for nothing.
     Int(Option<i32>),
-    /// Hours, or a number and `ms`, `s`, `m`, `h` or `d`; 0 asks for nothing.
-    Interval,
     /// One of these words, upper and lower case counting as equal; the first asks for nothing.
     OneOf(&'static [&'static str]),
 }
@@ -60,6 +58,8 @@ pub enum Why {
     Batching,
     /// It sets up Java's logging.
     Logging,
+    /// It is about what servers do for each other.
+    Ensemble,
 }
 
 /// Which values ask for protection. An empty value never does.
@@ -164,9 +164,10 @@ const KEYS: &[Key] = &[
     in_effect("emulate353TTLNodes"),
     text("commitLogCount"),
     text("snapshotSizeFactor"),
-    unless("snapshot.compression.method", ""),
-    int("autopurge.snapRetainCount", None),
-    not_yet("autopurge.purgeInterval", Form::Interval),
+    in_effect("snapshot.compression.method"),
+    in_effect("autopurge.snapRetainCount"),
+    in_effect("autopurge.purgeInterval"),
+    in_effect("diskReserveInMb"),
     ignored("testingonly.initialZxid", Why::Tests),
     ignored("test.allowDiscontinuousProposals", Why::Tests),
     // Clients and their limits.
@@ -191,8 +192,8 @@ const KEYS: &[Key] = &[
     ignored("flushDelay", Why::Batching),
     ignored("maxWriteQueuePollTime", Why::Batching),
     ignored("maxBatchSize", Why::Batching),
-    unless("enableEagerACLCheck", "false"),
-    unless("enforceQuota", "false"),
+    ignored("enableEagerACLCheck", Why::Ensemble),
+    in_effect("enforceQuota"),
     unless("request_throttle_max_requests", "0"),
     text("request_throttle_stall_time"),
     text("request_throttle_drop_stale"),

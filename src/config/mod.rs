@@ -106,6 +106,15 @@ pub struct Config {
     pub force_sync: bool,
     /// `fsync.warningthresholdms`: a sync that takes longer is told, ms.
     pub fsync_warning_threshold_ms: u64,
+    /// `snapshot.compression.method`: how snapshots are written; read are all kinds.
+    pub snapshot_compression: SnapshotCompression,
+    /// `autopurge.snapRetainCount`: the snapshots that a purge keeps; at least 3.
+    pub snap_retain_count: u32,
+    /// `autopurge.purgeInterval`: when old snapshots and logs are removed.
+    pub purge_interval: PurgeInterval,
+    /// `diskReserveInMb`: less free space than this is warned of, in MiB; 0 is off. None: the
+    /// server's own choice.
+    pub disk_reserve_mb: Option<u64>,
     /// `snapshot.trust.empty`: logs without any snapshot are believed.
     pub snapshot_trust_empty: bool,
     /// `datadir.autocreate`: missing data directories are made.
@@ -133,6 +142,8 @@ pub struct Config {
     /// `znode.container.maxNeverUsedIntervalMs`: the age at which a container that never had a
     /// child is deleted; 0 is never.
     pub container_max_never_used_ms: i64,
+    /// `enforceQuota`: what would exceed a hard quota is refused.
+    pub enforce_quota: bool,
     /// `skipACL`: no permission is checked.
     pub skip_acl: bool,
     /// `DigestAuthenticationProvider.enabled`: the scheme `digest` exists.
@@ -160,6 +171,45 @@ pub struct Config {
     pub log_levels: LogLevels,
     /// `log.format`: how they look.
     pub log_format: LogFormat,
+}
+
+/// How snapshots are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum SnapshotCompression {
+    None,
+    Gz,
+    Snappy,
+}
+
+impl SnapshotCompression {
+    /// In any case, as Apache ZooKeeper reads it; it takes what it does not know for none.
+    fn parse(value: &str) -> Result<Self, String> {
+        [Self::None, Self::Gz, Self::Snappy]
+            .into_iter()
+            .find(|method| method.name().eq_ignore_ascii_case(value))
+            .ok_or_else(|| "gz, snappy or nothing".to_owned())
+    }
+
+    /// The value of the key.
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gz => "gz",
+            Self::Snappy => "snappy",
+        }
+    }
+}
+
+/// When old snapshots and logs are removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PurgeInterval {
+    /// The file does not say: after each snapshot, but only files that zkserver wrote.
+    Unset,
+    /// Apache's default.
+    Never,
+    /// At start, then each time so many milliseconds have passed; whoever wrote them.
+    EveryMs(u64),
 }
 
 /// `tickTime` where the file says nothing: what Apache's code has, not its sample file.
@@ -214,6 +264,10 @@ impl Config {
             pre_alloc_size_kb: 65_536,
             force_sync: true,
             fsync_warning_threshold_ms: 1000,
+            snapshot_compression: SnapshotCompression::None,
+            snap_retain_count: 3,
+            purge_interval: PurgeInterval::Unset,
+            disk_reserve_mb: None,
             snapshot_trust_empty: false,
             datadir_autocreate: true,
             db_autocreate: true,
@@ -226,6 +280,7 @@ impl Config {
             container_check_interval_ms: 60_000,
             container_max_per_minute: 10_000,
             container_max_never_used_ms: 0,
+            enforce_quota: false,
             skip_acl: false,
             digest_provider_enabled: true,
             digest_algorithm: DigestAlgorithm::default(),

@@ -151,6 +151,7 @@ impl Draft {
                         "sets up Java's logging; here the log goes to standard output, \
                          and log.level and log.format say how"
                     }
+                    Why::Ensemble => "changes nothing at a server that is alone",
                 };
                 self.notice(NoticeKind::Ignored, property, format!("is ignored: it {reason}"));
             }

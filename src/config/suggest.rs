@@ -10,6 +10,8 @@ pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
     let word: Vec<char> = word.to_lowercase().chars().collect();
     let farthest = (word.len() / 4).clamp(1, 3);
     candidates
+        // Each letter more is one edit.
+        .filter(|candidate| candidate.chars().count().abs_diff(word.len()) <= farthest)
         .map(|candidate| {
             let letters: Vec<char> = candidate.to_lowercase().chars().collect();
             (edits(&word, &letters), candidate)

@@ -12,12 +12,14 @@ use super::notice::{NoticeKind, printable};
 use super::parse::Draft;
 use super::setting::Setting;
 use super::values::{self, Allowed, boolean, decimal, decoded, yes_no};
+use super::{PurgeInterval, SnapshotCompression};
 use crate::proto::{CompatibilityLevel, DigestAlgorithm};
 
 impl Draft {
     /// Takes the value of a key that is in effect.
     pub(super) fn take(&mut self, property: &Setting) -> Result<(), Allowed> {
         const I32_MAX: i64 = i32::MAX as i64;
+        const I32_MIN: i64 = i32::MIN as i64;
         // So many KiB that their bytes still are an i64.
         const KIB_MAX: i64 = i64::MAX / 1024;
         let value = property.value.as_str();
@@ -50,6 +52,28 @@ impl Draft {
             }
             "fsync.warningthresholdms" => {
                 config.fsync_warning_threshold_ms = decoded(value, 0..=i64::MAX)?;
+            }
+            "snapshot.compression.method" => {
+                config.snapshot_compression = SnapshotCompression::parse(value)?;
+            }
+            "autopurge.snapRetainCount" => {
+                const LEAST: u32 = 3;
+                let count: i32 = decimal(value, I32_MIN..=I32_MAX)?;
+                let count = u32::try_from(count).unwrap_or(0);
+                config.snap_retain_count = count.max(LEAST);
+                if count < LEAST {
+                    let what = format!("is taken as {LEAST}, the least");
+                    self.notice(NoticeKind::Warning, property, what);
+                }
+            }
+            "autopurge.purgeInterval" => {
+                config.purge_interval = match values::interval_ms(value)? {
+                    0 => PurgeInterval::Never,
+                    ms => PurgeInterval::EveryMs(ms),
+                };
+            }
+            "diskReserveInMb" => {
+                config.disk_reserve_mb = Some(decoded(value, 0..=KIB_MAX / 1024)?);
             }
             "snapshot.trust.empty" => config.snapshot_trust_empty = boolean(value)?,
             "datadir.autocreate" => config.datadir_autocreate = boolean(value)?,
@@ -114,6 +138,7 @@ impl Draft {
             "readonlymode.enabled" => config.read_only_mode = boolean(value)?,
             "log.level" => config.log_levels = LogLevels::parse(value)?,
             "log.format" => config.log_format = LogFormat::parse(value)?,
+            "enforceQuota" => config.enforce_quota = boolean(value)?,
             "skipACL" => {
                 config.skip_acl = yes_no(value)?;
                 if config.skip_acl {
@@ -170,7 +195,7 @@ fn session_timeout(value: &str) -> Result<Option<i32>, Allowed> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, keys, parse};
+    use super::super::{Config, PurgeInterval, keys, parse};
 
     fn config(line: &str) -> Result<Config, String> {
         let text = format!("dataDir=/data\nclientPort=2181\n{line}");
@@ -208,6 +233,11 @@ mod tests {
             ("preAllocSize", "131072", "131072"),
             ("forceSync", "no", "no"),
             ("fsync.warningthresholdms", "20", "20"),
+            ("snapshot.compression.method", "GZ", "gz"),
+            ("snapshot.compression.method", "snappy", "snappy"),
+            ("autopurge.snapRetainCount", "5", "5"),
+            ("autopurge.purgeInterval", "30m", "1800000ms"),
+            ("diskReserveInMb", "0x400", "1024"),
             ("snapshot.trust.empty", "true", "true"),
             ("datadir.autocreate", "false", "false"),
             ("db.autocreate", "FALSE", "false"),
@@ -298,6 +328,12 @@ mod tests {
             ("forceSync=YES", "yes or no"),
             ("skipACL=true", "yes or no"),
             ("fsync.warningthresholdms=-1", "at least 0"),
+            ("snapshot.compression.method=zip", "gz, snappy or nothing"),
+            ("autopurge.snapRetainCount=three", "a whole number"),
+            ("autopurge.snapRetainCount=", "a whole number"),
+            ("autopurge.purgeInterval=daily", "hours, or a number and ms, s, m, h or d"),
+            ("diskReserveInMb=1G", "from 0 to 8796093022207"),
+            ("diskReserveInMb=-1", "from 0 to 8796093022207"),
             ("snapshot.trust.empty=yes", "true or false"),
             ("datadir.autocreate=", "true or false"),
             ("db.autocreate=no", "true or false"),
@@ -331,6 +367,8 @@ mod tests {
     fn what_is_taken_otherwise_than_written_is_told() {
         for (line, what) in [
             ("snapCount=1", "is taken as 2"),
+            ("autopurge.snapRetainCount=2", "is taken as 3"),
+            ("autopurge.snapRetainCount=-1", "is taken as 3"),
             ("forceSync=no", "can be lost"),
             ("skipACL=yes", "no permission is checked"),
             ("dataLogDir=log", "is relative"),
@@ -342,6 +380,16 @@ mod tests {
             assert!(notices[0].to_string().contains(what), "{}", notices[0]);
         }
         assert_eq!(config("snapCount=0").unwrap().snap_count, 2);
+        assert_eq!(config("autopurge.snapRetainCount=0").unwrap().snap_retain_count, 3);
+    }
+
+    #[test]
+    fn purging_every_so_often_never_and_not_said_are_three_things() {
+        let interval = |line| config(line).unwrap().purge_interval;
+        assert_eq!(interval(""), PurgeInterval::Unset);
+        assert_eq!(interval("autopurge.purgeInterval=0"), PurgeInterval::Never);
+        assert_eq!(interval("autopurge.purgeInterval=-5"), PurgeInterval::Never);
+        assert_eq!(interval("autopurge.purgeInterval=1"), PurgeInterval::EveryMs(3_600_000));
     }
 
     #[test]

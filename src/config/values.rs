@@ -49,6 +49,18 @@ pub fn yes_no(value: &str) -> Result<bool, Allowed> {
     }
 }
 
+/// An interval in milliseconds: hours, or a number and its unit. As in Apache ZooKeeper what is not
+/// positive is none.
+pub fn interval_ms(value: &str) -> Result<u64, Allowed> {
+    const UNITS: [(&str, u64); 5] =
+        [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let with_unit = |(unit, ms): &(&str, u64)| Some((value.strip_suffix(unit)?.trim_end(), *ms));
+    let (number, unit_ms) = UNITS.iter().find_map(with_unit).unwrap_or((value, 3_600_000));
+    let number: i32 = decimal(number, i32::MIN.into()..=i32::MAX.into())
+        .map_err(|_| "hours, or a number and ms, s, m, h or d".to_owned())?;
+    Ok(u64::try_from(number).unwrap_or(0) * unit_ms)
+}
+
 /// A directory; relative ones are the caller's to warn about.
 pub fn path(value: &str) -> Result<PathBuf, Allowed> {
     if value.is_empty() || value.contains('\0') {
@@ -183,6 +195,27 @@ mod tests {
         }
         for text in ["", "[::1", "[host]", "[]", "a b", "localhost:2181", "http://x", "a,b"] {
             assert!(host(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_interval_is_hours_or_has_a_unit() {
+        for (text, ms) in [
+            ("24", 86_400_000),
+            ("2h", 7_200_000),
+            ("30m", 1_800_000),
+            ("90s", 90_000),
+            ("500ms", 500),
+            ("1 d", 86_400_000),
+            ("0", 0),
+            ("-1", 0),
+            ("0d", 0),
+            ("2147483647d", 2_147_483_647 * 86_400_000),
+        ] {
+            assert_eq!(interval_ms(text), Ok(ms), "{text}");
+        }
+        for text in ["", "h", "1w", "1.5h", "daily", "2147483648"] {
+            assert!(interval_ms(text).is_err(), "{text}");
         }
     }
 

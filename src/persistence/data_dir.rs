@@ -88,7 +88,8 @@ pub enum DataDirError {
 }
 
 const VERSION: &str = "version-2";
-const LOCK: &str = "zkserver.lock";
+/// Held while a server runs.
+pub const LOCK: &str = "zkserver.lock";
 const INITIALIZE: &str = "initialize";
 /// Begins the name of every file that is not finished. Apache ZooKeeper ignores such names.
 const UNFINISHED: &str = "tmp.";
@@ -138,8 +139,8 @@ impl DataDir {
         &self.log_dir
     }
 
-    /// The snapshots, oldest first, usable or not. Of two with the same zxid the plain one counts
-    /// as the newer: the other may be unreadable to us and shows the same database.
+    /// The snapshots, oldest first, usable or not. Of two with the same zxid, which show the same
+    /// database, the plain one counts as the newer: it is read faster.
     ///
     /// # Errors
     /// The disk's.

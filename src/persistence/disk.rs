@@ -38,6 +38,11 @@ pub trait Disk: Send + Sync {
     fn sync_dir(&self, dir: &Path) -> Result<(), DiskError>;
     /// Creates `dir` and what is missing above it.
     fn create_dir_all(&self, dir: &Path) -> Result<(), DiskError>;
+    /// How much room there is where `dir` lies; `None` if this disk does not tell.
+    fn room(&self, dir: &Path) -> Result<Option<Room>, DiskError> {
+        let _ = dir;
+        Ok(None)
+    }
     /// Takes the exclusive lock on the file `path`, creating it; `None` when another holds it.
     /// The lock is let go when the value is dropped or the process ends.
     fn try_lock(&self, path: &Path) -> Result<Option<Box<dyn DiskLock>>, DiskError>;
@@ -61,6 +66,15 @@ pub trait DiskFile: Send + Sync {
 
 /// A held lock; dropping it lets go.
 pub trait DiskLock: Send + Sync {}
+
+/// How large a file system is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// What this process may still write.
+    pub free: u64,
+    /// All there is.
+    pub total: u64,
+}
 
 /// A file's name and size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,6 +192,13 @@ impl Disk for RealDisk {
         fs::create_dir_all(dir).map_err(|e| DiskError::new("create the directory", dir, e))
     }
 
+    fn room(&self, dir: &Path) -> Result<Option<Room>, DiskError> {
+        let stat = rustix::fs::statvfs(dir)
+            .map_err(|e| DiskError::new("ask for the room of", dir, e.into()))?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok(Some(Room { free: bytes(stat.f_bavail), total: bytes(stat.f_blocks) }))
+    }
+
     fn try_lock(&self, path: &Path) -> Result<Option<Box<dyn DiskLock>>, DiskError> {
         let failed = |e| DiskError::new("lock", path, e);
         let file = OpenOptions::new()
@@ -271,6 +292,17 @@ mod tests {
         };
         assert!(error.is_not_found());
         assert!(error.to_string().starts_with("cannot open /nowhere/log.1: No such file"));
+    }
+
+    #[test]
+    fn there_is_room_for_what_was_written_and_no_more_than_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let room = RealDisk.room(dir.path()).unwrap().expect("the system tells");
+        assert!(room.total > 0 && room.free <= room.total, "{room:?}");
+        let error = RealDisk.room(Path::new("/nowhere/at/all")).unwrap_err();
+        assert!(
+            error.to_string().starts_with("cannot ask for the room of /nowhere/at/all: No such")
+        );
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //!   checksum, a hole in the zxids refuse the start ([`restore()`]). Only a record that was still
 //!   being written when the power went, one that no one was told of, is cut off ([`txn_log`]).
 //!
+//! What is removed, a start does not need ([`purge`](mod@purge)).
+//!
 //! No threads, no sleeping, and no clock but one that is handed in: a caller that owns those drives
 //! the values of this module.
 
@@ -15,6 +17,10 @@ pub mod data_dir;
 pub mod disk;
 #[cfg(test)]
 pub(crate) mod faulty_disk;
+pub mod ledger;
+pub mod purge;
+#[cfg(test)]
+mod purge_tests;
 pub mod restore;
 #[cfg(test)]
 mod restore_tests;
@@ -23,11 +29,29 @@ pub mod sync_queue;
 pub mod txn_log;
 
 pub use data_dir::{DataDir, DataDirError, DataDirOptions};
-pub use disk::{Disk, DiskError, DiskFile, RealDisk};
-pub use restore::{Origin, Refusal, RestoreError, RestoreOptions, Restored, restore};
+pub use disk::{Disk, DiskError, DiskFile, RealDisk, Room};
+pub use ledger::Ledger;
+pub use purge::{Purged, purge};
+pub use restore::{
+    Origin, Refusal, RestoreError, RestoreOptions, RestoreStage, Restored, restore, restore_telling,
+};
 pub use sync_queue::{DiskRequest, Persisted, SyncQueue, SyncQueueOptions};
 
+use std::path::Path;
+
 use crate::proto::Zxid;
+
+/// A path as a word of a command that an operator can paste.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:@%=".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// The command with which a history is ended behind `last`, in the log `path`: the last resort.
+fn chop_command(path: &Path, last: Zxid) -> String {
+    format!("zkserver log chop --in-place {} {last}", shell_word(path))
+}
 
 /// The zxid that `name` is made of besides `prefix`. Java's rule: anything `Long.parseLong(_, 16)`
 /// takes; other names are not ours and are ignored.

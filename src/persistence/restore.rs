@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 
 use super::data_dir::{DataDir, LogFile};
 use super::disk::DiskError;
-use super::snapshot::reader::looks_complete;
-use super::snapshot::{Compression, LoadedSnapshot, SnapshotError, SnapshotFile, read_snapshot};
-use super::txn_log::{LogError, LogReader, TornTail};
+use super::snapshot::reader::{looks_complete, read_snapshot_telling};
+use super::snapshot::{LoadedSnapshot, SnapshotError, SnapshotFile};
+use super::txn_log::{LogError, LogReader, MAX_BATCH_BYTES, TornTail};
+use super::{chop_command, shell_word};
 use crate::jute::JuteError;
 use crate::proto::Zxid;
 use crate::proto::txns::{CreateKind, Txn, TxnRecord};
@@ -132,9 +133,9 @@ pub enum RestoreError {
     Log(#[from] LogError),
     #[error(
         "none of the {count} snapshots in {} is usable; the newest: {newest}; restore a snapshot \
-         from a backup, or, if the logs go back to log.1, move the snapshots aside and set \
-         snapshot.trust.empty=true for one start",
-        dir.display()
+         from a backup, or, if the logs go back to log.1, set snapshot.trust.empty=true for one \
+         start after: mkdir {word}/aside && mv {word}/snapshot.* {word}/aside/",
+        dir.display(), word = shell_word(dir)
     )]
     NoUsableSnapshot { dir: PathBuf, count: usize, newest: String },
     #[error(
@@ -143,32 +144,25 @@ pub enum RestoreError {
     )]
     LogsWithoutSnapshot { snapshot_dir: PathBuf, log_dir: PathBuf, first: Zxid },
     #[error(
-        "the newest snapshot {} is compressed, which is not supported yet; let its writer take \
-         one with snapshot.compression.method unset",
-        .0.display()
-    )]
-    Compressed(PathBuf),
-    #[error(
         "{} shows that the data went up to {zxid}, but with the logs in {} it ends at {reached}; \
          restore the missing logs or a snapshot that is whole, or, if losing everything above \
-         {reached} is acceptable, move this snapshot aside",
-        path.display(), log_dir.display()
+         {reached} is acceptable: {}",
+        path.display(), log_dir.display(), aside_command(path)
     )]
     SnapshotAhead { path: PathBuf, zxid: Zxid, log_dir: PathBuf, reached: Zxid },
     #[error(
         "transactions are missing: {path} continues at offset {offset} with {found}, but the last \
          one before is {last}; find the log that held them, or, if losing everything from {found} \
-         on is acceptable, cut the file to {offset} bytes (truncate -s {offset} {path}) and remove \
-         the later logs",
-        path = path.display()
+         on is acceptable: {command}",
+        path = path.display(), command = chop_command(path, *last)
     )]
     Hole { path: PathBuf, offset: u64, last: Zxid, found: Zxid },
     #[error(
         "{} holds at offset {offset} a transaction that cannot be read: {error}; if a newer \
-         version wrote it, start that one",
-        path.display()
+         version wrote it, start that one, or, if losing it and everything behind is acceptable: {}",
+        path.display(), chop_command(path, *last)
     )]
-    UnreadableTxn { path: PathBuf, offset: u64, error: JuteError },
+    UnreadableTxn { path: PathBuf, offset: u64, last: Zxid, error: JuteError },
     #[error(
         "{} is a TTL node, and extendedTypesEnabled is off: it would be taken for an ephemeral \
          and be lost; set extendedTypesEnabled=true",
@@ -181,6 +175,12 @@ pub enum RestoreError {
         path.escape_ascii()
     )]
     AclMissing { path: Vec<u8>, index: i64 },
+}
+
+/// The command that puts a snapshot aside, under a name that nobody takes for one.
+fn aside_command(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("mv {} {}", shell_word(path), shell_word(&path.with_file_name(format!("aside.{name}"))))
 }
 
 /// What to do about logs without a snapshot, the first of which begins with `first`.
@@ -204,8 +204,33 @@ const CANDIDATES: usize = 100;
 /// # Errors
 /// The data cannot be read, or something durable may be missing.
 pub fn restore(dir: &DataDir, options: &RestoreOptions) -> Result<Restored, Refusal> {
+    restore_telling(dir, options, &mut |_| ())
+}
+
+/// How far a restore has come.
+#[derive(Debug, Clone, Copy)]
+pub struct RestoreStage<'a> {
+    /// The file that is being read.
+    pub file: &'a str,
+    /// Bytes read, of this snapshot or of all logs, with the zeros at the logs' ends.
+    pub done: u64,
+    /// Bytes to be read in all.
+    pub total: u64,
+    /// Transactions applied from the logs.
+    pub txns: u64,
+}
+
+/// [`restore`]; `tell` hears of its progress at every MiB or so.
+///
+/// # Errors
+/// Those of [`restore`].
+pub fn restore_telling(
+    dir: &DataDir,
+    options: &RestoreOptions,
+    tell: &mut dyn FnMut(RestoreStage<'_>),
+) -> Result<Restored, Refusal> {
     let mut notices = Vec::new();
-    restore_noting(dir, options, &mut notices)
+    restore_noting(dir, options, &mut notices, tell)
         .map(|restored| Restored { notices: std::mem::take(&mut notices), ..restored })
         .map_err(|error| Refusal { error, notices, force_sync: options.force_sync })
 }
@@ -215,11 +240,12 @@ fn restore_noting(
     dir: &DataDir,
     options: &RestoreOptions,
     notices: &mut Vec<String>,
+    tell: &mut dyn FnMut(RestoreStage<'_>),
 ) -> Result<Restored, RestoreError> {
     let mut logs = dir.logs()?;
     let has_logs = !logs.is_empty();
     let mut unwritten = take_unwritten(dir, &mut logs, options)?;
-    let (loaded, origin) = base(dir, &logs, options, notices)?;
+    let (loaded, origin) = base(dir, &logs, options, notices, tell)?;
     if let Some(path) = loaded.misread_ttl {
         return Err(RestoreError::TtlNode(path));
     }
@@ -244,11 +270,15 @@ fn restore_noting(
         txns: 0,
         notices,
         torn: None,
+        tell,
+        done: 0,
+        total: logs.iter().map(|log| log.size).sum(),
+        tail: None,
     };
     for (i, log) in logs.iter().enumerate() {
         replay.file(log, i + 1 == logs.len())?;
     }
-    let Replay { database, txns, torn, .. } = replay;
+    let Replay { database, txns, torn, tail, .. } = replay;
     refuse_less_than_a_snapshot(dir, database.last_processed())?;
     if let Some((path, index)) = database.tree.missing_acl() {
         return Err(RestoreError::AclMissing { path, index });
@@ -263,6 +293,10 @@ fn restore_noting(
     remove(dir, &mut unwritten, notices)?;
     if let Some(torn) = &torn {
         cut(dir, torn)?;
+    }
+    let is_empty = matches!(origin, Origin::New | Origin::Amnesia);
+    if options.force_sync && !is_empty {
+        make_durable(dir, tail.as_ref())?;
     }
     Ok(Restored {
         digest_mismatches: database.digest_mismatches(),
@@ -281,10 +315,11 @@ fn base(
     logs: &[LogFile],
     options: &RestoreOptions,
     notices: &mut Vec<String>,
+    tell: &mut dyn FnMut(RestoreStage<'_>),
 ) -> Result<(LoadedSnapshot, Origin), RestoreError> {
     let snapshots = dir.snapshots()?;
     if !snapshots.is_empty() {
-        return newest_usable(dir, &snapshots, options, notices);
+        return newest_usable(dir, &snapshots, options, notices, tell);
     }
     let empty = LoadedSnapshot {
         database: Database::new(options.tree),
@@ -312,6 +347,7 @@ fn newest_usable(
     snapshots: &[SnapshotFile],
     options: &RestoreOptions,
     notices: &mut Vec<String>,
+    tell: &mut dyn FnMut(RestoreStage<'_>),
 ) -> Result<(LoadedSnapshot, Origin), RestoreError> {
     let disk = &**dir.disk();
     let mut tried = 0;
@@ -320,13 +356,15 @@ fn newest_usable(
         let path = dir.snapshot_dir().join(&file.name);
         let problem = if !looks_complete(disk, dir.snapshot_dir(), file)? {
             format!("the snapshot {} was not written to its end", path.display())
-        } else if file.compression != Compression::None {
-            return Err(RestoreError::Compressed(path));
         } else if tried == CANDIDATES {
             break;
         } else {
             tried += 1;
-            match read_snapshot(disk, &path, file.zxid, options.tree, options.max_record) {
+            let progress = &mut |done, total| {
+                tell(RestoreStage { file: &file.name, done, total, txns: 0 });
+            };
+            let (tree, max_field) = (options.tree, options.max_record);
+            match read_snapshot_telling(disk, &path, file.zxid, tree, max_field, progress) {
                 // Its writer had all transactions up to the name's; this says that it had not.
                 Ok(LoadedSnapshot { last_zxid: Some(told), .. }) if told < file.zxid => {
                     format!(
@@ -418,7 +456,15 @@ struct Replay<'d> {
     txns: u64,
     notices: &'d mut Vec<String>,
     torn: Option<TornTail>,
+    tell: &'d mut dyn FnMut(RestoreStage<'_>),
+    /// Bytes of the files before, and of all files.
+    done: u64,
+    total: u64,
+    tail: Option<Tail>,
 }
+
+/// So many bytes of a log are applied before it is told.
+const TOLD_EVERY: u64 = 1 << 20;
 
 impl Replay<'_> {
     fn file(&mut self, log: &LogFile, is_last: bool) -> Result<(), RestoreError> {
@@ -426,7 +472,14 @@ impl Replay<'_> {
         let mut reader = LogReader::open(&**self.dir.disk(), &path, self.options.max_record)?
             .as_last_file(is_last);
         let mut repeated = 0u64;
+        let (mut told, mut last_record) = (0, 0);
         while let Some(record) = reader.next()? {
+            last_record = record.offset;
+            if record.offset >= told + TOLD_EVERY {
+                told = record.offset;
+                let (done, total, txns) = (self.done + told, self.total, self.txns);
+                (self.tell)(RestoreStage { file: &log.name, done, total, txns });
+            }
             if record.zxid <= self.last {
                 // Below the snapshot that is how it should be. Above it, servers of 3.8 and
                 // before could log one zxid twice (N-4); what came first was promised.
@@ -436,19 +489,25 @@ impl Replay<'_> {
             let (zxid, offset) = (record.zxid, record.offset);
             self.refuse_hole(&path, offset, zxid)?;
             let txn = TxnRecord::read(record.txn, self.options.max_record).map_err(|error| {
-                RestoreError::UnreadableTxn { path: path.clone(), offset, error }
+                let last = self.last;
+                RestoreError::UnreadableTxn { path: path.clone(), offset, last, error }
             })?;
             self.refuse_ttl(&txn.txn)?;
             self.database.apply(&txn, &mut ());
             self.last = zxid;
             self.txns += 1;
         }
+        self.done += log.size;
         if repeated > 0 {
             self.notices.push(format!(
                 "{} repeats zxids, as Apache's logs do after a request it could not decode: \
                  {repeated} skipped",
                 path.display()
             ));
+        }
+        if is_last {
+            let end = reader.end().map_or(last_record, |end| end.offset);
+            self.tail = Some(Tail { path, last_record, end });
         }
         if let Some(torn) = reader.end().and_then(|end| end.torn.clone()) {
             if is_last {
@@ -518,4 +577,35 @@ fn cut(dir: &DataDir, torn: &TornTail) -> Result<(), DiskError> {
     let file = dir.disk().open_for_write(&torn.path)?;
     file.set_len(torn.offset)?;
     file.sync_all()
+}
+
+/// Where the records of the last log end.
+struct Tail {
+    path: PathBuf,
+    /// Where its last record starts.
+    last_record: u64,
+    end: u64,
+}
+
+/// Makes durable what is going to be served.
+///
+/// What was read may be in the system's memory only: its writer was killed between write and sync,
+/// or its sync failed, after which Linux takes the bytes for written. Served as they are and logged
+/// behind, they would be missing after a power cut. So the last batch is written once more, byte
+/// for byte, and synced; all before it was synced before it was written.
+fn make_durable(dir: &DataDir, tail: Option<&Tail>) -> Result<(), DiskError> {
+    if let Some(Tail { path, last_record, end }) = tail {
+        let batch = end.saturating_sub(MAX_BATCH_BYTES as u64);
+        let from = batch.min(*last_record);
+        let file = dir.disk().open_for_write(path)?;
+        let mut bytes = vec![0; (end - from) as usize];
+        let read = file.read_at(from, &mut bytes)?;
+        file.write_all_at(from, &bytes[..read])?;
+        file.sync_all()?;
+    }
+    dir.disk().sync_dir(dir.log_dir())?;
+    if dir.snapshot_dir() != dir.log_dir() {
+        dir.disk().sync_dir(dir.snapshot_dir())?;
+    }
+    Ok(())
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::data_dir::{DataDir, DataDirError, DataDirOptions};
 use super::disk::{Disk, DiskFile, RealDisk};
-use super::restore::{Origin, RestoreOptions, Restored, restore};
-use super::snapshot::{SnapshotOptions, write_snapshot};
+use super::faulty_disk::FaultyDisk;
+use super::restore::{Origin, RestoreOptions, Restored, restore, restore_telling};
+use super::snapshot::{Compression, SnapshotOptions, write_snapshot};
 use super::txn_log::{self, record};
 use crate::proto::stat::OwnerEncoding;
 use crate::proto::txns::{CreateKind, CreateTxn, Txn, TxnHeader, TxnRecord};
@@ -31,28 +32,28 @@ const OPTIONS: RestoreOptions = RestoreOptions {
 const OPEN: &[u8] = b"\0\0\0\x01\0\0\0\x1f\0\0\0\x05world\0\0\0\x06anyone";
 
 /// A data directory that scripts write into and restart from.
-struct Home {
+pub(super) struct Home {
     root: tempfile::TempDir,
 }
 
 impl Home {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let home = Home { root: tempfile::tempdir().unwrap() };
         drop(home.open().unwrap());
         home
     }
 
-    fn open(&self) -> Result<DataDir, DataDirError> {
+    pub(super) fn open(&self) -> Result<DataDir, DataDirError> {
         let data_dir = self.root.path().to_owned();
         let options = DataDirOptions { data_dir, data_log_dir: None, autocreate: true };
         DataDir::open(Arc::new(RealDisk), &options)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join("version-2").join(name)
     }
 
-    fn file(&self, name: &str) -> Arc<dyn DiskFile> {
+    pub(super) fn file(&self, name: &str) -> Arc<dyn DiskFile> {
         RealDisk.open_for_write(&self.path(name)).unwrap()
     }
 
@@ -61,7 +62,7 @@ impl Home {
     }
 
     /// Writes a log of these transactions; zeros follow.
-    fn log(&self, txns: &[Vec<u8>]) -> String {
+    pub(super) fn log(&self, txns: &[Vec<u8>]) -> String {
         let mut bytes = record::FILE_HEADER.to_vec();
         txns.iter().for_each(|txn| record::append(txn, &mut bytes));
         bytes.resize(bytes.len() + 700, 0);
@@ -72,14 +73,18 @@ impl Home {
 
     /// Writes the snapshot of the database after these transactions.
     fn snapshot(&self, txns: &[Vec<u8>]) -> String {
+        self.compressed_snapshot(txns, Compression::None)
+    }
+
+    pub(super) fn compressed_snapshot(&self, txns: &[Vec<u8>], compression: Compression) -> String {
         let shared = SharedDatabase::new(database(txns));
-        let options = SnapshotOptions { digest: true, last_zxid: true };
+        let options = SnapshotOptions { digest: true, last_zxid: true, compression };
         let dir = self.path("");
         let capture = shared.begin_snapshot();
         write_snapshot(&RealDisk, &dir, &shared, capture, options, |_| ()).unwrap().name
     }
 
-    fn restart(&self) -> Restored {
+    pub(super) fn restart(&self) -> Restored {
         self.restart_with(&OPTIONS).unwrap()
     }
 
@@ -114,7 +119,7 @@ fn create(zxid: u64) -> Vec<u8> {
     encode(zxid, 1, &Txn::Create(create))
 }
 
-fn creates(zxids: impl IntoIterator<Item = u64>) -> Vec<Vec<u8>> {
+pub(super) fn creates(zxids: impl IntoIterator<Item = u64>) -> Vec<Vec<u8>> {
     zxids.into_iter().map(create).collect()
 }
 
@@ -127,7 +132,7 @@ fn database(txns: &[Vec<u8>]) -> Database {
 }
 
 #[track_caller]
-fn assert_holds(restored: &Restored, txns: &[Vec<u8>]) {
+pub(super) fn assert_holds(restored: &Restored, txns: &[Vec<u8>]) {
     let expected = database(txns);
     assert_eq!(restored.database.last_processed(), expected.last_processed());
     assert_eq!(restored.database.tree.digest(), expected.tree.digest());
@@ -217,14 +222,58 @@ fn no_byte_of_a_snapshot_may_change_and_no_cut_passes() {
 }
 
 #[test]
-fn a_compressed_snapshot_is_never_skipped() {
+fn the_newest_whole_snapshot_counts_however_it_is_compressed() {
+    for (compression, suffix) in [(Compression::Gzip, "gz"), (Compression::Snappy, "snappy")] {
+        let home = Home::new();
+        let older = home.snapshot(&creates(1..=2));
+        home.log(&creates(1..=400));
+        let newer = home.compressed_snapshot(&creates(1..=300), compression);
+        assert_eq!(newer, format!("snapshot.12c.{suffix}"));
+        let restored = home.restart();
+        assert_eq!(restored.snapshot(), Some((newer.as_str(), Zxid(300))));
+        assert_eq!((restored.txns_replayed, restored.notices.len()), (100, 0));
+        assert_holds(&restored, &creates(1..=400));
+        // No cut is taken for the whole, and no changed byte changes the tree.
+        let whole = RealDisk.read(&home.path(&newer)).unwrap();
+        assert!(whole.len() > 1000, "{}", whole.len());
+        let file = home.file(&newer);
+        for at in (0..whole.len()).step_by(61) {
+            file.set_len(at as u64).unwrap();
+            let restored = home.restart();
+            assert_eq!(restored.snapshot(), Some((older.as_str(), Zxid(2))), "{suffix} at {at}");
+            assert_holds(&restored, &creates(1..=400));
+            overwrite(&*file, 0, &whole);
+            overwrite(&*file, at as u64, &[whole[at] ^ 4]);
+            assert_holds(&home.restart(), &creates(1..=400));
+            overwrite(&*file, 0, &whole);
+        }
+        assert_eq!(home.restart().snapshot(), Some((newer.as_str(), Zxid(300))));
+    }
+}
+
+#[test]
+fn a_bomb_is_damage_before_it_unfolds() {
+    use std::io::Write as _;
     let home = Home::new();
-    home.snapshot(&creates(1..=2));
+    let older = home.snapshot(&creates(1..=2));
     home.log(&creates(1..=4));
-    let gzip = RealDisk.create_new(&home.path("snapshot.4.gz")).unwrap();
-    assert_holds(&home.restart(), &creates(1..=4));
-    overwrite(&*gzip, 0, &[0x1f, 0x8b, 8, 0, 0]);
-    assert!(home.refusal().contains("snapshot.4.gz is compressed"), "{}", home.refusal());
+    // The path of the first node is as long as the sessions and lists before it allow; two
+    // thousand million bytes of it follow, in two megabytes.
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    bomb.write_all(b"ZKSN\0\0\0\x02\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0").unwrap();
+    bomb.write_all(&[0x7f, 0xff, 0xff, 0xff]).unwrap();
+    for _ in 0..64 {
+        bomb.write_all(&[b'x'; 1 << 20]).unwrap();
+    }
+    let bytes = bomb.finish().unwrap();
+    assert!(bytes.len() < 1 << 18);
+    let file = RealDisk.create_new(&home.path("snapshot.4.gz")).unwrap();
+    overwrite(&*file, 0, &bytes);
+    let restored = home.restart();
+    assert_eq!(restored.snapshot(), Some((older.as_str(), Zxid(2))));
+    let notice = &restored.notices[0];
+    assert!(notice.contains("snapshot.4.gz is damaged at offset 24: "), "{notice}");
+    assert_holds(&restored, &creates(1..=4));
 }
 
 #[test]
@@ -403,7 +452,7 @@ fn rot_refuses_with_path_offset_and_reason() {
     );
     // What the sentence says to do is done, and works.
     let path = home.path(&name);
-    let advice = format!("truncate -s 16 {}) and remove the later logs", path.display());
+    let advice = format!("zkserver log chop --in-place {} 0x", path.display());
     assert!(refusal.contains("everything from 0x1 on") && refusal.contains(&advice), "{refusal}");
     home.file(&name).set_len(16).unwrap();
     assert_holds(&home.restart(), &[]);
@@ -463,11 +512,61 @@ fn ttl_nodes_refuse_while_extended_types_are_off() {
     assert!(home.refusal().starts_with("/t is a TTL node"), "{}", home.refusal());
     let restored = home.restart_with(&extended).unwrap();
     let shared = SharedDatabase::new(restored.database);
-    let options = SnapshotOptions { digest: false, last_zxid: false };
+    let compression = Compression::None;
+    let options = SnapshotOptions { digest: false, last_zxid: false, compression };
     let capture = shared.begin_snapshot();
     write_snapshot(&RealDisk, &home.path(""), &shared, capture, options, |_| ()).unwrap();
     assert!(home.refusal().starts_with("/t is a TTL node"), "{}", home.refusal());
     assert_eq!(home.restart_with(&extended).unwrap().snapshot(), Some(("snapshot.1", Zxid(1))));
+}
+
+#[test]
+fn progress_is_told_by_the_mebibyte_and_never_by_the_record() {
+    let home = Home::new();
+    let txns = creates(1..=60_000);
+    let snapshot = home.compressed_snapshot(&txns[..20_000], Compression::None);
+    let log = home.log(&txns[10_000..30_000]);
+    home.log(&txns[30_000..]);
+    let mut stages = Vec::new();
+    restore_telling(&home.open().unwrap(), &OPTIONS, &mut |stage| {
+        assert!(stage.done <= stage.total);
+        stages.push((stage.file.to_owned(), stage.done, stage.txns));
+    })
+    .unwrap();
+    let of = |file: &str| stages.iter().filter(|stage| stage.0 == file).count() as u64;
+    let mib = |file: &str| home.size(file) >> 20;
+    assert!(of(&snapshot) >= mib(&snapshot) && of(&log) == mib(&log) && mib(&log) > 0);
+    assert!(stages.len() < 20, "{stages:?}");
+    assert!(stages.is_sorted_by_key(|stage| stage.2));
+    let logs: Vec<_> = stages.iter().filter(|stage| stage.0.starts_with("log.")).collect();
+    assert!(logs.is_sorted_by_key(|stage| stage.1) && logs.last().unwrap().2 > 30_000);
+}
+
+#[test]
+fn what_is_served_is_written_once_more_and_synced() {
+    let home = Home::new();
+    home.snapshot(&[]);
+    let log = home.log(&creates(1..=3));
+    let before = RealDisk.read(&home.path(&log)).unwrap();
+    let data_dir = home.root.path().to_owned();
+    let options = DataDirOptions { data_dir, data_log_dir: None, autocreate: true };
+    let disk = FaultyDisk::new();
+    let dir = DataDir::open(Arc::new(disk.clone()), &options).unwrap();
+    disk.fail_syncs_after(0);
+    let refusal = restore(&dir, &OPTIONS).err().expect("a disk that cannot sync").to_string();
+    assert!(refusal.starts_with("cannot sync ") && refusal.contains("log.1"), "{refusal}");
+    let unsynced = RestoreOptions { force_sync: false, ..OPTIONS };
+    assert!(restore(&dir, &unsynced).is_ok(), "nobody asked for it");
+    disk.fail_syncs_after(i64::MAX);
+    disk.fail_writes_after(0);
+    assert!(
+        restore(&dir, &OPTIONS).is_err(),
+        "it is written, for the system may take it as synced"
+    );
+    disk.fail_writes_after(i64::MAX);
+    assert_holds(&restore(&dir, &OPTIONS).unwrap(), &creates(1..=3));
+    assert_eq!(disk.dirs_synced().last(), Some(&home.path("")));
+    assert_eq!(RealDisk.read(&home.path(&log)).unwrap(), before);
 }
 
 #[test]

@@ -83,6 +83,8 @@ pub struct Persisted {
     pub sync_nanos: u64,
     /// Whether one of them took longer than the threshold.
     pub slow_sync: bool,
+    /// Whether a new log file was begun.
+    pub new_log: bool,
 }
 
 /// The queue's writing end.
@@ -143,6 +145,7 @@ impl SyncQueue {
             synced: self.options.force_sync,
             sync_nanos: 0,
             slow_sync: false,
+            new_log: false,
         };
         self.failed = true;
         self.carry_out(batch, &mut report)?;
@@ -151,6 +154,11 @@ impl SyncQueue {
         batch.clear();
         self.frames.shrink_to(FRAMES_KEPT);
         Ok(report)
+    }
+
+    /// The last transaction that was given to the log.
+    pub fn last_zxid(&self) -> Zxid {
+        self.last_zxid
     }
 
     /// Finishes the log: cuts off the room that was made ahead. Call it on an orderly end.
@@ -201,6 +209,7 @@ impl SyncQueue {
     /// zxid.
     fn flush(&mut self, first: Option<Zxid>, report: &mut Persisted) -> Result<(), DiskError> {
         let Some(first) = first else { return Ok(()) };
+        report.new_log |= self.log.is_between_files();
         self.log.append(first, &self.frames)?;
         report.bytes += self.frames.len() as u64;
         self.frames.clear();

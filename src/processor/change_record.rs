@@ -11,6 +11,7 @@ use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
 
+use super::pending_usage::{PendingUsage, Usage};
 use crate::proto::stat::{StatPersisted, content_crc};
 use crate::proto::{AclList, Zxid};
 use crate::tree::DataTree;
@@ -28,18 +29,29 @@ pub struct PendingNode {
     content_crc: Option<u32>,
     /// Its part of the tree's digest when it was found; none if it is new.
     found: Option<u32>,
+    /// The length of its data, unless it is as in the tree.
+    data_length: Option<u32>,
 }
 
 impl PendingNode {
     /// A node that a create makes.
     pub fn created(stat: StatPersisted, acl: AclList, path: &[u8], data: &[u8]) -> Self {
-        let content_crc = Some(content_crc(path, data));
-        PendingNode { stat, num_children: 0, acl, content_crc, found: None }
+        let (content_crc, data_length) = (Some(content_crc(path, data)), Some(data.len() as u32));
+        PendingNode { stat, num_children: 0, acl, content_crc, found: None, data_length }
     }
 
-    /// Replaces the data: only its CRC is kept.
+    /// Replaces the data: only its CRC and its length are kept.
     pub fn set_data(&mut self, path: &[u8], data: &[u8]) {
         self.content_crc = Some(content_crc(path, data));
+        self.data_length = Some(data.len() as u32);
+    }
+
+    /// Bytes of its data.
+    pub fn data_length(&self, path: &[u8], tree: &DataTree) -> i64 {
+        match self.data_length {
+            Some(length) => length.into(),
+            None => tree_data_length(path, tree).unwrap_or_default(),
+        }
     }
 
     fn digest(&mut self, path: &[u8], tree: &DataTree) -> u32 {
@@ -86,6 +98,8 @@ pub struct OutstandingChanges {
     undo: Vec<Undo>,
     digest: u64,
     digest_enabled: bool,
+    /// What is to come to the quotas' statistics, where they are enforced.
+    usage: Option<PendingUsage>,
 }
 
 #[derive(Debug)]
@@ -115,7 +129,19 @@ impl OutstandingChanges {
             undo: Vec::new(),
             digest,
             digest_enabled,
+            usage: None,
         }
+    }
+
+    /// Also keeps what is to come to the quotas' statistics.
+    pub fn with_usage(mut self, hash_seed: u64) -> Self {
+        self.usage = Some(PendingUsage::new(hash_seed));
+        self
+    }
+
+    /// What transactions above `applied` will add to the statistics of `quota`.
+    pub fn usage(&mut self, quota: &[u8], applied: Zxid) -> Usage {
+        self.usage.as_mut().map_or(Usage::default(), |usage| usage.usage(quota, applied))
     }
 
     /// The tree's digest after everything that is outstanding.
@@ -145,6 +171,7 @@ impl OutstandingChanges {
             acl: node.acl().clone(),
             content_crc: node.content_crc(),
             found: Some(node.digest()),
+            data_length: None,
         })
     }
 
@@ -179,6 +206,9 @@ impl OutstandingChanges {
     /// digest forward.
     pub fn put(&mut self, zxid: Zxid, path: Bytes, node: Option<PendingNode>, tree: &DataTree) {
         let mut node = node;
+        if self.usage.is_some() && tree.has_quotas() {
+            self.book_usage(zxid, &path, node.as_ref(), tree);
+        }
         let hash = self.hash(&path);
         let counted = self.digest_enabled && !path.starts_with(b"/zookeeper/");
         let found = node.as_ref().and_then(|node| node.found);
@@ -213,6 +243,22 @@ impl OutstandingChanges {
         self.digest = self.digest.wrapping_sub(before.into()).wrapping_add(after.into());
     }
 
+    fn book_usage(&mut self, zxid: Zxid, path: &[u8], node: Option<&PendingNode>, tree: &DataTree) {
+        let before = match self.record(path) {
+            Some(record) => record.node.as_ref().map(|node| node.data_length(path, tree)),
+            None => tree_data_length(path, tree),
+        };
+        let after = node.map(|node| node.data_length(path, tree));
+        let count = i64::from(after.is_some()) - i64::from(before.is_some());
+        let bytes = after.unwrap_or_default() - before.unwrap_or_default();
+        if (count, bytes) != (0, 0)
+            && let Some(usage) = &mut self.usage
+            && let Some(quota) = tree.quota_of(path)
+        {
+            usage.book(zxid, quota.path, Usage { count, bytes });
+        }
+    }
+
     /// Where a transaction begins. What came before can no longer be undone.
     pub fn mark(&mut self) -> Mark {
         self.undo.clear();
@@ -237,6 +283,9 @@ impl OutstandingChanges {
         }
         while self.order.len() > mark.order {
             let change = self.order.pop_back().expect("the length was looked at");
+            if let Some(usage) = &mut self.usage {
+                usage.roll_back(change.zxid);
+            }
             self.forget_ephemeral(change.owner, VecDeque::pop_back);
         }
         self.digest = mark.digest;
@@ -244,6 +293,9 @@ impl OutstandingChanges {
 
     /// Retires the records of every transaction up to `applied`.
     pub fn retire(&mut self, applied: Zxid) {
+        if let Some(usage) = &mut self.usage {
+            usage.retire(applied);
+        }
         while self.order.front().is_some_and(|change| change.zxid <= applied) {
             let Change { zxid, hash, owner } =
                 self.order.pop_front().expect("the front was looked at");
@@ -275,6 +327,11 @@ impl OutstandingChanges {
             self.ephemerals.remove(&owner);
         }
     }
+}
+
+fn tree_data_length(path: &[u8], tree: &DataTree) -> Option<i64> {
+    let node = tree.node(path)?;
+    Some(node.data().unwrap_or_default().len() as i64)
 }
 
 #[cfg(test)]

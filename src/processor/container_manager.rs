@@ -2,15 +2,16 @@
 //! deletions.
 //!
 //! Only a server that prepares transactions runs it. It looks at the tree every
-//! `znode.container.checkIntervalMs` and offers what it found one by one, at most
-//! `znode.container.maxPerMinute` a minute. Between the look and the deletion anything may have
+//! `znode.container.checkIntervalMs`, a piece at a time, and offers what it found one by one, at
+//! most `znode.container.maxPerMinute` a minute, evenly spaced. A look that takes longer than the
+//! interval is followed by the next at once. Between the look and the deletion anything may have
 //! happened, so prep judges each node again (N-19, C-278).
 
 use std::collections::VecDeque;
 
 use crate::proto::stat::NodeOwner;
 use crate::time::Instant;
-use crate::tree::{DataTree, Node};
+use crate::tree::DataTree;
 
 /// How often, how fast, and what.
 #[derive(Debug, Clone, Copy)]
@@ -29,12 +30,15 @@ pub struct ContainerOptions {
 pub struct ContainerManager {
     options: ContainerOptions,
     next_check_ms: u64,
-    next_deletion_ms: u64,
+    /// Where the look that is under way goes on.
+    look_at: Option<u32>,
+    /// Microseconds: several may be due in one millisecond.
+    next_deletion_us: u64,
     candidates: VecDeque<Vec<u8>>,
 }
 
-/// Candidates of one look, at most; the rest is found by the next.
-const MOST_CANDIDATES: usize = 10_000;
+/// Nodes looked at in one go: a look at a million takes many, and others are served in between.
+const PIECE: usize = 1024;
 
 impl ContainerManager {
     /// A manager that looks for the first time one interval from `now`.
@@ -42,7 +46,8 @@ impl ContainerManager {
         ContainerManager {
             options,
             next_check_ms: now.mono_ms.saturating_add(options.check_interval_ms),
-            next_deletion_ms: 0,
+            look_at: None,
+            next_deletion_us: 0,
             candidates: VecDeque::new(),
         }
     }
@@ -52,16 +57,21 @@ impl ContainerManager {
         if self.options.check_interval_ms == 0 {
             return None;
         }
-        if self.candidates.is_empty() && now.mono_ms >= self.next_check_ms {
+        if self.candidates.is_empty() {
+            if self.look_at.is_none() && now.mono_ms >= self.next_check_ms {
+                self.look_at = Some(0);
+                self.next_check_ms = now.mono_ms.saturating_add(self.options.check_interval_ms);
+            }
             self.look(now, tree);
-            self.next_check_ms = now.mono_ms.saturating_add(self.options.check_interval_ms);
         }
-        if now.mono_ms < self.next_deletion_ms {
+        let now_us = now.mono_ms.saturating_mul(1000);
+        if self.next_deletion_us >= now_us.saturating_add(1000) {
             return None;
         }
         let path = self.candidates.pop_front()?;
-        let spacing = 60_000 / self.options.max_per_minute.max(1);
-        self.next_deletion_ms = now.mono_ms.saturating_add(spacing);
+        // Rounded up: never more than so many a minute.
+        let spacing_us = 60_000_000_u64.div_ceil(self.options.max_per_minute.max(1));
+        self.next_deletion_us = self.next_deletion_us.max(now_us).saturating_add(spacing_us);
         Some(path)
     }
 
@@ -70,7 +80,11 @@ impl ContainerManager {
         if self.options.check_interval_ms == 0 {
             return None;
         }
-        Some(if self.candidates.is_empty() { self.next_check_ms } else { self.next_deletion_ms })
+        Some(match (self.candidates.is_empty(), self.look_at) {
+            (false, _) => self.next_deletion_us / 1000,
+            (true, Some(_)) => 0,
+            (true, None) => self.next_check_ms,
+        })
     }
 
     /// Whether a node with that owner, stored cversion, mtime and number of children has had its
@@ -96,14 +110,20 @@ impl ContainerManager {
             }
     }
 
+    /// Looks at a piece of what is there.
     fn look(&mut self, now: Instant, tree: &DataTree) {
-        let due = |node: &Node<'_>| {
+        let Some(from) = self.look_at.take() else { return };
+        for (looked_at, (place, node)) in tree.perishable_from(from).enumerate() {
+            if looked_at == PIECE {
+                self.look_at = Some(place);
+                return;
+            }
             let stat = node.persisted();
             let children = node.num_children();
-            self.is_due(now.wall_ms, node.owner(), stat.cversion, stat.mtime, children)
-        };
-        let found = tree.containers().chain(tree.ttls()).filter(due);
-        self.candidates = found.take(MOST_CANDIDATES).map(|node| node.path()).collect();
+            if self.is_due(now.wall_ms, node.owner(), stat.cversion, stat.mtime, children) {
+                self.candidates.push_back(node.path());
+            }
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub mod connection;
 pub mod connection_queue;
 pub mod container_manager;
 pub mod final_request;
+pub mod pending_usage;
 pub mod prep;
 pub mod proposal;
 pub mod read;

@@ -9,11 +9,14 @@
 
 mod create;
 mod multi;
+mod quota;
 mod session;
 
 use bytes::Bytes;
 
+use self::quota::QuotaExcesses;
 use super::change_record::{OutstandingChanges, PendingNode};
+use super::pending_usage::Usage;
 use super::proposal::Proposal;
 use super::request::Request;
 use crate::auth::{AuthPolicy, Identities};
@@ -43,6 +46,8 @@ pub struct PrepOptions {
     pub multi_has_create2: bool,
     /// Whether `reconfig` is allowed at all.
     pub reconfig_enabled: bool,
+    /// Whether hard quotas refuse (`enforceQuota`).
+    pub enforce_quota: bool,
     /// The largest record that every server can read back, in bytes.
     pub max_txn_bytes: usize,
     /// The longest field of a request, in bytes.
@@ -57,6 +62,7 @@ pub struct PrepRequestProcessor {
     options: PrepOptions,
     outstanding: OutstandingChanges,
     last_zxid: Zxid,
+    quota_excesses: QuotaExcesses,
 }
 
 /// What a request is judged by.
@@ -69,6 +75,8 @@ struct Judge<'a> {
     body: &'a Bytes,
     zxid: Zxid,
     time: i64,
+    /// Milliseconds on the monotonic clock.
+    now_ms: u64,
 }
 
 /// Why a part of a request is refused.
@@ -107,9 +115,18 @@ impl Refusal {
 impl PrepRequestProcessor {
     /// Prep after everything in `db` and nothing else.
     pub fn new(options: PrepOptions, db: &Database) -> Self {
-        let outstanding =
-            OutstandingChanges::new(db.tree.digest(), options.digest_enabled, options.hash_seed);
-        PrepRequestProcessor { options, outstanding, last_zxid: db.last_processed() }
+        let seed = options.hash_seed;
+        let mut outstanding =
+            OutstandingChanges::new(db.tree.digest(), options.digest_enabled, seed);
+        if options.enforce_quota {
+            outstanding = outstanding.with_usage(seed);
+        }
+        PrepRequestProcessor {
+            options,
+            outstanding,
+            last_zxid: db.last_processed(),
+            quota_excesses: QuotaExcesses::new(seed),
+        }
     }
 
     /// The last zxid given out.
@@ -150,6 +167,7 @@ impl PrepRequestProcessor {
             body: &request.body,
             zxid,
             time: now.wall_ms,
+            now_ms: now.mono_ms,
         };
         let mark = self.outstanding.mark();
         let mut txn = Vec::with_capacity(TxnHeader::SIZE + request.body.len() + 32);
@@ -310,6 +328,14 @@ impl PrepRequestProcessor {
         self.check_session(judge)?;
         let mut node = self.valid_node(judge, full)?;
         self.check_acl(judge, &node.acl, perms::WRITE)?;
+        let tree = &judge.db.tree;
+        if tree.has_quotas() {
+            let path = path::canonical(full);
+            let length = request.data.unwrap_or_default().len() as i64;
+            let bytes = length - node.data_length(path, tree);
+            // Before the version (F-4).
+            self.check_quota(judge, path, Usage { count: 0, bytes })?;
+        }
         let version = check_version(node.stat.version, request.version)?;
         Txn::SetData { path: full, data: request.data, version }.write(out);
         let key = judge.key(path::canonical(full));
@@ -317,7 +343,7 @@ impl PrepRequestProcessor {
         node.stat.mzxid = judge.zxid;
         node.stat.mtime = judge.time;
         node.set_data(&key, request.data.unwrap_or_default());
-        self.outstanding.put(judge.zxid, key, Some(node), &judge.db.tree);
+        self.outstanding.put(judge.zxid, key, Some(node), tree);
         Ok(OpCode::SetData.to_int())
     }
 

@@ -35,6 +35,7 @@ pub(crate) fn prep_options() -> PrepOptions {
         close_session_txn: true,
         multi_has_create2: true,
         reconfig_enabled: false,
+        enforce_quota: false,
         max_txn_bytes: 1 << 20,
         max_field_bytes: 1 << 20,
         hash_seed: 7,

@@ -26,6 +26,11 @@ pub fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&path[..slash], &path[slash + 1..]))
 }
 
+/// The namespace that a path belongs to: its first name, empty for the root.
+pub fn top_namespace(path: &[u8]) -> &[u8] {
+    path.split(|&b| b == b'/').nth(1).unwrap_or_default()
+}
+
 /// The four nodes that may not be deleted (C-064).
 pub fn is_undeletable(path: &[u8]) -> bool {
     path == b"/" || path == ZOOKEEPER || path == QUOTA || path == CONFIG
@@ -113,6 +118,14 @@ mod tests {
         assert_eq!(parent(b"/a/b"), Some(&b"/a"[..]));
         assert_eq!(parent(b"a"), None);
         assert_eq!(parent(b"/"), Some(&b""[..]));
+    }
+
+    #[test]
+    fn the_first_name_is_the_namespace() {
+        for path in [&b"/app"[..], b"/app/a/b", b"/app/"] {
+            assert_eq!(top_namespace(path), b"app");
+        }
+        assert_eq!((top_namespace(b"/"), top_namespace(b"")), (&b""[..], &b""[..]));
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub enum ClientEffect {
     },
     /// A request that is not answered because its session has ended: its connection closes.
     Drop(ConnectionId, CloseReason),
+    /// A request in this namespace was refused: it would exceed a hard quota.
+    QuotaExceeded(Box<[u8]>),
     /// The page of sessions that was asked for.
     SessionsListed {
         /// The sessions.

@@ -128,6 +128,8 @@ impl Standalone {
             _ => {
                 let proposal = self.prep.prepare(now, &request, db, &self.sessions);
                 self.propose(proposal, effects);
+                let refused = self.prep.take_quota_refusals();
+                effects.client.extend(refused.map(ClientEffect::QuotaExceeded));
             }
         }
     }

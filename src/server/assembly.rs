@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::carry_out::CarryOut;
 use super::clock::{RealClock, random_seed};
 use super::configuration::{CommandLine, Refusal, configuration};
+use super::disk_care::{Care, DiskCare};
 use super::disk_thread::{DiskInbox, SharedSyncQueue, ToDisk};
 use super::driver::{Driver, SharedDriver};
 use super::fatal::{ExitCode, abort_on_panic, die};
@@ -106,7 +107,8 @@ struct Server {
     disk_inbox: Arc<DiskInbox>,
     driver: JoinHandle<()>,
     disk: JoinHandle<()>,
-    _dir: crate::persistence::DataDir,
+    care: Care,
+    _dir: Arc<crate::persistence::DataDir>,
 }
 
 impl Server {
@@ -144,6 +146,13 @@ impl Server {
         let inbox = Arc::new(Inbox::default());
         let disk_inbox = Arc::new(DiskInbox::default());
 
+        let care = DiskCare::start(
+            config,
+            loaded.dir.clone(),
+            loaded.ledger.clone(),
+            loaded.database.clone(),
+            clock.clone(),
+        );
         let peer = peer(config, &loaded, &policy, &*clock, seed);
         let snapshots = SnapshotJobs::new(
             loaded.disk.clone(),
@@ -151,6 +160,8 @@ impl Server {
             loaded.database.clone(),
             snapshot_options(config),
             clock.clone(),
+            loaded.ledger.clone(),
+            care.wake.clone(),
         );
         let clients = CarryOut::new(
             loaded.database.clone(),
@@ -163,7 +174,7 @@ impl Server {
         )
         .with_zxid_in_events(config.compatibility_level.events_have_zxid());
         let queue = sync_queue(config, &loaded, clock.clone());
-        let queue = Arc::new(SharedSyncQueue::new(queue, metrics.clone()));
+        let queue = Arc::new(SharedSyncQueue::new(queue, metrics.clone(), care.wake.clone()));
         let door = ToDisk {
             inbox: disk_inbox.clone(),
             queue: queue.clone(),
@@ -187,6 +198,7 @@ impl Server {
             level: config.compatibility_level,
             sessionless_timeout_ms: config.sessionless_cnxn_timeout_ms,
             serving_since_ms: clock.now().mono_ms,
+            free: care.free.clone(),
             trace_mask: DEFAULT_TRACE_MASK.into(),
         };
         let word_with_number = whitelist.allows("stmk").then_some(SET_TRACE_MASK);
@@ -225,7 +237,7 @@ impl Server {
         runtime.spawn(sweep_forever(shared.clone(), patience));
         let millis = clock.now().mono_ms;
         tracing::info!(%address, millis, "serving standalone");
-        Server { runtime, shared, inbox, disk_inbox, driver, disk, _dir: loaded.dir }
+        Server { runtime, shared, inbox, disk_inbox, driver, disk, care, _dir: loaded.dir }
     }
 
     /// Waits for SIGTERM or SIGINT, then ends in order: no new clients, the present ones closed,
@@ -251,6 +263,7 @@ impl Server {
         join(self.driver);
         self.disk_inbox.stop();
         join(self.disk);
+        self.care.end();
         tracing::info!("stopped");
     }
 }
@@ -291,6 +304,7 @@ fn peer(
         close_session_txn: config.close_session_txn,
         multi_has_create2: config.compatibility_level.multi_has_create2(),
         reconfig_enabled: config.reconfig_enabled,
+        enforce_quota: config.enforce_quota,
         max_txn_bytes: max_field_bytes(config),
         max_field_bytes: max_field_bytes(config),
         hash_seed: seed,

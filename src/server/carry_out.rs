@@ -151,6 +151,9 @@ impl Hold<'_> {
                 self.metrics.outstanding_requests.add(-1);
                 self.close(connection, reason);
             }
+            ClientEffect::QuotaExceeded(namespace) => {
+                self.metrics.quota_exceeded_error_per_namespace.add(&namespace, 1);
+            }
             ClientEffect::SessionsListed { page, to } => {
                 // Whoever asked may have given up.
                 let _ = to.send(page);

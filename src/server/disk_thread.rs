@@ -6,10 +6,11 @@
 //! its disk.) A failure of the disk ends the process: what was not
 //! reported was never acknowledged, and a sync that failed is not tried again.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::disk_care::Wake;
 use super::driver::DiskDoor;
 use super::fatal::{ExitCode, die};
 use super::inbox::Inbox;
@@ -76,12 +77,13 @@ pub struct SharedSyncQueue {
     /// `None` once it is closed.
     queue: Mutex<Option<SyncQueue>>,
     metrics: Arc<Metrics>,
+    care: mpsc::Sender<Wake>,
 }
 
 impl SharedSyncQueue {
-    /// Puts the queue where thread and driver find it.
-    pub fn new(queue: SyncQueue, metrics: Arc<Metrics>) -> Self {
-        SharedSyncQueue { queue: Mutex::new(Some(queue)), metrics }
+    /// Puts the queue where thread and driver find it; `care` is told of new logs.
+    pub fn new(queue: SyncQueue, metrics: Arc<Metrics>, care: mpsc::Sender<Wake>) -> Self {
+        SharedSyncQueue { queue: Mutex::new(Some(queue)), metrics, care }
     }
 
     /// Carries the batch out and returns the ticket up to which everything is durable. Ends the
@@ -95,6 +97,10 @@ impl SharedSyncQueue {
             self.metrics.fsync_threshold_exceed_count.add(1);
             let millis = persisted.sync_nanos / 1_000_000;
             tracing::warn!(millis, "the disk was slow to sync the log");
+        }
+        if persisted.new_log {
+            // Nobody may take care of the directory; the log is there all the same.
+            let _ = self.care.send(Wake::NewLog(queue.last_zxid()));
         }
         batch.clear();
         persisted.ticket

@@ -10,12 +10,16 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
+use super::disk_care::Wake;
 use super::fatal::{ExitCode, die};
+use super::progress::{HowFar, Progress};
 use crate::persistence::snapshot::{
-    SnapshotOptions, SnapshotWriteError, WrittenSnapshot, write_snapshot,
+    SnapshotOptions, SnapshotWriteError, WrittenSnapshot, file_name, write_snapshot,
 };
 use crate::persistence::txn_log::ZeroFiller;
-use crate::persistence::{Disk, RealDisk};
+use crate::persistence::{Disk, Ledger, RealDisk};
 use crate::time::Clock;
 use crate::tree::SharedDatabase;
 
@@ -27,41 +31,51 @@ pub struct SnapshotJobs {
     options: SnapshotOptions,
     clock: Arc<dyn Clock>,
     running: Arc<AtomicBool>,
+    ledger: Arc<Mutex<Ledger>>,
+    care: mpsc::Sender<Wake>,
 }
 
 /// A snapshot is written at most this fast, so that the log's syncs are not held up.
 const BYTES_PER_SECOND: u64 = 100 << 20;
 
 impl SnapshotJobs {
-    /// Snapshots of `database` into `dir`.
+    /// Snapshots of `database` into `dir`; each is entered in `ledger`, and `care` is told.
     pub fn new(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         database: Arc<SharedDatabase>,
         options: SnapshotOptions,
         clock: Arc<dyn Clock>,
+        ledger: Arc<Mutex<Ledger>>,
+        care: mpsc::Sender<Wake>,
     ) -> Self {
         let running = Arc::new(AtomicBool::new(false));
-        SnapshotJobs { disk, dir, database, options, clock, running }
+        SnapshotJobs { disk, dir, database, options, clock, running, ledger, care }
     }
 
     /// Begins a snapshot, unless one is being written. It shows the database as it is when the
     /// job gets hold of it, and the log is never cut by it, so nothing depends on the moment.
     pub fn take_one(&mut self) {
         if self.running.swap(true, Ordering::AcqRel) {
-            tracing::warn!("a snapshot is due while the last one is still being written");
+            tracing::warn!(
+                "a snapshot is due, but the one before is still being written: this one is left \
+                 out, and a restart would replay more of the log (see snapCount and the disk)"
+            );
             return;
         }
         let (disk, dir) = (self.disk.clone(), self.dir.clone());
         let (database, options) = (self.database.clone(), self.options);
         let (clock, running) = (self.clock.clone(), self.running.clone());
+        let (ledger, care) = (self.ledger.clone(), self.care.clone());
         let job = move || {
             let began = clock.now().mono_ms;
-            match write_now(&*disk, &dir, &database, options) {
+            match write_now(&*disk, &dir, &database, options, &ledger, &*clock) {
                 Ok(snapshot) => {
                     let WrittenSnapshot { name, zxid, bytes } = snapshot;
                     let millis = clock.now().mono_ms - began;
                     tracing::info!(name, %zxid, bytes, millis, "snapshot written");
+                    // Nobody may take care of the directory; the snapshot is there all the same.
+                    let _ = care.send(Wake::NewSnapshot);
                 }
                 // The tree it showed is gone, and whatever replaced it came with its own snapshot.
                 Err(SnapshotWriteError::CaptureLost(lost)) => tracing::info!("{lost}"),
@@ -76,7 +90,8 @@ impl SnapshotJobs {
     }
 }
 
-/// Writes a snapshot on the calling thread, in pieces, keeping to the rate.
+/// Writes a snapshot on the calling thread, in pieces, keeping to the rate; says how far it is if
+/// that takes long. It is entered in `ledger` before.
 ///
 /// # Errors
 /// The disk's.
@@ -85,11 +100,40 @@ pub fn write_now(
     dir: &Path,
     database: &SharedDatabase,
     options: SnapshotOptions,
+    ledger: &Mutex<Ledger>,
+    clock: &dyn Clock,
 ) -> Result<WrittenSnapshot, SnapshotWriteError> {
     let capture = database.begin_snapshot();
-    write_snapshot(disk, dir, database, capture, options, |bytes| {
-        thread::sleep(Duration::from_nanos(bytes * 1_000_000_000 / BYTES_PER_SECOND));
+    let name = file_name(capture.zxid(), options.compression);
+    if let Err(error) = ledger.lock().announce_snapshot(disk, name) {
+        tracing::warn!("{error}: this snapshot will count as somebody else's");
+    }
+    let total = content_bytes(database);
+    let (mut content, mut progress) = (0, Progress::new(clock));
+    write_snapshot(disk, dir, database, capture, options, |piece| {
+        thread::sleep(Duration::from_nanos(piece.stored * 1_000_000_000 / BYTES_PER_SECOND));
+        content += piece.content;
+        if let Some(HowFar { percent, seconds_left }) = progress.due(content, total) {
+            let (written_mib, of_mib) = (content >> 20, total >> 20);
+            tracing::info!(
+                percent,
+                written_mib,
+                of_mib,
+                seconds_left,
+                "a snapshot is being written"
+            );
+        }
     })
+}
+
+/// About how many bytes a snapshot of the database has before it is compressed.
+fn content_bytes(database: &SharedDatabase) -> u64 {
+    /// Two lengths, the index of the ACL, the stat.
+    const BESIDE_PATH_AND_DATA: u64 = 4 + 4 + 8 + 60;
+    let db = database.read();
+    db.tree.approximate_data_size()
+        + db.tree.node_count() as u64 * BESIDE_PATH_AND_DATA
+        + db.session_count() as u64 * 12
 }
 
 /// A filler that writes zeros on a thread of its own, one job after the other.

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::fatal::{ExitCode, die};
 use super::jobs::write_now;
-use crate::config::Config;
-use crate::persistence::snapshot::SnapshotOptions;
+use super::progress::{HowFar, Progress};
+use crate::config::{Config, SnapshotCompression};
+use crate::persistence::snapshot::{Compression, SnapshotOptions};
 use crate::persistence::{
-    DataDir, DataDirOptions, Disk, Origin, RealDisk, RestoreOptions, Restored, restore,
+    DataDir, DataDirOptions, Disk, Ledger, Origin, RealDisk, RestoreOptions, RestoreStage,
+    Restored, restore_telling,
 };
 use crate::proto::stat::OwnerEncoding;
 use crate::time::Clock;
@@ -16,7 +20,9 @@ use crate::tree::{SharedDatabase, TreeOptions};
 /// A database with the directory it came from.
 pub struct Loaded {
     /// The directories, locked for this process.
-    pub dir: DataDir,
+    pub dir: Arc<DataDir>,
+    /// Which of the files in them are ours.
+    pub ledger: Arc<Mutex<Ledger>>,
     /// The disk they are on.
     pub disk: Arc<dyn Disk>,
     /// The database.
@@ -36,7 +42,10 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> Loaded {
     };
     let dir = DataDir::open(disk.clone(), &options)
         .unwrap_or_else(|error| die(ExitCode::UnableToAccessDatadir, &error));
+    let ledger =
+        Ledger::open(&dir).unwrap_or_else(|error| die(ExitCode::UnableToAccessDatadir, &error));
 
+    let ledger = Arc::new(Mutex::new(ledger));
     let began = clock.now().mono_ms;
     let options = RestoreOptions {
         tree: TreeOptions {
@@ -49,7 +58,16 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> Loaded {
         snapshot_trust_empty: config.snapshot_trust_empty,
         force_sync: config.force_sync,
     };
-    let restored = restore(&dir, &options).unwrap_or_else(|refusal| {
+    let mut progress = Progress::new(clock);
+    let mut tell = |stage: RestoreStage<'_>| {
+        let Some(HowFar { percent, seconds_left }) = progress.due(stage.done, stage.total) else {
+            return;
+        };
+        let (file, txns) = (stage.file, stage.txns);
+        let (read_mib, of_mib) = (stage.done >> 20, stage.total >> 20);
+        tracing::info!(file, percent, read_mib, of_mib, txns, seconds_left, "data is being loaded");
+    };
+    let restored = restore_telling(&dir, &options, &mut tell).unwrap_or_else(|refusal| {
         // First what was noticed on the way: it may be the cause.
         for notice in &refusal.notices {
             tracing::warn!("{notice}");
@@ -74,16 +92,21 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> Loaded {
     let database = Arc::new(SharedDatabase::new(restored.database));
     if needs_snapshot {
         // Logs without a snapshot are refused, by Apache and by us: it comes first.
-        if let Err(error) =
-            write_now(&*disk, dir.snapshot_dir(), &database, snapshot_options(config))
-        {
+        if let Err(error) = write_now(
+            &*disk,
+            dir.snapshot_dir(),
+            &database,
+            snapshot_options(config),
+            &ledger,
+            clock,
+        ) {
             die(ExitCode::ErrorWritingSnapshot, &error);
         }
     }
     if let Err(error) = dir.remove_initialize() {
         die(ExitCode::UnableToAccessDatadir, &error);
     }
-    Loaded { dir, disk, database, txns_replayed }
+    Loaded { dir: Arc::new(dir), ledger, disk, database, txns_replayed }
 }
 
 fn report(restored: &Restored, millis: u64) {
@@ -123,10 +146,15 @@ pub fn max_field_bytes(config: &Config) -> usize {
     sum.min(i32::MAX as usize)
 }
 
-/// Which sections the configuration has in a snapshot.
+/// How the configuration has snapshots written.
 pub fn snapshot_options(config: &Config) -> SnapshotOptions {
     SnapshotOptions {
         digest: config.digest_enabled,
         last_zxid: config.serialize_last_processed_zxid,
+        compression: match config.snapshot_compression {
+            SnapshotCompression::None => Compression::None,
+            SnapshotCompression::Gz => Compression::Gzip,
+            SnapshotCompression::Snappy => Compression::Snappy,
+        },
     }
 }

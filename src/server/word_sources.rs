@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc;
 
+use super::disk_room::FreeBytes;
 use super::environment::environment;
 use super::inbox::Inbox;
 use super::jobs::open_descriptors;
+use super::quota_figures::quota_figures;
 use crate::metrics::Metrics;
 use crate::net::client_connection::ClientConnection;
 use crate::net::connections::Connections;
@@ -53,6 +55,8 @@ pub struct WordSources {
     pub sessionless_timeout_ms: u64,
     /// When the server began to serve, milliseconds on the monotonic clock.
     pub serving_since_ms: u64,
+    /// The room on the disks.
+    pub free: Arc<FreeBytes>,
     /// What `stmk` sets.
     pub trace_mask: AtomicI64,
 }
@@ -82,13 +86,17 @@ impl Sources for WordSources {
             digest_mismatches: db.digest_mismatches(),
             watch_count: self.watches.watch_count(),
             uptime_ms: self.clock.now().mono_ms - self.serving_since_ms,
+            by_namespace: quota_figures(&db.tree, metrics),
             counters: vec![
                 ("bytes_received_count", metrics.bytes_received.get()),
                 ("connection_rejected", metrics.connection_rejected.get()),
                 ("sessionless_connections_expired", metrics.sessionless_connections_expired.get()),
                 ("stale_sessions_expired", metrics.stale_sessions_expired.get()),
                 ("fsync_threshold_exceed_count", metrics.fsync_threshold_exceed_count.get()),
-            ],
+            ]
+            .into_iter()
+            .chain(self.free.lines())
+            .collect(),
         }
     }
 

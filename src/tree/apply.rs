@@ -138,9 +138,11 @@ impl DataTree {
         let id = self.link(path, parent, name, txn.data, acl, &stat);
         self.created(id);
         self.digest_changed(id, path);
+        let stat = self.stat(id);
+        self.quota_created(id, path, txn.data.unwrap_or_default().len());
         observer.changed(NodeCreated, path, self.acls.list(acl), header.zxid);
         self.tell_children_changed(parent, parent_path, header.zxid, observer);
-        Ok(self.stat(id))
+        Ok(stat)
     }
 
     /// A parent's counters rise to the transaction's, never fall: a create that is replayed after
@@ -205,7 +207,9 @@ impl DataTree {
         self.before_change(id);
         self.before_change(self.nodes.get(id).parent);
         self.digest_out(id);
+        let bytes = self.data_length(id);
         self.unlink(id, path);
+        self.quota_deleted(path, bytes);
     }
 
     fn apply_set_data(
@@ -218,10 +222,18 @@ impl DataTree {
     ) -> Result<Stat, ErrorCode> {
         let path = path::canonical(path);
         let id = self.find(path).ok_or(ErrorCode::NoNode)?;
+        let before = self.data_length(id);
         self.overwrite(id, path, data, version, header.zxid, header.time);
+        let stat = self.stat(id);
+        let bytes = data.unwrap_or_default().len() as i64 - before as i64;
+        self.quota_data_changed(path, bytes);
         let acl = self.acls.list(self.nodes.get(id).acl);
         observer.changed(NodeDataChanged, shown(path), acl, header.zxid);
-        Ok(self.stat(id))
+        Ok(stat)
+    }
+
+    fn data_length(&self, id: u32) -> usize {
+        self.nodes.get(id).blob.data().unwrap_or_default().len()
     }
 
     fn overwrite(

@@ -175,6 +175,7 @@ impl DatabaseBuilder {
             return Err(LoadError::RootMissing);
         }
         self.tree.add_reserved_nodes();
+        self.tree.set_up_quotas();
         self.tree.acls.drop_unused();
         let mut database = Database::with_tree(self.tree, last_processed);
         for (id, timeout_ms) in self.sessions {
@@ -224,7 +225,7 @@ mod tests {
         let tree = &database.tree;
         assert_consistent(tree);
         assert_eq!(tree.ephemerals_of(SessionId(5)), [b"/a/e"]);
-        assert_eq!(tree.containers().count(), 1);
+        assert_eq!(tree.perishable_from(0).count(), 1);
         assert_eq!(tree.node(b"/a/e").unwrap().acl()[0].perms, 1);
         assert_eq!(tree.acl_count(), 1, "a list that nobody uses is forgotten");
         assert_eq!(database.session_timeout(SessionId(5)), Some(100));

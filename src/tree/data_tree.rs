@@ -4,6 +4,7 @@
 //! `apply`; the two primitives below it, [`link`](DataTree::link) and
 //! [`unlink`](DataTree::unlink), keep the tables of this file in step with the nodes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -15,6 +16,7 @@ use super::capture::Walk;
 use super::id_set::IdSet;
 use super::index::Index;
 use super::node_store::{NodeStore, ROOT};
+use super::quota::Quotas;
 use crate::proto::stat::{NodeOwner, OwnerEncoding};
 use crate::proto::{Acl, AclList, SessionId, Stat, StatPersisted, acl, path, perms};
 
@@ -39,8 +41,9 @@ pub struct DataTree {
     pub(super) missing_acls: HashMap<u32, i64, FixedState>,
     ephemerals: HashMap<SessionId, IdSet, FixedState>,
     ephemerals_count: usize,
-    containers: IdSet,
-    ttls: IdSet,
+    /// Containers and TTL nodes.
+    perishable: BTreeSet<u32>,
+    pub(super) quotas: Quotas,
     /// Bytes of all paths and data.
     data_size: u64,
     pub(super) digest: u64,
@@ -68,8 +71,8 @@ impl DataTree {
             missing_acls: HashMap::with_hasher(state.clone()),
             ephemerals: HashMap::with_hasher(state),
             ephemerals_count: 0,
-            containers: IdSet::new(),
-            ttls: IdSet::new(),
+            perishable: BTreeSet::new(),
+            quotas: Quotas::default(),
             data_size: 0,
             digest: 0,
             captures: Vec::new(),
@@ -162,14 +165,10 @@ impl DataTree {
         self.ephemerals.iter().map(|(&session, ids)| (session, ids.len()))
     }
 
-    /// The containers.
-    pub fn containers(&self) -> impl Iterator<Item = Node<'_>> {
-        self.containers.iter().map(|id| Node { tree: self, id })
-    }
-
-    /// The TTL nodes.
-    pub fn ttls(&self) -> impl Iterator<Item = Node<'_>> {
-        self.ttls.iter().map(|id| Node { tree: self, id })
+    /// The containers and TTL nodes, each with its place: who stopped at a place goes on with the
+    /// next one, whatever has come or gone meanwhile.
+    pub fn perishable_from(&self, place: u32) -> impl Iterator<Item = (u32, Node<'_>)> {
+        self.perishable.range(place..).map(|&id| (id, Node { tree: self, id }))
     }
 
     /// How many nodes are below `path`, at any depth (getAllChildrenNumber): a walk.
@@ -255,8 +254,7 @@ impl DataTree {
     pub(super) fn enter_owner(&mut self, id: u32, owner: i64) {
         match self.options.owners.decode(owner) {
             NodeOwner::None => {}
-            NodeOwner::Container => self.containers.insert(id),
-            NodeOwner::Ttl(_) => self.ttls.insert(id),
+            NodeOwner::Container | NodeOwner::Ttl(_) => drop(self.perishable.insert(id)),
             NodeOwner::Session(session) => {
                 self.ephemerals.entry(SessionId(session)).or_default().insert(id);
                 self.ephemerals_count += 1;
@@ -267,8 +265,7 @@ impl DataTree {
     fn leave_owner(&mut self, id: u32, owner: i64) {
         let removed = match self.options.owners.decode(owner) {
             NodeOwner::None => true,
-            NodeOwner::Container => self.containers.remove(id),
-            NodeOwner::Ttl(_) => self.ttls.remove(id),
+            NodeOwner::Container | NodeOwner::Ttl(_) => self.perishable.remove(&id),
             NodeOwner::Session(session) => {
                 let session = SessionId(session);
                 let removed = self.ephemerals.get_mut(&session).is_some_and(|ids| ids.remove(id));

@@ -14,7 +14,8 @@
 //!
 //! * There is one road in: [`Database::apply`], and before it [`DatabaseBuilder`]. What it does to
 //!   a tree depends on the transaction and the tree alone, so all servers have the same tree after
-//!   the same transactions, and the same digest.
+//!   the same transactions, and the same digest. (A quota's statistics, which no digest covers,
+//!   depend on the snapshot too: they are counted when it is loaded.)
 //! * Apply never fails as a whole and never panics, whatever a decoded record says: a transaction
 //!   was checked before it was proposed, and one that does not fit (a snapshot of Apache's holds
 //!   effects of later transactions) is ignored as far as it does not fit.
@@ -37,8 +38,10 @@ mod id_set;
 mod index;
 mod node_store;
 mod observer;
+mod quota;
 mod shared_database;
 mod slab;
+mod stats_track;
 #[cfg(test)]
 mod testing;
 
@@ -48,4 +51,6 @@ pub use capture::{CaptureLost, SnapshotCapture};
 pub use data_tree::{DataTree, Node, TreeOptions};
 pub use database::Database;
 pub use observer::Observer;
+pub use quota::Quota;
 pub use shared_database::SharedDatabase;
+pub use stats_track::StatsTrack;

@@ -22,6 +22,8 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("4lw.commands.whitelist", "*"),
     ("admin.enableServer", "false"),
     ("maxClientCnxns", "0"),
+    // Many tests look at the files that were written.
+    ("autopurge.purgeInterval", "0"),
 ];
 
 /// `super:test`, as `superDigest` wants it.
@@ -119,6 +121,16 @@ impl Setup {
         match self.try_start() {
             Ok(_) => panic!("the server serves, though it should refuse"),
             Err(refusal) => refusal,
+        }
+    }
+
+    /// The same, with the directory kept for another try.
+    #[track_caller]
+    pub fn refuses(self) -> (Setup, Refusal) {
+        let mut server = TestServer { setup: self, process: None };
+        match server.launch() {
+            Ok(()) => panic!("the server serves, though it should refuse"),
+            Err(refusal) => (server.into_setup(), refusal),
         }
     }
 

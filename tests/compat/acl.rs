@@ -2,7 +2,8 @@
 
 use crate::common::server::SUPER_DIGEST;
 use crate::common::{
-    Acl, Hello, RawClient, Setup, TestServer, bodies, err, flag, op, shared, skip_deviation,
+    Acl, Hello, RawClient, Setup, TestServer, bodies, err, flag, foreign_server, op, shared,
+    skip_deviation,
 };
 
 const READ: i32 = 1;
@@ -18,6 +19,21 @@ fn acl(perms: i32, scheme: &str, id: &str) -> Acl {
 
 /// `alice:secret` as an id.
 const ALICE: &str = "alice:aYXlLOpEooaV1cRAvUL1fp9Qt7E=";
+
+/// enableEagerACLCheck is about members of an ensemble: a server that is alone judges each write
+/// in its place in the order all the same, and the refusal has a zxid (C-072).
+#[test]
+fn eager_checks_change_nothing_alone() {
+    let server = TestServer::start(&[("enableEagerACLCheck", "true")]);
+    let mut c = RawClient::new(&server);
+    c.create("/a", b"", 0).ok();
+    c.set_acl("/a", &bodies::world(READ), -1).ok();
+    let before = c.set_data("/a", b"", -1);
+    let after = c.create("/a/b", b"", 0);
+    assert_eq!((before.err, after.err), (err::NO_AUTH, err::NO_AUTH));
+    assert_eq!(after.zxid, before.zxid + 1, "each took a zxid of its own");
+    assert!(foreign_server() || server.log().contains("enableEagerACLCheck"), "it is named");
+}
 
 /// C-183: with the open ACL everyone may do everything.
 #[test]

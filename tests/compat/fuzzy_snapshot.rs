@@ -5,7 +5,7 @@ use std::path::Path;
 
 use zkserver::jute::Writer;
 use zkserver::persistence::RealDisk;
-use zkserver::persistence::snapshot::{SnapshotOptions, write_snapshot};
+use zkserver::persistence::snapshot::{Compression, SnapshotOptions, write_snapshot};
 use zkserver::persistence::txn_log::{LogReader, record};
 use zkserver::proto::Zxid;
 use zkserver::proto::stat::OwnerEncoding;
@@ -57,7 +57,8 @@ fn write_fuzzy(dir: &Path, begin: &Database, end: &Database, late: &[&str]) {
     }
     let database = builder.finish(begin.last_processed()).expect("a tree");
     let shared = SharedDatabase::new(database);
-    let options = SnapshotOptions { digest: false, last_zxid: false };
+    let options =
+        SnapshotOptions { digest: false, last_zxid: false, compression: Compression::None };
     let written = write_snapshot(&RealDisk, dir, &shared, shared.begin_snapshot(), options, |_| ());
     // Behind the nodes Apache ZooKeeper puts the digest that the living tree has by then.
     let file = dir.join(written.expect("the snapshot").name);

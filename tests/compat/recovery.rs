@@ -286,7 +286,6 @@ fn a_killed_server_leaves_no_lock() {
 
 /// C-256: purge keeps what a start from the oldest kept snapshot needs.
 #[test]
-#[ignore = "nothing is purged in this version"]
 fn what_purge_leaves_is_enough() {
     let mut server = TestServer::start(&[
         ("snapCount", "20"),

@@ -2,11 +2,12 @@
 
 import base64
 import collections
+import os
 import re
 import subprocess
 
 import contents
-from harness import Server, equal, java_command, running, test
+from harness import KIND, Server, Skipped, equal, java_command, new_directory, running, test
 
 # Several snapshots and logs, though not one for every hundred transactions.
 SETTINGS = {"snapCount": 600}
@@ -88,6 +89,47 @@ def every_log_is_whole():
 
 
 @test
+def our_own_dump_and_chop_say_the_same():
+    """`zkserver log` in the place of TxnLogToolkit, byte for byte, with a kind of every transaction, torn and rotten."""
+    if KIND == "apache":
+        raise Skipped("Apache ZooKeeper's tool is itself")
+    scratch = new_directory("log-tool")
+    logs = [path for _, path in files("log")]
+    torn, rotten = scratch / "log.torn", scratch / "log.rotten"
+    content = logs[0].read_bytes()
+    end = len(content.rstrip(b"\0"))
+    torn.write_bytes(content[: end - 1])
+    rotten.write_bytes(content[:20] + b"\1" + content[21:])
+    for path in [*logs, torn, rotten]:
+        both(["-d", path], ["dump", path])
+    both(["-r", "-y", "-v", rotten], ["dump", "-r", "-y", "-v", rotten], rotten.with_name("log.rotten.fixed"))
+    for zxid in (1, 17, 10**9):
+        copy = scratch / "log.copy"
+        copy.write_bytes(content)
+        made = scratch / f"log.copy.chopped{zxid}"
+        both(["-c", "-z", zxid, copy], ["chop", copy, hex(zxid)], made if zxid < 1000 else None)
+
+
+def both(theirs, ours, written=None):
+    """Runs both tools, in one zone and one encoding; the same output, and, as far as ours goes, the same file."""
+    utf8 = ["-Dfile.encoding=UTF-8", "-Dsun.stdout.encoding=UTF-8"]
+    java = java_command(*utf8, "org.apache.zookeeper.server.persistence.TxnLogToolkit", *map(str, theirs))
+    outputs, contents_written = [], []
+    for command in (java, [os.environ["ZKSERVER_BINARY"], "log", *map(str, ours)]):
+        environment = {**os.environ, "TZ": "Europe/Berlin"}
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, env=environment)
+        outputs.append(done.stdout)
+        if written:
+            contents_written.append(written.read_bytes())
+            written.unlink()
+    equal(outputs[1], outputs[0], f"output of zkserver log {ours}")
+    if written:
+        # Theirs is filled up with zeros.
+        theirs, ours = contents_written
+        assert theirs.startswith(ours) and not theirs[len(ours) :].strip(b"\0"), f"{written.name} differs"
+
+
+@test
 def every_snapshot_tells_the_tree():
     snapshots = files("snapshot")
     assert len(snapshots) >= 4, f"snapshots were taken: {snapshots}"
@@ -147,5 +189,7 @@ def purged_and_started_again():
     directory = written().directory.parent
     tool("org.apache.zookeeper.server.PurgeTxnLog", directory, directory, "-n", 3)
     equal(len(files("snapshot")), 3, "snapshots kept")
+    # Our list of our files is none of the tool's business.
+    assert (written().directory / "zkserver.files").exists() or KIND == "apache"
     with running("purged", data_dir=directory, **SETTINGS) as server:
         contents.compare(written().nodes, contents.dump(server))

@@ -12,7 +12,7 @@ import time
 
 import contents
 import raw
-from harness import KIND, Server, equal, kazoo, new_directory, not_yet, test, wait_until
+from harness import KIND, Server, equal, kazoo, new_directory, test, wait_until
 
 # A snapshot after every 50 to 100 transactions instead of 100,000.
 SNAPSHOTS = {"snapCount": 100}
@@ -61,6 +61,10 @@ def exchange(first_kind, second_kind, how, **settings):
     snapshots = list((server.data_dir / "version-2").glob("snapshot.*"))
     if "snapCount" in settings:
         assert len(snapshots) > 5, f"snapshots were taken: {snapshots}"
+    if "snapshot.compression.method" in settings:
+        suffix = "." + settings["snapshot.compression.method"]
+        plain = [path.name for path in snapshots if path.suffix != suffix]
+        equal(plain, [], "snapshots that are not compressed")
     # The last owner closes what the first one opened.
     filled.resume(server)
     filled.first.close()
@@ -75,8 +79,6 @@ def define(name, how, **settings):
         def run(kinds=kinds):
             exchange(*kinds, how, **settings)
 
-        if "snapshot.compression.method" in settings:
-            run = not_yet("compressed snapshots")(run)
         run.__name__ = f"{name}_{direction}"
         test(run)
 

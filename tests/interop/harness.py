@@ -41,6 +41,8 @@ DEFAULTS = {
     "extendedTypesEnabled": "true",
     "maxClientCnxns": 0,
     "preAllocSize": 256,
+    # The tests look at the files that were written.
+    "autopurge.purgeInterval": 0,
     "DigestAuthenticationProvider.superDigest": SUPER_DIGEST,
 }
 START_LIMIT_SECONDS = 20

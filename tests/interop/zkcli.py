@@ -5,7 +5,7 @@ import contextlib
 import re
 import subprocess
 
-from harness import equal, java_command, not_yet, start_process, test, wait_until
+from harness import equal, java_command, start_process, test, wait_until
 
 MAIN = "org.apache.zookeeper.ZooKeeperMain"
 STAT = r"""cZxid = 0x[0-9a-f]+
@@ -170,7 +170,6 @@ def numbers_and_sessions(server):
 
 
 @test
-@not_yet("quotas")
 def quotas(server):
     with shell(server) as zk:
         zk.expect("create /cli-quota x", "Created /cli-quota")

@@ -142,13 +142,9 @@ fn a_key_without_effect_yet_is_named_once() {
     for line in [
         "initLimit=10",
         "syncLimit=5",
-        "autopurge.snapRetainCount=3",
-        "autopurge.purgeInterval=24",
-        "autopurge.purgeInterval=30m",
         "admin.serverPort=8080",
         "admin.enableServer=true",
         "peerType=observer",
-        "enforceQuota=true",
         "superUser=ops",
         "superUser.2=dev",
         "fips-mode=true",
@@ -186,7 +182,6 @@ fn what_apache_refuses_of_keys_without_effect_is_refused() {
         ("electionAlg=0", "3"),
         ("syncEnabled=yes", "true or false"),
         ("localSessionsEnabled=1", "true or false"),
-        ("autopurge.purgeInterval=daily", "hours"),
     ] {
         let told = base_errors(line);
         assert!(told[0].starts_with("line 3: ") && told[0].contains(allowed), "{told:?}");

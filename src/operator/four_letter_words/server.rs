@@ -64,5 +64,8 @@ pub(super) fn mntr(version: &str, status: &Status, descriptors: Descriptors) -> 
     for (key, value) in &status.counters {
         line(key, value);
     }
+    for (namespace, name, value) in &status.by_namespace {
+        line(&format!("{namespace}_{name}"), value);
+    }
     text
 }

@@ -38,6 +38,7 @@ impl Sources for Sample {
             watch_count: 0,
             uptime_ms: 10,
             counters: vec![],
+            by_namespace: vec![("app".to_owned(), "quota_count_limit_per_namespace", -1)],
         }
     }
 

@@ -14,14 +14,19 @@
 //! last      long zxid, seal                            unless switched off
 //! ```
 //!
+//! The file may be compressed as a whole, and its name then ends in `.gz` or `.snappy`; the seals
+//! are over the bytes before compression.
+//!
 //! A complete snapshot ends in the bytes `00 00 00 01 2f`. Ours are exact at their zxid. Apache's
 //! are fuzzy: they may hold effects of later transactions, which are applied again on top.
 
+mod codec;
 pub mod reader;
 pub mod writer;
+mod xerial;
 
 pub use reader::{LoadedSnapshot, SnapshotError, read_snapshot};
-pub use writer::{SnapshotOptions, SnapshotWriteError, WrittenSnapshot, write_snapshot};
+pub use writer::{Piece, SnapshotOptions, SnapshotWriteError, WrittenSnapshot, write_snapshot};
 
 use super::disk::DirEntry;
 use crate::proto::Zxid;
@@ -34,8 +39,8 @@ const MAGIC: &[u8] = b"ZKSN";
 const SLASH: [u8; 5] = [0, 0, 0, 1, b'/'];
 
 /// The name of the snapshot at `zxid`.
-pub fn file_name(zxid: Zxid) -> String {
-    format!("snapshot.{:x}", zxid.0)
+pub fn file_name(zxid: Zxid, compression: Compression) -> String {
+    format!("snapshot.{:x}{}", zxid.0, compression.suffix())
 }
 
 /// A snapshot file's name and what the name says.
@@ -60,15 +65,38 @@ pub enum Compression {
     Snappy,
 }
 
+impl Compression {
+    /// The end of the names of such files.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Compression::None => "",
+            Compression::Gzip => ".gz",
+            Compression::Snappy => ".snappy",
+        }
+    }
+
+    /// What the end of `name` says.
+    pub fn of_name(name: &str) -> Self {
+        let compressed = [Compression::Gzip, Compression::Snappy];
+        let found = compressed.into_iter().find(|kind| name.ends_with(kind.suffix()));
+        found.unwrap_or(Compression::None)
+    }
+}
+
+/// Whether `name` is that of a snapshot.
+pub(super) fn is_file_name(name: &str) -> bool {
+    zxid_of_name(name).is_some()
+}
+
+/// The zxid in a snapshot's name, compressed or not; `None` when it is not a snapshot's name.
+pub fn zxid_of_name(name: &str) -> Option<Zxid> {
+    file_of(DirEntry { name: name.to_owned(), size: 0 }).map(|file| file.zxid)
+}
+
 /// The snapshot that the directory entry is; `None` when it is something else.
 pub(super) fn file_of(entry: DirEntry) -> Option<SnapshotFile> {
-    let (stem, compression) = if let Some(stem) = entry.name.strip_suffix(".gz") {
-        (stem, Compression::Gzip)
-    } else if let Some(stem) = entry.name.strip_suffix(".snappy") {
-        (stem, Compression::Snappy)
-    } else {
-        (entry.name.as_str(), Compression::None)
-    };
+    let compression = Compression::of_name(&entry.name);
+    let stem = entry.name.strip_suffix(compression.suffix())?;
     let zxid = super::hex_suffix(stem, "snapshot.")?;
     Some(SnapshotFile { zxid, size: entry.size, compression, name: entry.name })
 }

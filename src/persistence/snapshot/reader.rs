@@ -2,12 +2,14 @@
 //!
 //! The file is read in large pieces with the checksum running along. Memory is bounded by the
 //! database itself, one piece, and the largest node allowed; no length or count is believed
-//! further than the file reaches.
+//! further than the file reaches, nor what a compressed one promises to become.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Compression, MAGIC, SLASH, SnapshotFile};
+use super::codec::Content;
+use super::{Compression, MAGIC, SLASH, SnapshotFile, xerial};
 use crate::jute::{JuteError, Reader};
 use crate::persistence::disk::{Disk, DiskError, DiskFile};
 use crate::proto::acl::raw_acl_vector;
@@ -50,14 +52,40 @@ pub fn looks_complete(disk: &dyn Disk, dir: &Path, file: &SnapshotFile) -> Resul
         Compression::None if file.size < 10 => return Ok(false),
         Compression::None => (file.size - SLASH.len() as u64, &SLASH),
         Compression::Gzip => (0, &[0x1f, 0x8b]),
-        Compression::Snappy => (0, b"\x82SNAPPY\0"),
+        Compression::Snappy => (0, &xerial::MAGIC),
     };
     let read = handle.read_at(offset, &mut bytes[..expected.len()])?;
     Ok(&bytes[..read] == expected)
 }
 
-/// Reads the plain snapshot `path`, named after `zxid`. No field may be longer than `max_field`
-/// bytes (`jute.maxbuffer` plus its extrasize).
+/// Like [`looks_complete`], but a compressed file is decompressed to its end: Apache ZooKeeper may
+/// have died while it wrote it. Takes as long as that takes, and little memory.
+///
+/// # Errors
+/// The disk's.
+pub fn is_whole(disk: &dyn Disk, dir: &Path, file: &SnapshotFile) -> Result<bool, DiskError> {
+    if file.compression == Compression::None || !looks_complete(disk, dir, file)? {
+        return looks_complete(disk, dir, file);
+    }
+    let path = dir.join(&file.name);
+    let handle = disk.open(&path)?;
+    let size = handle.size()?;
+    let mut content = Content::new(handle, &path, size, file.compression);
+    let (mut buffer, mut last) = (vec![0; 64 << 10], Vec::new());
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => return Ok(last == SLASH),
+            Ok(n) => {
+                last.extend_from_slice(&buffer[n.saturating_sub(SLASH.len())..n]);
+                last.drain(..last.len().saturating_sub(SLASH.len()));
+            }
+            Err(error) => return error.downcast::<DiskError>().map_or(Ok(false), Err),
+        }
+    }
+}
+
+/// Reads the snapshot `path`, named after `zxid`; the name also tells how it is compressed. No
+/// field may be longer than `max_field` bytes (`jute.maxbuffer` plus its extrasize).
 ///
 /// # Errors
 /// A file that cannot be read, or whose content is not a whole database under the right seal.
@@ -68,22 +96,40 @@ pub fn read_snapshot(
     options: TreeOptions,
     max_field: usize,
 ) -> Result<LoadedSnapshot, SnapshotError> {
+    read_snapshot_telling(disk, path, zxid, options, max_field, &mut |_, _| ())
+}
+
+/// [`read_snapshot`]; every MiB or so `progress` is told how many bytes of the file were read,
+/// and how many there are.
+pub fn read_snapshot_telling(
+    disk: &dyn Disk,
+    path: &Path,
+    zxid: Zxid,
+    options: TreeOptions,
+    max_field: usize,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<LoadedSnapshot, SnapshotError> {
     let file = disk.open(path)?;
     let size = file.size()?;
-    let input = Input::new(file, path, size, max_field);
-    let mut load = Load { input, builder: DatabaseBuilder::new(options), misread_ttl: None };
+    let compression = Compression::of_name(&path.to_string_lossy());
     // Nodes are rarely smaller than this, and the index is cheap.
-    load.builder.reserve((size / 128) as usize);
+    let nodes = match compression {
+        Compression::None => size / 128,
+        Compression::Gzip | Compression::Snappy => size / 32,
+    };
+    let input = Input::new(file, path, size, compression, max_field, progress);
+    let mut load = Load { input, builder: DatabaseBuilder::new(options), misread_ttl: None };
+    load.builder.reserve(nodes as usize);
     load.everything(zxid, options)
 }
 
-struct Load {
-    input: Input,
+struct Load<'p> {
+    input: Input<'p>,
     builder: DatabaseBuilder,
     misread_ttl: Option<Vec<u8>>,
 }
 
-impl Load {
+impl Load<'_> {
     fn everything(
         mut self,
         zxid: Zxid,
@@ -164,11 +210,11 @@ impl Load {
     /// added is not looked at.
     #[allow(clippy::type_complexity)]
     fn sections(&mut self) -> Result<(Option<(Zxid, u64)>, Option<Zxid>), SnapshotError> {
-        const SEAL: u64 = 8 + SLASH.len() as u64;
-        const DIGEST: u64 = 20 + SEAL;
-        const LAST_ZXID: u64 = 8 + SEAL;
+        const SEAL: usize = 8 + SLASH.len();
+        const DIGEST: usize = 20 + SEAL;
+        const LAST_ZXID: usize = 8 + SEAL;
         let (mut digest, mut last_zxid) = (None, None);
-        let left = self.input.left();
+        let left = self.input.left(DIGEST + LAST_ZXID + 1)?;
         if left == DIGEST || left == DIGEST + LAST_ZXID {
             let (at, version, value) =
                 self.input.field(|r| Ok((Zxid::from_long(r.long()?), r.int()?, r.long()?)))?;
@@ -193,32 +239,47 @@ fn is_ttl(owner: i64) -> bool {
 /// How much is read at once.
 const CHUNK: usize = 1 << 20;
 
-/// The bytes of the file as they come, checksummed.
-struct Input {
-    file: Arc<dyn DiskFile>,
+/// The content of the file as it comes, checksummed. Offsets are those of the content.
+struct Input<'p> {
+    content: Content,
     path: PathBuf,
+    /// Of the file, in bytes.
     size: u64,
+    compression: Compression,
     max_field: usize,
+    progress: &'p mut dyn FnMut(u64, u64),
     buffer: Vec<u8>,
+    /// Whether there is nothing behind the buffer.
+    ended: bool,
     /// In the buffer: what is before was parsed.
     start: usize,
     /// In the buffer: what is before is in the checksum.
     hashed: usize,
-    /// In the file: where the buffer starts.
+    /// Where the buffer starts.
     offset: u64,
-    /// In the file: where the field that was parsed last starts.
+    /// Where the field that was parsed last starts.
     field_offset: u64,
     adler: simd_adler32::Adler32,
 }
 
-impl Input {
-    fn new(file: Arc<dyn DiskFile>, path: &Path, size: u64, max_field: usize) -> Self {
+impl<'p> Input<'p> {
+    fn new(
+        file: Arc<dyn DiskFile>,
+        path: &Path,
+        size: u64,
+        compression: Compression,
+        max_field: usize,
+        progress: &'p mut dyn FnMut(u64, u64),
+    ) -> Self {
         Input {
-            file,
+            content: Content::new(file, path, size, compression),
             path: path.to_owned(),
             size,
+            compression,
             max_field,
+            progress,
             buffer: Vec::new(),
+            ended: false,
             start: 0,
             hashed: 0,
             offset: 0,
@@ -258,31 +319,42 @@ impl Input {
         Err(self.damaged_field("the seal does not fit the bytes before it".to_owned()))
     }
 
-    /// Bytes not parsed yet.
-    fn left(&self) -> u64 {
-        self.size - self.offset - self.start as u64
+    /// How many bytes were not parsed yet; `most` stands for that many or more.
+    fn left(&mut self, most: usize) -> Result<usize, SnapshotError> {
+        while self.buffer.len() - self.start < most && self.more()? {}
+        Ok(most.min(self.buffer.len() - self.start))
     }
 
-    /// Reads some more into the buffer; `false` at the end of the file.
+    /// Reads some more into the buffer; `false` at the end of the content.
     fn more(&mut self) -> Result<bool, SnapshotError> {
-        let have = self.buffer.len() - self.start;
-        let missing = self.left() - have as u64;
-        if missing == 0 {
+        if self.ended {
             return Ok(false);
         }
         self.hash_parsed();
         self.buffer.drain(..self.start);
         self.offset += self.start as u64;
         (self.start, self.hashed) = (0, 0);
-        let more = usize::try_from(missing).unwrap_or(usize::MAX).min(CHUNK.max(have));
-        self.buffer.resize(have + more, 0);
-        let at = self.offset + have as u64;
-        let read = self.file.read_at(at, &mut self.buffer[have..])?;
-        if read < more {
-            let source = std::io::Error::other("the file became shorter while it was read");
-            return Err(DiskError::new("read", &self.path, source).into());
+        let have = self.buffer.len();
+        self.buffer.resize(have + CHUNK.max(have), 0);
+        let mut filled = have;
+        while filled < self.buffer.len() && !self.ended {
+            match self.content.read(&mut self.buffer[filled..]) {
+                Ok(n) => {
+                    filled += n;
+                    self.ended = n == 0;
+                }
+                Err(error) => {
+                    self.buffer.truncate(filled);
+                    return Err(match error.downcast::<DiskError>() {
+                        Ok(error) => error.into(),
+                        Err(error) => self.undecodable(&error),
+                    });
+                }
+            }
         }
-        Ok(true)
+        self.buffer.truncate(filled);
+        (self.progress)(self.content.file_position(), self.size);
+        Ok(filled > have)
     }
 
     fn hash_parsed(&mut self) {
@@ -296,12 +368,24 @@ impl Input {
 
     /// Damage in what comes next.
     fn damaged(&self, what: String) -> SnapshotError {
-        let offset = self.offset + self.start as u64;
-        SnapshotError::Damaged { path: self.path.clone(), offset, what }
+        self.damaged_at(self.offset + self.start as u64, what)
     }
 
     /// Damage in the field that was parsed last.
     fn damaged_field(&self, what: String) -> SnapshotError {
-        SnapshotError::Damaged { path: self.path.clone(), offset: self.field_offset, what }
+        self.damaged_at(self.field_offset, what)
+    }
+
+    /// Damage in the compressed bytes behind what is in the buffer.
+    fn undecodable(&self, error: &std::io::Error) -> SnapshotError {
+        let what = format!("what is compressed there cannot be read: {error}");
+        self.damaged_at(self.offset + self.buffer.len() as u64, what)
+    }
+
+    fn damaged_at(&self, offset: u64, mut what: String) -> SnapshotError {
+        if self.compression != Compression::None {
+            what.push_str(" (the offset is that of the content)");
+        }
+        SnapshotError::Damaged { path: self.path.clone(), offset, what }
     }
 }

@@ -8,7 +8,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{FILE_HEADER, SLASH, file_name};
+use super::codec::Encoder;
+use super::{Compression, FILE_HEADER, SLASH, file_name};
 use crate::jute::Writer;
 use crate::persistence::data_dir::unfinished_name;
 use crate::persistence::disk::{Disk, DiskError, DiskFile};
@@ -16,13 +17,24 @@ use crate::proto::Zxid;
 use crate::proto::txns::DIGEST_VERSION;
 use crate::tree::{CaptureLost, SharedDatabase, SnapshotCapture};
 
-/// Which optional sections are written.
+/// How a snapshot is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotOptions {
     /// The tree's digest (`digest.enabled`).
     pub digest: bool,
     /// The last zxid (`serializeLastProcessedZxid.enabled`).
     pub last_zxid: bool,
+    /// How the file is compressed (`snapshot.compression.method`).
+    pub compression: Compression,
+}
+
+/// What was written and synced at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Bytes of the snapshot.
+    pub content: u64,
+    /// Bytes of the file, fewer if it is compressed.
+    pub stored: u64,
 }
 
 /// A snapshot that is complete and durable.
@@ -50,7 +62,7 @@ pub enum SnapshotWriteError {
 const PIECE: usize = 1 << 20;
 
 /// Writes what `capture` captured of `database` into `dir`. After each piece `pace` is told how
-/// many bytes it had, and may take its time.
+/// large it was, and may take its time.
 ///
 /// # Errors
 /// The disk's, or the tree was replaced meanwhile. Nothing is left of the file then.
@@ -60,9 +72,9 @@ pub fn write_snapshot(
     database: &SharedDatabase,
     mut capture: SnapshotCapture,
     options: SnapshotOptions,
-    mut pace: impl FnMut(u64),
+    mut pace: impl FnMut(Piece),
 ) -> Result<WrittenSnapshot, SnapshotWriteError> {
-    let name = file_name(capture.zxid());
+    let name = file_name(capture.zxid(), options.compression);
     let unfinished = dir.join(unfinished_name(&name));
     if disk.exists(&unfinished)? {
         // Of a removal that failed.
@@ -70,7 +82,7 @@ pub fn write_snapshot(
     }
     let zxid = capture.zxid();
     let written = disk.create_new(&unfinished).map_err(SnapshotWriteError::from).and_then(|file| {
-        let mut output = Output::new(file, &mut pace);
+        let mut output = Output::new(file, options.compression, &mut pace);
         output.database(database, &mut capture, options)?;
         output.file.sync_all()?;
         disk.rename(&unfinished, &dir.join(&name))?;
@@ -91,18 +103,34 @@ pub fn write_snapshot(
 
 struct Output<'p> {
     file: Arc<dyn DiskFile>,
-    pace: &'p mut dyn FnMut(u64),
+    pace: &'p mut dyn FnMut(Piece),
     buffer: Vec<u8>,
-    /// Where the buffer belongs in the file.
-    offset: u64,
     /// Of everything before the buffer.
     adler: simd_adler32::Adler32,
+    encoder: Encoder,
+    /// What the file gets next, with so much content in it.
+    stored: Vec<u8>,
+    content: u64,
+    /// Where it belongs in the file.
+    offset: u64,
 }
 
 impl<'p> Output<'p> {
-    fn new(file: Arc<dyn DiskFile>, pace: &'p mut dyn FnMut(u64)) -> Self {
-        let buffer = Vec::with_capacity(2 * PIECE);
-        Output { file, pace, buffer, offset: 0, adler: simd_adler32::Adler32::new() }
+    fn new(
+        file: Arc<dyn DiskFile>,
+        compression: Compression,
+        pace: &'p mut dyn FnMut(Piece),
+    ) -> Self {
+        Output {
+            file,
+            pace,
+            buffer: Vec::with_capacity(2 * PIECE),
+            adler: simd_adler32::Adler32::new(),
+            encoder: Encoder::new(compression),
+            stored: Vec::new(),
+            content: 0,
+            offset: 0,
+        }
     }
 
     fn database(
@@ -124,7 +152,10 @@ impl<'p> Output<'p> {
         }
         while capture.next_nodes(database, &mut self.buffer)? {
             if self.buffer.len() >= PIECE {
-                self.flush()?;
+                self.take_buffer();
+            }
+            if self.stored.len() >= PIECE {
+                self.write()?;
             }
         }
         self.buffer.extend_from_slice(&SLASH);
@@ -141,7 +172,9 @@ impl<'p> Output<'p> {
             self.buffer.put_long(capture.zxid().to_long());
             self.seal();
         }
-        Ok(self.flush()?)
+        self.take_buffer();
+        self.encoder.finish(&mut self.stored);
+        Ok(self.write()?)
     }
 
     /// Appends the checksum of everything so far.
@@ -152,14 +185,25 @@ impl<'p> Output<'p> {
         self.buffer.extend_from_slice(&SLASH);
     }
 
-    fn flush(&mut self) -> Result<(), DiskError> {
-        self.file.write_all_at(self.offset, &self.buffer)?;
-        self.file.sync_data()?;
+    /// Makes the buffer part of what is stored next.
+    fn take_buffer(&mut self) {
         self.adler.write(&self.buffer);
-        let bytes = self.buffer.len() as u64;
-        self.offset += bytes;
-        self.buffer.clear();
-        (self.pace)(bytes);
+        self.content += self.buffer.len() as u64;
+        if matches!(self.encoder, Encoder::Plain) && self.stored.is_empty() {
+            std::mem::swap(&mut self.stored, &mut self.buffer);
+        } else {
+            self.encoder.encode(&self.buffer, &mut self.stored);
+            self.buffer.clear();
+        }
+    }
+
+    fn write(&mut self) -> Result<(), DiskError> {
+        self.file.write_all_at(self.offset, &self.stored)?;
+        self.file.sync_data()?;
+        let stored = self.stored.len() as u64;
+        self.offset += stored;
+        self.stored.clear();
+        (self.pace)(Piece { content: std::mem::take(&mut self.content), stored });
         Ok(())
     }
 }
@@ -183,7 +227,8 @@ mod tests {
         digest_enabled: true,
         hash_seed: 7,
     };
-    const OPTIONS: SnapshotOptions = SnapshotOptions { digest: true, last_zxid: true };
+    const OPTIONS: SnapshotOptions =
+        SnapshotOptions { digest: true, last_zxid: true, compression: Compression::None };
 
     /// A database with that many nodes of 1,000 bytes, and a session.
     fn database(nodes: i64) -> SharedDatabase {
@@ -216,7 +261,7 @@ mod tests {
         let mut pieces = Vec::new();
         let capture = shared.begin_snapshot();
         let written =
-            write_snapshot(&disk, dir.path(), &shared, capture, OPTIONS, |n| pieces.push(n))
+            write_snapshot(&disk, dir.path(), &shared, capture, OPTIONS, |n| pieces.push(n.stored))
                 .unwrap();
         assert_eq!((written.name.as_str(), written.zxid), ("snapshot.bb9", Zxid(3001)));
         assert_eq!(pieces.iter().sum::<u64>(), written.bytes);

@@ -28,8 +28,9 @@
 //!   the record lies there than the four bytes that are zeros in every record. For a length of
 //!   zero it must be a sector with a part of the length field in it; for a checksum that fits it
 //!   must be the one with the byte 'B'. Beyond the record's end the sector's zeros count too;
-//! * neither checksum nor 'B' fits, and from where 'B' should be on the file holds only zeros: an
-//!   append that stopped half way, as Apache's when it is killed between two writes.
+//! * 'B' is missing, whether the checksum fits or not, and from where it should be on the file
+//!   holds only zeros, or so it does from the length on: an append that stopped half way, as
+//!   Apache's when it is killed between two writes, or one that the disk cut short.
 //!
 //! A *valid record behind* is one outside the record's own extent, as far as its length can be
 //! believed: inside, it is data, which a client chose. Its zxid must be one that the log can have
@@ -178,6 +179,9 @@ impl Place<'_> {
             Defect::PrefixCut | Defect::CutOff => return Ok(Some("")),
             Defect::LengthImpossible(_) => false,
             Defect::LengthZero => {
+                if zeros_from(self.file, self.offset + 8, self.size)? {
+                    return Ok(Some(STOPPED));
+                }
                 self.has_unwritten_sector(self.offset + 8, self.offset + PREFIX as u64)?
             }
             Defect::WrongChecksum { length } => {
@@ -195,6 +199,9 @@ impl Place<'_> {
             }
             Defect::NoTerminator { length, terminator } => {
                 let at = terminator_at(length);
+                if terminator == 0 && zeros_from(self.file, at, self.size)? {
+                    return Ok(Some(STOPPED));
+                }
                 terminator == 0 && self.has_unwritten_sector(at, at + 1)?
             }
         };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::damage::{self, Defect, Verdict};
 use super::record::{FILE_HEADER, MAGIC, OVERHEAD, PREFIX, TERMINATOR, checksum, prefix};
+use crate::persistence::chop_command;
 use crate::persistence::disk::{Disk, DiskError, DiskFile};
 use crate::proto::Zxid;
 
@@ -88,22 +89,21 @@ pub enum LogError {
     /// The file was created and nothing more: fewer bytes than a header, or zeros only.
     #[error(
         "the log {} of {size} bytes has no header; restore it from a backup, or, if losing \
-         everything from {} on is acceptable, remove it and the later logs",
-        path.display(), first_of(path)
+         everything from {} on is acceptable: {}",
+        path.display(), first_of(path), chop_before(path, first_of(path))
     )]
     NoHeader { path: PathBuf, size: u64 },
     #[error(
         "{} is not a transaction log: it does not begin with ZKLG; restore it from a backup, or, \
-         if losing everything from {} on is acceptable, remove it and the later logs",
-        path.display(), first_of(path)
+         if losing everything from {} on is acceptable: {}",
+        path.display(), first_of(path), chop_before(path, first_of(path))
     )]
     NotALog { path: PathBuf },
     /// Something that was durable once has changed; `next` is the zxid that should come there.
     #[error(
         "the log {path} is damaged at offset {offset}: {what}; restore this file from a backup, \
-         or, if losing everything from {next} on is acceptable, cut the file to {offset} bytes \
-         (truncate -s {offset} {path}) and remove the later logs",
-        path = path.display()
+         or, if losing everything from {next} on is acceptable: {command}",
+        path = path.display(), command = chop_before(path, *next)
     )]
     Rotten { path: PathBuf, offset: u64, next: Zxid, what: String },
 }
@@ -112,6 +112,11 @@ pub enum LogError {
 fn first_of(path: &Path) -> Zxid {
     let name = path.file_name().and_then(|name| name.to_str());
     name.and_then(super::zxid_of_name).unwrap_or(Zxid::ZERO.next())
+}
+
+/// The command that ends the history before `next`.
+fn chop_before(path: &Path, next: Zxid) -> String {
+    chop_command(path, Zxid(next.0.saturating_sub(1)))
 }
 
 /// How much is read at once.
@@ -420,11 +425,12 @@ pub(super) mod tests {
 
     #[test]
     fn a_terminator_that_is_another_byte_is_rot_wherever_it_is() {
-        // 0 as well, in a sector that was written: 'B' and its checksum are written at once.
+        // 0 too, when something was written behind it.
         for terminator in [0, b'A', 0xff] {
             let (mut bytes, last) = log_of(&[48, 99], 1000);
             bytes[last + 12 + 99] = terminator;
-            assert_eq!(read(&bytes), (vec![1], Rotten(last as u64)));
+            let ended = if terminator == 0 { Torn(last as u64) } else { Rotten(last as u64) };
+            assert_eq!(read(&bytes), (vec![1], ended));
             let (mut bytes, last) = log_of(&[48, 99], 1000);
             bytes[last - 1] = terminator;
             assert_eq!(read(&bytes), (vec![], Rotten(16)));
@@ -444,9 +450,10 @@ pub(super) mod tests {
 
     #[test]
     fn an_append_that_stopped_half_way_is_torn() {
-        // Apache's server writes through a buffer, and can be killed between two writes.
+        // Apache's server writes through a buffer, and can be killed between two writes; a disk
+        // that runs full may take any number of bytes. The first four are zeros in every record.
         let (whole, last) = log_of(&[48, 99], 1000);
-        for stopped in last + 12..last + 12 + 98 {
+        for stopped in last + 5..=last + 12 + 99 {
             let mut bytes = whole.clone();
             bytes[stopped..].fill(0);
             assert_eq!(read(&bytes), (vec![1], Torn(last as u64)), "stopped at {stopped}");

@@ -128,6 +128,11 @@ impl LogWriter {
         file.map_or(Ok(()), |file| file.sync_all())
     }
 
+    /// Whether the next append begins a new file.
+    pub fn is_between_files(&self) -> bool {
+        self.current.is_none()
+    }
+
     fn create(&mut self, first: Zxid) -> Result<CurrentFile, DiskError> {
         let path = self.dir.join(super::file_name(first));
         if self.disk.exists(&path)? {

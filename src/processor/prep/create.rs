@@ -2,6 +2,7 @@
 
 use super::{Judge, PrepRequestProcessor, Refusal, decode_acl, is_ephemeral};
 use crate::processor::change_record::PendingNode;
+use crate::processor::pending_usage::Usage;
 use crate::proto::requests::CreateRequest;
 use crate::proto::stat::{CONTAINER_OWNER, MAX_TTL, OwnerEncoding, StatPersisted};
 use crate::proto::txns::{CreateKind, CreateTxn, Txn};
@@ -147,6 +148,10 @@ impl PrepRequestProcessor {
             return Err(ErrorCode::NoChildrenForEphemerals.into());
         }
 
+        let data = request.data.unwrap_or_default();
+        if tree.has_quotas() {
+            self.check_quota(judge, &full, Usage { count: 1, bytes: data.len() as i64 })?;
+        }
         let parent_cversion = parent.stat.cversion.wrapping_add(1);
         let txn = CreateTxn {
             path: &full,
@@ -172,7 +177,6 @@ impl PrepRequestProcessor {
             ephemeral_owner: owner,
             ..StatPersisted::default()
         };
-        let data = request.data.unwrap_or_default();
         let node = PendingNode::created(stat, decode_acl(&acl, tree), &full, data);
         parent.num_children += 1;
         // As apply does: the counter is only ever raised.

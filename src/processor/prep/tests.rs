@@ -4,6 +4,7 @@ mod checks;
 mod digest;
 mod multis;
 mod pending;
+mod quotas;
 mod sequence;
 mod sessions;
 

@@ -124,6 +124,9 @@ fn client_in_words(effect: &ClientEffect) -> String {
             format!("refuse {session} on {}", connection.0)
         }
         ClientEffect::Drop(connection, reason) => format!("drop {}: {reason:?}", connection.0),
+        ClientEffect::QuotaExceeded(namespace) => {
+            format!("quota exceeded in {}", namespace.escape_ascii())
+        }
         ClientEffect::SessionsListed { page, .. } => {
             format!("list {} sessions", page.sessions.len())
         }

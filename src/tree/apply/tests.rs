@@ -197,11 +197,11 @@ fn containers_and_ttl_nodes_report_no_owner() {
     play.next(1, create("/t", CreateKind::Ttl(5000), 2));
     let tree = &play.database.tree;
     assert_eq!(tree.node(b"/t").unwrap().owner(), NodeOwner::Ttl(5000));
-    assert_eq!(tree.containers().map(|node| node.path()).collect::<Vec<_>>(), [b"/c"]);
-    assert_eq!(tree.ttls().map(|node| node.path()).collect::<Vec<_>>(), [b"/t"]);
+    let perishable: Vec<_> = tree.perishable_from(0).map(|(_, node)| node.path()).collect();
+    assert_eq!(perishable, [b"/c", b"/t"]);
     play.next(0, delete("/c"));
     play.next(0, delete("/t"));
-    assert_eq!(play.database.tree.containers().count() + play.database.tree.ttls().count(), 0);
+    assert_eq!(play.database.tree.perishable_from(0).count(), 0);
 }
 
 /// The stored cversion stays at its largest value, and with it pzxid.

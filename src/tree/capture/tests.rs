@@ -57,6 +57,19 @@ fn random_write(numbers: &mut Numbers, shared: &SharedDatabase) {
     database.apply(&record(zxid, session, txn), &mut ());
 }
 
+/// Quotas of some of those paths. Their statistics change beside the transactions, and what is
+/// carried forward must be what a load of the snapshot counts.
+fn add_quotas(shared: &SharedDatabase) {
+    let mut database = shared.write();
+    for of in ["n0", "n1"] {
+        for name in ["", "/zookeeper_limits", "/zookeeper_stats"] {
+            let path = format!("/zookeeper/quota/{of}{name}");
+            let zxid = database.last_processed().0 + 1;
+            database.apply(&record(zxid, 1, create(&path, PERSISTENT, -1)), &mut ());
+        }
+    }
+}
+
 /// What a capture must show.
 struct Expected {
     nodes: BTreeMap<Vec<u8>, Dumped>,
@@ -106,6 +119,7 @@ fn captures_beside_random_writes_show_the_tree_as_it_was() {
     for seed in 1..=60u64 {
         let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15 ^ seed);
         let shared = SharedDatabase::new(Database::new(options()));
+        add_quotas(&shared);
         for _ in 0..numbers.below(600) {
             random_write(&mut numbers, &shared);
         }

@@ -77,6 +77,7 @@ fn a_ttl_node_goes_when_it_was_not_set_for_its_ttl() {
     assert_eq!(told.len(), 2, "both others, half a minute and a minute later: {told:?}");
 }
 
+/// C-277
 #[test]
 fn deletions_are_spaced() {
     let mut play = with_an_empty_container();
@@ -88,4 +89,28 @@ fn deletions_are_spaced() {
     let told = play.pass_time_until(61_000);
     let times: Vec<_> = told.iter().map(|line| &line[..8]).collect();
     assert_eq!(times, ["60000 ms", "60006 ms", "60012 ms", "60018 ms", "60024 ms"]);
+}
+
+/// How many deletions a second and a half bring at that rate, of so many nodes that are due.
+fn deleted_in_a_second_and_a_half(max_per_minute: u64, nodes: usize) -> usize {
+    let mut play = with_an_empty_container();
+    let start = Instant { mono_ms: 0, wall_ms: 0 };
+    play.role.containers =
+        ContainerManager::new(ContainerOptions { max_per_minute, ..SWEEPS }, start);
+    play.ask(1, OpCode::Create, create("/c/y", 0));
+    for n in 0..nodes {
+        play.ask(1, OpCode::CreateTtl, create_ttl(&format!("/{n}"), 5, 1));
+    }
+    play.settle();
+    play.pass_time_until(59_999);
+    play.pass_time_until(61_500).len()
+}
+
+/// C-277
+#[test]
+fn no_rate_is_exceeded_and_none_is_missed() {
+    // From the first moment to the end of the last millisecond.
+    assert_eq!(deleted_in_a_second_and_a_half(7_000, 3000), 175 + 1);
+    assert_eq!(deleted_in_a_second_and_a_half(120_000, 4000), 3000 + 2);
+    assert_eq!(deleted_in_a_second_and_a_half(1_000_000, 4000), 4000, "in several pieces");
 }
