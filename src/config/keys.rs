@@ -97,7 +97,12 @@ pub fn canonical(name: &str) -> &str {
     ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, real)| real)
 }
 
-/// Names to suggest in place of one nobody knows.
+/// Names to suggest in place of one nobody knows: those of the table, and Apache's documentation's.
+pub fn spellings() -> impl Iterator<Item = &'static str> {
+    names().chain(ALIASES.iter().map(|(alias, _)| *alias))
+}
+
+/// The names of the table that are whole.
 pub fn names() -> impl Iterator<Item = &'static str> {
     KEYS.iter().map(|key| key.name).filter(|name| !name.ends_with('*'))
 }

@@ -1,5 +1,6 @@
 //! Assembly: from a configuration to a running server, and to its orderly end.
 
+use std::io;
 use std::path::Path;
 use std::process;
 use std::sync::Arc;
@@ -125,7 +126,16 @@ impl Server {
             .and_then(|address| bind(address, backlog).map(|listener| (listener, address)));
         let (listener, address) = listener.unwrap_or_else(|error| {
             let host = config.client_port_address.as_deref().unwrap_or("every address");
-            die(ExitCode::UnexpectedError, &format!("port {port} of {host}: {error}"))
+            let help = match error.kind() {
+                io::ErrorKind::AddrInUse => {
+                    format!("; ss -ltnp 'sport = :{port}' tells which process has it")
+                }
+                io::ErrorKind::AddrNotAvailable => {
+                    "; clientPortAddress must be an address of this machine".to_owned()
+                }
+                _ => String::new(),
+            };
+            die(ExitCode::UnexpectedError, &format!("port {port} of {host}: {error}{help}"))
         });
 
         let loaded = load(config, &*clock, seed);
