@@ -56,7 +56,8 @@ impl Config {
                 self.super_digest.as_ref().map(|_| REDACTED.to_owned()).unwrap_or_default(),
             ),
         ];
-        pairs.map(|(key, value)| (key.to_owned(), value)).into()
+        let pairs = pairs.into_iter().chain(self.limits.effective());
+        pairs.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }
 

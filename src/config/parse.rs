@@ -425,7 +425,6 @@ mod tests {
             "fips-mode=true",
             "readonlymode.enabled=true",
             "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider",
-            "connectionMaxTokens=5",
             "quorumListenOnAllIPs=true",
         ] {
             let key = line.split('=').next().unwrap();

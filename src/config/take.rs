@@ -124,7 +124,10 @@ impl Draft {
             "DigestAuthenticationProvider.superDigest" => {
                 config.super_digest = super_digest(value)?;
             }
-            key => unreachable!("{key} is in effect according to the table, but nothing takes it"),
+            key => match config.limits.take(key, value) {
+                Some(taken) => taken?,
+                None => unreachable!("{key} is in effect by the table, but nothing takes it"),
+            },
         }
         Ok(())
     }

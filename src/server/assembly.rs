@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,6 +19,7 @@ use super::inbox::Inbox;
 use super::jobs::{SnapshotJobs, zero_filler};
 use super::load::{Loaded, load, max_field_bytes, owners, snapshot_options};
 use super::sweep::sweep_forever;
+use super::throttle::Throttle;
 use super::word_sources::WordSources;
 use super::words::Words;
 use super::{disk_thread, driver, logging};
@@ -29,12 +31,16 @@ use crate::net::client_connection::Shared;
 use crate::net::client_listener::{accept_forever, bind, resolve};
 use crate::net::connections::Connections;
 use crate::net::limits::ConnectionLimits;
+use crate::net::log_limit::LogLimit;
 use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, SET_TRACE_MASK, VERSION, WORDS};
 use crate::persistence::{Disk, RealDisk, SyncQueue, SyncQueueOptions};
 use crate::processor::connection::{ConnectionOptions, Surroundings};
 use crate::processor::connection_queue::CloseReason;
+use crate::processor::connection_throttle::BlueThrottle;
 use crate::processor::container_manager::ContainerOptions;
+use crate::processor::large_requests::LargeRequests;
 use crate::processor::prep::PrepOptions;
+use crate::processor::request_throttler::RequestThrottler;
 use crate::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
 use crate::quorum::peer::{QuorumPeer, Role};
 use crate::quorum::standalone::Standalone;
@@ -214,9 +220,10 @@ impl Server {
         };
         let word_with_number = whitelist.allows("stmk").then_some(SET_TRACE_MASK);
         let words = Words::start(whitelist, sources);
+        let database = loaded.database;
         let shared = Arc::new(Shared {
             around: Surroundings {
-                database: loaded.database,
+                database: database.clone(),
                 watches,
                 policy,
                 options: ConnectionOptions {
@@ -224,6 +231,13 @@ impl Server {
                     max_field_bytes: max_field_bytes(config),
                     min_session_timeout_ms: config.min_session_timeout_ms,
                     max_session_timeout_ms: config.max_session_timeout_ms,
+                    throttle: BlueThrottle::new(
+                        config.limits.connections.clone(),
+                        clock.now().mono_ms,
+                        seed,
+                    )
+                    .map(|throttle| Arc::new(Mutex::new(throttle))),
+                    large_requests: large_requests(config),
                     words: WORDS,
                     word_with_number,
                 },
@@ -231,15 +245,30 @@ impl Server {
             submit: inbox.clone(),
             words: Arc::new(move |word, reply| words.answer(word, reply)),
             connections,
-            limits: ConnectionLimits::new(config.max_client_cnxns, seed),
+            limits: ConnectionLimits::new(
+                config.max_client_cnxns,
+                config.limits.max_cnxns,
+                rlimit::Resource::NOFILE.get_soft().ok(),
+                seed,
+            ),
+            tcp_keep_alive: config.limits.client_tcp_keep_alive,
+            refusals: LogLimit::default(),
+            breaches: LogLimit::default(),
+            near_limits: LogLimit::default(),
+            word_bytes: 0.into(),
             clock: clock.clone(),
             metrics: metrics.clone(),
             outstanding_limit: config.global_outstanding_limit.into(),
         });
 
+        let throttle =
+            RequestThrottler::new(config.limits.requests.clone(), seed).map(|throttler| {
+                let (connections, database) = (shared.connections.clone(), database.clone());
+                Throttle::new(throttler, connections, database, inbox.clone(), metrics.clone())
+            });
         let driver = spawn("driver", {
             let (inbox, clock) = (inbox.clone(), clock.clone());
-            move || driver::run(driver, &inbox, &*clock)
+            move || driver::run(driver, &inbox, &*clock, throttle)
         });
         let disk = spawn("disk", {
             let (disk_inbox, inbox) = (disk_inbox.clone(), inbox.clone());
@@ -317,6 +346,12 @@ fn peer(
     let database = loaded.database.read();
     let standalone = Standalone::new(now, prep, sync, sessions, containers, &database);
     QuorumPeer::new(Role::Standalone(Box::new(standalone)))
+}
+
+fn large_requests(config: &Config) -> Option<Arc<LargeRequests>> {
+    let threshold = usize::try_from(config.limits.large_request_threshold).ok()?;
+    let max_bytes = config.limits.large_request_max_bytes as usize;
+    (threshold > 0).then(|| Arc::new(LargeRequests::new(threshold, max_bytes)))
 }
 
 /// What `conf` tells. A standalone server says that its id is 0, whatever its session ids have.

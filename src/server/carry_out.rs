@@ -20,10 +20,12 @@ use crate::processor::final_request::write_reply;
 use crate::processor::proposal::{Proposal, Resumption};
 use crate::processor::read::Reading;
 use crate::processor::request::Origin;
-use crate::proto::responses::{ConnectResponse, ReplyFrame, ReplyHeader};
+use crate::proto::responses::{ConnectResponse, ReplyFrame, ReplyHeader, write_header_only};
 use crate::proto::txns::{Txn, TxnRecord};
 use crate::proto::watch_event::write_event;
-use crate::proto::{AclList, ConnectionId, EventType, OpCode, SessionId, Zxid, password};
+use crate::proto::{
+    AclList, ConnectionId, ErrorCode, EventType, OpCode, SessionId, Zxid, password,
+};
 use crate::quorum::effect::ClientEffect;
 use crate::status::Answered;
 use crate::time::Instant;
@@ -125,6 +127,7 @@ impl Hold<'_> {
         match effect {
             ClientEffect::Commit(proposal) => self.commit(&proposal, db),
             ClientEffect::AnswerSync(origin, body) => self.answer_sync(&origin, &body, db),
+            ClientEffect::AnswerThrottled(origin) => self.answer_throttled(&origin, db),
             ClientEffect::Resume(resumption) => {
                 let Resumption { connection, timeout_ms, had_read_only, grant } = resumption;
                 self.take_over(grant.session, connection);
@@ -246,6 +249,17 @@ impl Hold<'_> {
             out.put_buffer(path);
             frame.finish(out);
         });
+        self.answer_deferred(origin.connection, db);
+    }
+
+    /// The request was not executed; what waits behind it is answered as if it had not come
+    /// (C-162).
+    fn answer_throttled(&mut self, origin: &Origin, db: &Database) {
+        self.metrics.outstanding_requests.add(-1);
+        let answered = self.answered(origin, None, db.last_processed());
+        let err = ErrorCode::ThrottledOp.code();
+        let header = ReplyHeader { xid: origin.xid, zxid: db.last_processed(), err };
+        self.reply(origin.connection, Some(&answered), |out| write_header_only(header, out));
         self.answer_deferred(origin.connection, db);
     }
 

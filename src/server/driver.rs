@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::carry_out::CarryOut;
 use super::inbox::Inbox;
+use super::throttle::Throttle;
 use crate::proto::{Ticket, Zxid};
 use crate::quorum::effect::{DiskEffect, Effects, Input};
 use crate::quorum::peer::QuorumPeer;
@@ -75,6 +76,11 @@ impl<D: DiskDoor> Driver<D> {
         }
     }
 
+    /// Requests that were taken and are not finished yet.
+    pub fn in_process(&self) -> usize {
+        self.peer.in_process()
+    }
+
     fn patience(&self, now: Instant) -> Option<Duration> {
         if self.applied.is_some() {
             return Some(Duration::ZERO);
@@ -84,10 +90,28 @@ impl<D: DiskDoor> Driver<D> {
     }
 }
 
-/// The driver's thread: takes what the inbox has and turns, until the inbox is stopped.
-pub fn run<D: DiskDoor>(mut driver: Driver<D>, inbox: &Inbox, clock: &dyn Clock) {
+/// The driver's thread: takes what the inbox has and turns, until the inbox is stopped. Clients'
+/// requests go through the throttle, if there is one.
+pub fn run<D: DiskDoor>(
+    mut driver: Driver<D>,
+    inbox: &Inbox,
+    clock: &dyn Clock,
+    mut throttle: Option<Throttle>,
+) {
     let mut inputs = Vec::with_capacity(MOST_INPUTS);
-    while inbox.take(&mut inputs, MOST_INPUTS, driver.patience(clock.now())) {
-        driver.turn(clock.now(), &mut inputs, !inbox.is_empty());
+    loop {
+        let now = clock.now();
+        let mut patience = driver.patience(now);
+        if let Some(throttle) = &throttle {
+            patience = throttle.patience(patience, driver.in_process());
+        }
+        if !inbox.take(&mut inputs, MOST_INPUTS, patience) {
+            return;
+        }
+        let now = clock.now();
+        if let Some(throttle) = &mut throttle {
+            throttle.pass(&mut inputs, driver.in_process(), now);
+        }
+        driver.turn(now, &mut inputs, !inbox.is_empty());
     }
 }

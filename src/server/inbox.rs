@@ -95,6 +95,13 @@ impl Inbox {
         true
     }
 
+    /// Bytes that were taken and wait elsewhere still count as here, or count no longer.
+    pub fn hold(&self, before: usize, after: usize) {
+        // In this order, so that the sum never falls below zero.
+        self.bytes.fetch_add(after, Ordering::Relaxed);
+        self.bytes.fetch_sub(before, Ordering::Relaxed);
+    }
+
     /// Whether reports of the disk wait.
     pub fn has_reports(&self) -> bool {
         !self.lanes.lock().first.is_empty()

@@ -19,5 +19,6 @@ pub mod jobs;
 pub mod load;
 pub mod logging;
 pub mod sweep;
+pub mod throttle;
 pub mod word_sources;
 pub mod words;

@@ -48,6 +48,8 @@ impl Client {
             min_session_timeout_ms: 4_000,
             max_session_timeout_ms: 40_000,
             words: WORDS,
+            throttle: None,
+            large_requests: None,
             word_with_number: Some(*b"stmk"),
         };
         let around = Surroundings {
@@ -164,6 +166,7 @@ fn words(pass: &Pass) -> Vec<String> {
                 format!("connect {} {}", attempt.session, attempt.timeout_ms)
             }
             Submission::Request(request) => format!("{} {:?}", request.xid, request.op),
+            Submission::Dropped(_) => unreachable!("a connection drops nothing"),
         })
         .collect()
 }
