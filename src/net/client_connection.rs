@@ -348,6 +348,8 @@ fn is_final(ending: &Ending) -> bool {
 }
 
 enum Progress {
+    /// There is more to do, but others first.
+    Yield,
     /// Look again: something may have changed.
     Again,
     /// Wait for the socket, the server, or both.
@@ -361,17 +363,24 @@ impl Future for ConnectionTask {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        loop {
+        for _ in 0..TURNS_IN_A_ROW {
             // Before looking, so that whatever comes after the look wakes us.
             this.connection.waker.register(cx.waker());
             match this.turn(cx) {
                 Progress::Again => {}
+                Progress::Yield => break,
                 Progress::Wait => return Poll::Pending,
                 Progress::Over => return Poll::Ready(()),
             }
         }
+        // Behind all that are ready now.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
+
+/// Turns of one connection before the others get theirs; a turn reads at most once.
+const TURNS_IN_A_ROW: usize = 4;
 
 impl ConnectionTask {
     fn turn(&mut self, cx: &mut Context<'_>) -> Progress {
@@ -399,7 +408,10 @@ impl ConnectionTask {
             return Progress::Over;
         }
         let all_written = core.output().is_empty();
-        if all_written && (more || core.has_waiting_input() && connection.queue.is_filled()) {
+        if all_written && more {
+            return Progress::Yield;
+        }
+        if all_written && core.has_waiting_input() && connection.queue.is_filled() {
             return Progress::Again;
         }
         if core.ending().is_some_and(|ending| all_written || is_final(ending)) {

@@ -24,6 +24,7 @@
 mod authentication;
 mod defer;
 mod handshake;
+mod long_list;
 mod near_limit;
 
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub use self::near_limit::NearLimit;
 use super::connection_queue::{CloseReason, ConnectionQueue};
 use super::connection_throttle::BlueThrottle;
 use super::large_requests::{LargeRequests, LargeShare};
-use super::read::Reading;
+use super::read::{LongList, Reading, Unanswered};
 use super::request::{Origin, Request, Submission};
 use crate::auth::{AuthPolicy, Identities};
 use crate::jute::{Reader, next_frame};
@@ -93,6 +94,8 @@ pub struct Word {
 const MAX_READS_PER_HOLD: usize = 64;
 /// … or so many bytes.
 const MAX_BYTES_PER_HOLD: usize = 64 << 10;
+/// One pass takes at most so many requests, and a hold more: others want their turn.
+const MAX_PER_PASS: usize = 1024;
 /// Above so many bytes of output no further request is taken before some are written.
 pub const MAX_OUTPUT_BYTES: usize = 256 << 10;
 /// A buffer of more bytes is given back when it is empty.
@@ -154,6 +157,8 @@ pub struct ConnectionCore {
     deferred_bytes: usize,
     /// The large requests among what was submitted or comes.
     large: LargeShare,
+    /// What there is of the answer to the first request, if that is a long list of children.
+    long_list: Option<Box<LongList>>,
     /// Submissions since the connection began.
     submitted: u64,
     ending: Option<Ending>,
@@ -216,6 +221,7 @@ impl ConnectionCore {
             unfinished_bytes: 0,
             deferred_bytes: 0,
             large: LargeShare::default(),
+            long_list: None,
             submitted: 0,
             ending: None,
             talked: false,
@@ -457,7 +463,7 @@ impl ConnectionCore {
                     break;
                 }
             };
-            if self.output().len() >= MAX_OUTPUT_BYTES {
+            if self.output().len() >= MAX_OUTPUT_BYTES || pass.taken >= MAX_PER_PASS {
                 pass.more = true;
                 break;
             }
@@ -482,7 +488,11 @@ impl ConnectionCore {
                     }
                     if op.is_some_and(OpCode::is_read) {
                         if self.unfinished == 0 {
-                            used += self.answer_reads(rest, around, pass);
+                            let answered = self.answer_reads(rest, around, pass);
+                            if answered == 0 {
+                                break;
+                            }
+                            used += answered;
                         } else if self.defer(now_ms, header, &frame.body[8..], around) {
                             self.large.is_answered();
                             pass.taken += 1;
@@ -541,22 +551,28 @@ impl ConnectionCore {
                 session: self.session,
                 identities: &self.identities,
                 max_field_bytes: around.options.max_field_bytes,
+                long_lists: false,
             };
             let before = self.output.len();
-            if reading.answer(xid, op, &frame.body[8..], &mut self.output).is_err() {
-                self.end(Ending::ReplyTooLarge);
-                break;
+            match reading.answer(xid, op, &frame.body[8..], &mut self.output) {
+                Ok(()) => {}
+                Err(Unanswered::TooLarge) => {
+                    self.end(Ending::ReplyTooLarge);
+                    break;
+                }
+                Err(Unanswered::LongList) if used == 0 => {
+                    drop(db);
+                    let answered = self.continue_list(xid, op, &frame.body[8..], around, pass);
+                    return if answered { frame.size } else { 0 };
+                }
+                Err(Unanswered::LongList) => break,
             }
             let bytes = self.output.len() - before - 4;
             if bytes > near_limit {
                 self.note_size(Some(op), &frame.body[8..], bytes, true, pass);
             }
             used += frame.size;
-            pass.taken += 1;
-            pass.answered += 1;
-            let cxid = pass.last_read.map_or(-1, |last| last.cxid);
-            let cxid = if xid >= 0 { xid } else { cxid };
-            pass.last_read = Some(LastRead { op, cxid, zxid: db.last_processed() });
+            self.count_read(op, xid, db.last_processed(), pass);
         }
         // Only the first can have been large.
         self.large.is_answered();

@@ -32,8 +32,11 @@ use crate::time::Instant;
 use crate::tree::{Applied, Database, Observer, SharedDatabase};
 use crate::watch::{Deliver, Watches};
 
-/// One hold of the database carries out at most so many effects.
-const MOST_PER_HOLD: usize = 256;
+/// After so many effects the connections concerned are flushed.
+const MOST_PER_FLUSH: usize = 256;
+/// One hold of the database does at most so much work before readers get their turn, and the rest
+/// of a transaction: effects, changed nodes and events count one each.
+const WORK_PER_HOLD: usize = 2000;
 
 /// The clients' side of the driver.
 pub struct CarryOut {
@@ -75,38 +78,45 @@ impl CarryOut {
     /// was.
     pub fn carry_out(&mut self, lane: &mut Vec<ClientEffect>, now: Instant) -> Option<Zxid> {
         let mut applied = None;
-        let mut effects = lane.drain(..);
-        loop {
-            let database = self.database.clone();
-            let mut db = database.write();
-            let connections = self.connections.clone();
-            let mut hold = Hold {
-                watches: &self.watches,
-                policy: &self.policy,
-                max_field_bytes: self.max_field_bytes,
-                connections: connections.read(),
-                metrics: &self.metrics,
-                holders: &mut self.holders,
-                touched: &mut self.touched,
-                now_ms: now.mono_ms,
-            };
-            let mut done = 0;
-            for effect in effects.by_ref().take(MOST_PER_HOLD) {
-                if let ClientEffect::Commit(proposal) = &effect {
-                    applied = Some(proposal.zxid);
+        let mut effects = lane.drain(..).peekable();
+        while effects.peek().is_some() {
+            let mut left = MOST_PER_FLUSH;
+            while left > 0 && effects.peek().is_some() {
+                let database = self.database.clone();
+                let mut db = database.write();
+                let connections = self.connections.clone();
+                let mut hold = Hold {
+                    watches: &self.watches,
+                    policy: &self.policy,
+                    max_field_bytes: self.max_field_bytes,
+                    connections: connections.read(),
+                    metrics: &self.metrics,
+                    holders: &mut self.holders,
+                    touched: &mut self.touched,
+                    now_ms: now.mono_ms,
+                    work: 0,
+                };
+                while left > 0
+                    && hold.work < WORK_PER_HOLD
+                    && let Some(effect) = effects.next()
+                {
+                    if let ClientEffect::Commit(proposal) = &effect {
+                        applied = Some(proposal.zxid);
+                    }
+                    hold.carry_out(effect, &mut db);
+                    hold.work += 1;
+                    left -= 1;
                 }
-                hold.carry_out(effect, &mut db);
-                done += 1;
+                drop(hold);
+                if left > 0 && effects.peek().is_some() {
+                    SharedDatabase::release(db);
+                }
             }
-            drop(hold);
-            drop(db);
             for connection in self.touched.drain(..) {
                 connection.flush();
             }
-            if done < MOST_PER_HOLD {
-                return applied;
-            }
         }
+        applied
     }
 }
 
@@ -120,6 +130,8 @@ struct Hold<'a> {
     holders: &'a mut HashMap<SessionId, ConnectionId, FixedState>,
     touched: &'a mut Vec<Arc<ClientConnection>>,
     now_ms: u64,
+    /// What was done in this hold.
+    work: usize,
 }
 
 impl Hold<'_> {
@@ -199,6 +211,7 @@ impl Hold<'_> {
                 session: read.session,
                 identities: &read.identities,
                 max_field_bytes: self.max_field_bytes,
+                long_lists: true,
             };
             frame.clear();
             if reading.answer(read.xid, read.op, &read.body, &mut frame).is_err() {
@@ -334,6 +347,7 @@ struct Delivery<'h, 'a> {
 impl Observer for Delivery<'_, '_> {
     fn changed(&mut self, event: EventType, path: &[u8], acl: &AclList, zxid: Zxid) {
         self.frame.clear();
+        self.hold.work += 1;
         let watches = self.hold.watches;
         watches.trigger(event, path, acl, zxid, self);
     }
@@ -351,6 +365,7 @@ impl Deliver for Delivery<'_, '_> {
         if self.frame.is_empty() {
             write_event(event, path, zxid, &mut self.frame);
         }
+        self.hold.work += 1;
         let Some(connection) = self.hold.connections.get(&to) else { return };
         if connection.queue().event(&self.frame, acl, self.hold.policy) {
             self.hold.metrics.packets_sent.add(1);

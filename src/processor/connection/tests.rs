@@ -2,6 +2,7 @@
 
 mod bounds;
 mod handshake;
+mod long_lists;
 mod order;
 
 use super::defer::MAX_DEFERRED_BYTES;
@@ -117,6 +118,7 @@ impl Client {
                 session: read.session,
                 identities: &read.identities,
                 max_field_bytes: MAX_FRAME,
+                long_lists: true,
             };
             let mut frame = Vec::new();
             assert!(reading.answer(read.xid, read.op, &read.body, &mut frame).is_ok());
