@@ -34,6 +34,8 @@ use crate::watch::{Deliver, Watches};
 
 /// After so many effects the connections concerned are flushed.
 const MOST_PER_FLUSH: usize = 256;
+/// The driver itself sends the events of so many connections in a row.
+const MOST_FLUSHED: usize = 1024;
 /// One hold of the database does at most so much work before readers get their turn, and the rest
 /// of a transaction: effects, changed nodes and events count one each.
 const WORK_PER_HOLD: usize = 2000;
@@ -48,7 +50,33 @@ pub struct CarryOut {
     metrics: Arc<Metrics>,
     /// Which connection holds a session.
     holders: HashMap<SessionId, ConnectionId, FixedState>,
-    touched: Vec<Arc<ClientConnection>>,
+    touched: Touched,
+}
+
+/// The connections that have something to send.
+#[derive(Default)]
+struct Touched {
+    /// Those that were answered.
+    answered: Vec<Arc<ClientConnection>>,
+    /// Those that only have events, or must close.
+    others: Vec<Arc<ClientConnection>>,
+}
+
+impl Touched {
+    /// Sends what is queued: answers first, then events. Of ten thousand that watch one node most
+    /// are left to their own tasks, for the driver has other clients, too.
+    fn flush(&mut self) {
+        for connection in self.answered.drain(..) {
+            connection.flush();
+        }
+        for (n, connection) in self.others.drain(..).enumerate() {
+            if n < MOST_FLUSHED {
+                connection.flush();
+            } else {
+                connection.leave_to_task();
+            }
+        }
+    }
 }
 
 impl CarryOut {
@@ -70,7 +98,7 @@ impl CarryOut {
             connections,
             metrics,
             holders: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
-            touched: Vec::new(),
+            touched: Touched::default(),
         }
     }
 
@@ -112,9 +140,7 @@ impl CarryOut {
                     SharedDatabase::release(db);
                 }
             }
-            for connection in self.touched.drain(..) {
-                connection.flush();
-            }
+            self.touched.flush();
         }
         applied
     }
@@ -128,7 +154,7 @@ struct Hold<'a> {
     connections: RwLockReadGuard<'a, ConnectionMap>,
     metrics: &'a Metrics,
     holders: &'a mut HashMap<SessionId, ConnectionId, FixedState>,
-    touched: &'a mut Vec<Arc<ClientConnection>>,
+    touched: &'a mut Touched,
     now_ms: u64,
     /// What was done in this hold.
     work: usize,
@@ -217,7 +243,7 @@ impl Hold<'_> {
             if reading.answer(read.xid, read.op, &read.body, &mut frame).is_err() {
                 // It was small when it was deferred, and has grown beyond all bounds since.
                 connection.queue().close(CloseReason::ReplyTooLarge);
-                touch(self.touched, connection);
+                touch(&mut self.touched.others, connection);
                 return;
             }
             let latency_ms = self.now_ms.saturating_sub(read.received_ms);
@@ -293,7 +319,7 @@ impl Hold<'_> {
         };
         self.metrics.packets_sent.add(1);
         connection.queue().grant(grant, answered, |out| response.write(out));
-        touch(self.touched, connection);
+        touch(&mut self.touched.answered, connection);
     }
 
     /// The session's former connection closes (C-020).
@@ -321,13 +347,13 @@ impl Hold<'_> {
         let Some(connection) = self.connections.get(&connection) else { return };
         self.metrics.packets_sent.add(1);
         connection.queue().reply(answered, write);
-        touch(self.touched, connection);
+        touch(&mut self.touched.answered, connection);
     }
 
     fn close(&mut self, connection: ConnectionId, reason: CloseReason) {
         let Some(connection) = self.connections.get(&connection) else { return };
         connection.queue().close(reason);
-        touch(self.touched, connection);
+        touch(&mut self.touched.others, connection);
     }
 }
 
@@ -369,7 +395,7 @@ impl Deliver for Delivery<'_, '_> {
         let Some(connection) = self.hold.connections.get(&to) else { return };
         if connection.queue().event(&self.frame, acl, self.hold.policy) {
             self.hold.metrics.packets_sent.add(1);
-            touch(self.hold.touched, connection);
+            touch(&mut self.hold.touched.others, connection);
         }
     }
 }

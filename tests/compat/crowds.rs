@@ -184,7 +184,7 @@ fn an_answer_to_a_word_that_nobody_reads_is_given_up() {
     let mut c = RawClient::new(&server);
     let long = "w".repeat(200);
     for n in 0..60_000 {
-        c.submit(op::EXISTS, &bodies::watched(&format!("/{n}{long}"), true));
+        c.submit(op::EXISTS, &bodies::watched(format!("/{n}{long}"), true));
         if n % 1000 == 999 {
             for _ in 0..1000 {
                 c.reply();

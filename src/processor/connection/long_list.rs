@@ -5,7 +5,7 @@ use crate::processor::read::{ListStep, Reading};
 use crate::proto::OpCode;
 
 /// Holds of the database for one list in one pass.
-const HOLDS_PER_PASS: usize = 4;
+const HOLDS_PER_PASS: usize = 1;
 
 impl ConnectionCore {
     /// Goes on with the list that the first frame asks for. Whether it is answered; if not, the

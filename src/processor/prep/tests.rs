@@ -6,6 +6,7 @@ mod multis;
 mod pending;
 mod sequence;
 mod sessions;
+mod sizes;
 
 use std::collections::VecDeque;
 

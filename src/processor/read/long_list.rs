@@ -15,7 +15,7 @@ use crate::tree::ChildrenListing;
 use crate::watch::Kind;
 
 /// Names taken down in one hold.
-const NAMES_PER_HOLD: usize = 1024;
+const NAMES_PER_HOLD: usize = 512;
 /// A list that changes all the time is begun so often; then it is answered under one hold.
 const MOST_BEGINNINGS: u32 = 3;
 
