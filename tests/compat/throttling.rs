@@ -6,13 +6,17 @@ fn counted(server: &TestServer, metric: &str) -> u64 {
     server.mntr(metric).map_or(0, |value| value.parse().expect("a number"))
 }
 
+/// Writes that a client sends without waiting for answers.
+const WRITES: usize = 2000;
+
 /// C-162: with `throttled_op_wait_time` a write that waited too long is told so in its place and
 /// never executed; what is behind it goes on.
 #[test]
 fn a_throttled_request_is_answered_in_order_and_never_executed() {
     let mut server = TestServer::start(&[
         ("request_throttle_max_requests", "1"),
-        ("throttled_op_wait_time", "1"),
+        ("throttled_op_wait_time", "5"),
+        ("globalOutstandingLimit", "100000"),
     ]);
     let mut c = RawClient::new(&server);
     let path = c.create("/t", b"", 0).ok().path();
@@ -20,13 +24,11 @@ fn a_throttled_request_is_answered_in_order_and_never_executed() {
     loop {
         let before = c.stat(&path).version;
         let first = c.submit(op::SET_DATA, &bodies::set_data(&path, Some(b"x"), -1));
-        for _ in 1..300 {
-            c.submit(op::SET_DATA, &bodies::set_data(&path, Some(b"x"), -1));
-        }
+        c.submit_many(WRITES - 1, op::SET_DATA, &bodies::set_data(&path, Some(b"x"), -1));
         let mut executed = 0;
-        for n in 0..300 {
+        for n in 0..WRITES {
             let reply = c.reply();
-            assert_eq!(reply.xid, first + n, "in order");
+            assert_eq!(reply.xid, first + n as i32, "in order");
             match reply.err {
                 err::OK => executed += 1,
                 code => assert_eq!(code, err::THROTTLED_OP),
@@ -34,10 +36,10 @@ fn a_throttled_request_is_answered_in_order_and_never_executed() {
         }
         assert_eq!(c.stat(&path).version, before + executed);
         rounds += 1;
-        if executed < 300 {
+        if executed < WRITES as i32 {
             break;
         }
-        assert!(rounds < 50, "nothing ever waited for a millisecond");
+        assert!(rounds < 50, "nothing ever waited for five milliseconds");
     }
     assert!(counted(&server, "zk_throttled_ops") > 0);
     // The log has nothing of what was not executed.

@@ -262,7 +262,7 @@ def drain(client, bytes_):
 
 
 def deaf(port):
-    """200 clients that ask for 500 KB replies, and watch a tree that changes, and never read."""
+    """200 clients that ask for 500 KB replies and never read."""
     writer = Client(port)
     writer.call(create(1, "/deaf", b"x" * 500_000))
     clients = many(port, 200)
@@ -281,7 +281,7 @@ def deaf(port):
 
 
 def halves(port):
-    """2,000 connections that each hold half of a 1 MB frame open; every second they begin anew."""
+    """200 connections that hold half of a 1 MB frame open; twice a second they begin anew."""
     half = struct.pack(">i", 1_000_000) + bytes(500_000)
     yield
     while True:
@@ -325,7 +325,7 @@ def knocks(port):
 
 
 def watches(port):
-    """100,000 watches on one node, by 1,000 sessions and 100 paths below it, fired all the time."""
+    """100,000 events at a time: 1,000 sessions with recursive watches above 100 nodes that change."""
     writer = Client(port)
     writer.call(create(1, "/watched"))
     clients = many(port, 1000)

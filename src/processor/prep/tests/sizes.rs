@@ -1,4 +1,4 @@
-//! What could not be read back gets no place in the order, whatever kind it is (C-296).
+//! What could not be read back gets no place in the order, whatever kind it is.
 
 use super::*;
 use crate::processor::testing::*;
@@ -20,6 +20,8 @@ fn long() -> String {
     format!("/{}", "n".repeat(3000))
 }
 
+/// C-296: with the log's limit, which is that of every field of a snapshot, too: a path, data and a
+/// list come into the tree by one transaction each.
 #[test]
 fn each_kind_of_transaction_fits_exactly_or_is_refused() {
     let acl = |count: usize| {
@@ -88,7 +90,7 @@ impl Leader {
     }
 }
 
-/// The list of a session's ephemerals is left out when it would be too long: the session must end.
+/// C-296: the list of a session's ephemerals is left out when it would be too long: the session must end.
 #[test]
 fn the_end_of_a_session_always_fits() {
     let mut leader = Leader::new();
