@@ -149,7 +149,6 @@ fn a_key_without_effect_yet_is_named_once() {
         "superUser.2=dev",
         "fips-mode=true",
         "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider",
-        "connectionMaxTokens=5",
         "quorumListenOnAllIPs=true",
     ] {
         let key = line.split('=').next().unwrap();
