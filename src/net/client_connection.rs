@@ -222,7 +222,7 @@ impl ClientConnection {
 
     /// Counts and passes on what a pass gave that began at `start` on the clock's nanoseconds.
     /// Reads that waited for something unfinished count from here, not from their receipt.
-    fn hand_over(&self, pass: Pass, start: u64) {
+    fn hand_over(&self, mut pass: Pass, start: u64) {
         let (taken, answered) = (pass.taken as u64, pass.answered as u64);
         let metrics = &self.shared.metrics;
         if !pass.submissions.is_empty() {
@@ -234,11 +234,14 @@ impl ClientConnection {
         }
         metrics.packets_received.add(taken);
         metrics.packets_sent.add(answered);
+        metrics.connection_request_count.add(pass.connects as u64);
+        metrics.read_per_namespace.take(&mut pass.namespaces);
         let mut reads = None;
         if answered > 0 {
             let end = self.shared.clock.nanos();
             let latency_ms = end.saturating_sub(start) / 1_000_000;
-            metrics.latency.record(latency_ms, answered);
+            metrics.response_bytes.take(pass.sizes, end);
+            metrics.readlatency.record_many(latency_ms, answered);
             reads = pass.last_read.map(|last| Answered {
                 op: Some(last.op),
                 cxid: last.cxid,
@@ -385,7 +388,7 @@ impl ConnectionTask {
             let start = shared.clock.nanos();
             let mut core = connection.core.lock();
             let pass = core.receive(start / 1_000_000, buffer.filled(), &shared.around);
-            shared.metrics.bytes_received.add(buffer.filled().len() as u64);
+            shared.metrics.bytes_received_count.add(buffer.filled().len() as u64);
             connection.hand_over(pass, start);
             match connection.write(&mut core) {
                 Ok(()) => Progress::Again,
@@ -405,6 +408,9 @@ impl Drop for ConnectionTask {
         connection.queue.kill();
         let core = connection.core.lock();
         shared.around.watches.remove_connection(connection.id);
+        if core.ending().is_none() && !core.is_talking() {
+            shared.metrics.connection_drop_count.add(1);
+        }
         log_ending(&core, connection.peer);
         // A reset would take away what was just written, and unread input causes one.
         discard_input(&self.reader);

@@ -5,11 +5,13 @@
 
 mod clients;
 mod dump;
+mod metrics;
 mod server;
 mod setup;
 mod watches;
 
 use crate::config::FourLetterWhitelist;
+use crate::metrics::Sample;
 use crate::proto::Zxid;
 use crate::status::{ClientLine, Descriptors, DirSizes, Dump, Settings, Status, WatchedPath};
 use crate::watch::WatchesSummary;
@@ -57,6 +59,8 @@ pub const VERSION: &str =
 pub trait Sources {
     /// The server in numbers.
     fn status(&self) -> Status;
+    /// What was counted and measured.
+    fn metrics(&self) -> Vec<Sample>;
     /// File descriptors: one look at each that is open, so only whoever tells them asks.
     fn descriptors(&self) -> Descriptors;
     /// The connections.
@@ -128,7 +132,7 @@ pub fn answer(
         b"isro" => "rw".to_owned(),
         b"srvr" => server::srvr(&sources.status(), None),
         b"stat" => server::srvr(&sources.status(), Some(&sources.clients())),
-        b"mntr" => server::mntr(&sources.status(), sources.descriptors()),
+        b"mntr" => metrics::mntr(&sources.status(), sources.descriptors(), sources.metrics()),
         b"cons" => clients::cons(&sources.clients()),
         b"conf" => setup::conf(&sources.settings(), sources.dir_sizes()),
         b"dirs" => setup::dirs(sources.dir_sizes()),

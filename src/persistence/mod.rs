@@ -24,7 +24,9 @@ pub mod txn_log;
 
 pub use data_dir::{DataDir, DataDirError, DataDirOptions};
 pub use disk::{Disk, DiskError, DiskFile, RealDisk};
-pub use restore::{Origin, Refusal, RestoreError, RestoreOptions, Restored, restore};
+pub use restore::{
+    Origin, Refusal, RestoreError, RestoreOptions, Restored, restore, restore_telling,
+};
 pub use sync_queue::{DiskRequest, Persisted, SyncQueue, SyncQueueOptions};
 
 use crate::proto::Zxid;

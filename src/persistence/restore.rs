@@ -204,8 +204,20 @@ const CANDIDATES: usize = 100;
 /// # Errors
 /// The data cannot be read, or something durable may be missing.
 pub fn restore(dir: &DataDir, options: &RestoreOptions) -> Result<Restored, Refusal> {
+    restore_telling(dir, options, || {})
+}
+
+/// [`restore`], and calls `snapshot_is_loaded` between snapshot and log.
+///
+/// # Errors
+/// Those of [`restore`].
+pub fn restore_telling(
+    dir: &DataDir,
+    options: &RestoreOptions,
+    snapshot_is_loaded: impl FnOnce(),
+) -> Result<Restored, Refusal> {
     let mut notices = Vec::new();
-    restore_noting(dir, options, &mut notices)
+    restore_noting(dir, options, &mut notices, snapshot_is_loaded)
         .map(|restored| Restored { notices: std::mem::take(&mut notices), ..restored })
         .map_err(|error| Refusal { error, notices, force_sync: options.force_sync })
 }
@@ -215,11 +227,13 @@ fn restore_noting(
     dir: &DataDir,
     options: &RestoreOptions,
     notices: &mut Vec<String>,
+    snapshot_is_loaded: impl FnOnce(),
 ) -> Result<Restored, RestoreError> {
     let mut logs = dir.logs()?;
     let has_logs = !logs.is_empty();
     let mut unwritten = take_unwritten(dir, &mut logs, options)?;
     let (loaded, origin) = base(dir, &logs, options, notices)?;
+    snapshot_is_loaded();
     if let Some(path) = loaded.misread_ttl {
         return Err(RestoreError::TtlNode(path));
     }

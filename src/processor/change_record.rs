@@ -72,6 +72,7 @@ pub struct OutstandingChanges {
     ephemerals: HashMap<i64, VecDeque<Bytes>, FixedState>,
     /// What the records of an unfinished multi replaced, newest last.
     undo: Vec<(Bytes, Option<ChangeRecord>)>,
+    retired: u64,
     digest: u64,
     digest_enabled: bool,
 }
@@ -91,6 +92,7 @@ impl OutstandingChanges {
             order: VecDeque::new(),
             ephemerals: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             undo: Vec::new(),
+            retired: 0,
             digest,
             digest_enabled,
         }
@@ -109,6 +111,11 @@ impl OutstandingChanges {
     /// Whether everything prepared has been applied.
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
+    }
+
+    /// How many records have retired so far.
+    pub fn retired(&self) -> u64 {
+        self.retired
     }
 
     /// The node at `path` (the root is empty) as the next request will find it.
@@ -188,6 +195,7 @@ impl OutstandingChanges {
         while self.order.front().is_some_and(|change| change.zxid <= applied) {
             let Change { zxid, path, owner } =
                 self.order.pop_front().expect("the front was looked at");
+            self.retired += 1;
             self.forget_ephemeral(owner, VecDeque::pop_front);
             if self.by_path.get(&path).is_some_and(|record| record.zxid == zxid) {
                 self.by_path.remove(&path);

@@ -31,10 +31,11 @@ use bytes::Bytes;
 
 use self::handshake::IsWord;
 use super::connection_queue::{CloseReason, ConnectionQueue};
-use super::read::Reading;
+use super::read::{Reading, measure};
 use super::request::{Origin, Request, Submission};
 use crate::auth::{AuthPolicy, Identities};
 use crate::jute::{Reader, next_frame};
+use crate::metrics::{Namespaces, Sizes};
 use crate::proto::requests::{RequestHeader, read_path};
 use crate::proto::responses::{ReplyHeader, write_header_only};
 use crate::proto::{ConnectionId, ErrorCode, OpCode, SessionId, Zxid};
@@ -155,8 +156,14 @@ pub struct Pass {
     pub submissions: Vec<Submission>,
     /// Requests taken.
     pub taken: usize,
+    /// Connect requests among them.
+    pub connects: usize,
     /// Requests answered at once.
     pub answered: usize,
+    /// The sizes of the replies to reads.
+    pub sizes: Sizes,
+    /// What the reads read, by namespace.
+    pub namespaces: Namespaces,
     /// The last of the reads among these.
     pub last_read: Option<LastRead>,
     /// There is more input that could be answered, were it not for the bound of one pass.
@@ -356,6 +363,11 @@ impl ConnectionCore {
         self.talked = true;
     }
 
+    /// Whether a word was asked for instead of a session.
+    pub fn is_talking(&self) -> bool {
+        self.talked || matches!(self.phase, Phase::Talking(_))
+    }
+
     /// Whether a word was answered: the connection ends once the answer is written.
     pub fn is_done_talking(&self) -> bool {
         self.phase == Phase::Ending && self.talked
@@ -438,6 +450,7 @@ impl ConnectionCore {
                 Phase::Connecting => {
                     self.connect(now_ms, frame.body, around, pass);
                     pass.taken += 1;
+                    pass.connects += 1;
                     used += frame.size;
                 }
                 Phase::Established => {
@@ -501,9 +514,15 @@ impl ConnectionCore {
                 identities: &self.identities,
                 max_field_bytes: around.options.max_field_bytes,
             };
+            let before = self.output.len();
             if reading.answer(xid, op, &frame.body[8..], &mut self.output).is_err() {
                 self.end(Ending::ReplyTooLarge);
                 break;
+            }
+            let size = (self.output.len() - before).saturating_sub(LENGTH_BYTES);
+            pass.sizes.record(size);
+            if let Some((path, read)) = measure(op, &frame.body[8..], size) {
+                pass.namespaces.record(path, read);
             }
             used += frame.size;
             pass.taken += 1;
@@ -601,6 +620,8 @@ impl ConnectionCore {
     }
 }
 
+/// The length in front of a frame.
+const LENGTH_BYTES: usize = 4;
 /// The xid of every reply to a ping.
 const PING_XID: i32 = -2;
 

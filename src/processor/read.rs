@@ -4,7 +4,10 @@
 //! same hold. So the answer, the watch that goes with it and the header's zxid belong to one
 //! moment, and no event that moment includes is still unsent.
 
+mod measure;
 mod set_watches;
+
+pub use measure::measure;
 
 use crate::auth::{AuthPolicy, Identities, mask_digest_ids, who_am_i};
 use crate::jute::{JuteError, Reader, Writer};

@@ -158,7 +158,8 @@ impl Server {
             die(ExitCode::UnexpectedError, &format!("port {port} of {host}: {error}"))
         });
 
-        let loaded = load(config, &*clock, seed);
+        let metrics = Arc::new(Metrics::new(seed));
+        let loaded = load(config, &*clock, seed, &metrics);
         let policy = AuthPolicy {
             skip_acl: config.skip_acl,
             super_digest: config.super_digest.as_ref().map(|s| s.expose().as_bytes().into()),
@@ -166,7 +167,6 @@ impl Server {
         };
         let watches = Arc::new(Watches::new(seed));
         let connections = Arc::new(Connections::new(seed));
-        let metrics = Arc::new(Metrics::default());
         let inbox = Arc::new(Inbox::default());
         let disk_inbox = Arc::new(DiskInbox::default());
 
@@ -177,6 +177,7 @@ impl Server {
             loaded.database.clone(),
             snapshot_options(config),
             clock.clone(),
+            metrics.clone(),
         );
         let clients = CarryOut::new(
             loaded.database.clone(),
@@ -195,7 +196,14 @@ impl Server {
             reports: inbox.clone(),
             snapshots,
         };
-        let driver = Driver::new(peer, loaded.database.clone(), door, clients);
+        let driver = Driver::new(
+            peer,
+            loaded.database.clone(),
+            door,
+            clients,
+            metrics.clone(),
+            clock.clone(),
+        );
 
         let listening = listener.local_addr().unwrap_or(address);
         let whitelist = config.four_letter_whitelist.clone();

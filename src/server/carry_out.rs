@@ -10,6 +10,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use parking_lot::RwLockReadGuard;
 
+use super::counts::Counts;
 use crate::auth::AuthPolicy;
 use crate::jute::{Reader, Writer};
 use crate::metrics::Metrics;
@@ -83,10 +84,10 @@ impl CarryOut {
                 policy: &self.policy,
                 max_field_bytes: self.max_field_bytes,
                 connections: connections.read(),
-                metrics: &self.metrics,
                 holders: &mut self.holders,
                 touched: &mut self.touched,
                 now_ms: now.mono_ms,
+                counts: Counts::new(&self.metrics, now),
             };
             let mut done = 0;
             for effect in effects.by_ref().take(MOST_PER_HOLD) {
@@ -114,10 +115,10 @@ struct Hold<'a> {
     policy: &'a AuthPolicy,
     max_field_bytes: usize,
     connections: RwLockReadGuard<'a, ConnectionMap>,
-    metrics: &'a Metrics,
     holders: &'a mut HashMap<SessionId, ConnectionId, FixedState>,
     touched: &'a mut Vec<Arc<ClientConnection>>,
     now_ms: u64,
+    counts: Counts<'a>,
 }
 
 impl Hold<'_> {
@@ -129,17 +130,18 @@ impl Hold<'_> {
                 let Resumption { connection, timeout_ms, had_read_only, grant } = resumption;
                 self.take_over(grant.session, connection);
                 self.grant(connection, timeout_ms, had_read_only, grant, None);
-                self.metrics.outstanding_requests.add(-1);
+                self.counts.finished();
             }
             ClientEffect::Refuse { connection, session, had_read_only } => {
-                self.metrics.outstanding_requests.add(-1);
+                self.counts.finished();
                 tracing::info!(%session, "session refused: it is not known here");
                 let response = ConnectResponse::refused(had_read_only.then_some(false));
+                self.counts.granted();
                 self.reply(connection, None, |out| response.write(out));
                 self.close(connection, CloseReason::SessionRefused);
             }
             ClientEffect::Drop(connection, reason) => {
-                self.metrics.outstanding_requests.add(-1);
+                self.counts.finished();
                 self.close(connection, reason);
             }
             ClientEffect::SessionsListed { page, to } => {
@@ -154,16 +156,19 @@ impl Hold<'_> {
             TxnRecord::read(&proposal.txn, usize::MAX).expect("what prep has written can be read");
         let mut delivery = Delivery { hold: self, frame: Vec::new() };
         let applied = db.apply(&record, &mut delivery);
+        self.counts.committed(&record.header, &record.txn);
         if let Some(origin) = &proposal.origin {
-            self.metrics.outstanding_requests.add(-1);
+            self.counts.finished();
+            let latency_ms = self.counts.update_latency_ms(origin);
             // A write that failed has no operation to its name, as in Apache ZooKeeper.
             let op = (!matches!(applied, Applied::Error(_))).then_some(origin.op);
-            let answered = self.answered(origin, op, proposal.zxid);
+            let answered = self.answered(origin, op, proposal.zxid, latency_ms);
             match &proposal.new_session {
                 None => {
-                    self.reply(origin.connection, Some(&answered), |out| {
+                    let size = self.reply(origin.connection, Some(&answered), |out| {
                         write_reply(origin, &record, &applied, out)
                     });
+                    self.counts.replied(size);
                 }
                 Some(new) => {
                     let session = proposal.session;
@@ -204,8 +209,7 @@ impl Hold<'_> {
                 touch(self.touched, connection);
                 return;
             }
-            let latency_ms = self.now_ms.saturating_sub(read.received_ms);
-            self.metrics.latency.record(latency_ms, 1);
+            let latency_ms = self.counts.read_latency_ms(read.received_ms);
             let answered = Answered {
                 op: Some(read.op),
                 cxid: read.xid,
@@ -215,7 +219,8 @@ impl Hold<'_> {
                 latency_ms,
             };
             connection.queue().answer_deferred(&answered, &frame);
-            self.metrics.packets_sent.add(1);
+            self.counts.replied(frame.len());
+            self.counts.read(read.op, &read.body, frame.len());
         }
     }
 
@@ -227,7 +232,7 @@ impl Hold<'_> {
                 CloseReason::SessionClosed
             }
             None => {
-                self.metrics.stale_sessions_expired.add(1);
+                self.counts.expired();
                 CloseReason::SessionExpired
             }
         };
@@ -237,15 +242,17 @@ impl Hold<'_> {
     }
 
     fn answer_sync(&mut self, origin: &Origin, body: &[u8], db: &Database) {
-        self.metrics.outstanding_requests.add(-1);
-        let answered = self.answered(origin, Some(origin.op), db.last_processed());
+        self.counts.finished();
+        let latency_ms = self.counts.read_latency_ms(origin.received_ms);
+        let answered = self.answered(origin, Some(origin.op), db.last_processed(), latency_ms);
         let path = Reader::unlimited(body).ustring().unwrap_or_default();
         let header = ReplyHeader { xid: origin.xid, zxid: db.last_processed(), err: 0 };
-        self.reply(origin.connection, Some(&answered), |out| {
+        let size = self.reply(origin.connection, Some(&answered), |out| {
             let frame = ReplyFrame::open(header, out);
             out.put_buffer(path);
             frame.finish(out);
         });
+        self.counts.replied(size);
         self.answer_deferred(origin.connection, db);
     }
 
@@ -264,7 +271,7 @@ impl Hold<'_> {
             password: password::generate(grant.session),
             read_only: had_read_only.then_some(false),
         };
-        self.metrics.packets_sent.add(1);
+        self.counts.granted();
         connection.queue().grant(grant, answered, |out| response.write(out));
         touch(self.touched, connection);
     }
@@ -278,23 +285,28 @@ impl Hold<'_> {
         }
     }
 
-    /// Measures a submission that is answered now.
-    fn answered(&self, origin: &Origin, op: Option<OpCode>, zxid: Zxid) -> Answered {
-        let latency_ms = self.now_ms.saturating_sub(origin.received_ms);
-        self.metrics.latency.record(latency_ms, 1);
+    /// A submission that is answered now.
+    fn answered(
+        &self,
+        origin: &Origin,
+        op: Option<OpCode>,
+        zxid: Zxid,
+        latency_ms: u64,
+    ) -> Answered {
         Answered { op, cxid: origin.xid, zxid, count: 1, at_ms: self.now_ms, latency_ms }
     }
 
+    /// Returns the reply's size in bytes, 0 if there is no connection any more.
     fn reply(
         &mut self,
         connection: ConnectionId,
         answered: Option<&Answered>,
         write: impl FnOnce(&mut Vec<u8>),
-    ) {
-        let Some(connection) = self.connections.get(&connection) else { return };
-        self.metrics.packets_sent.add(1);
-        connection.queue().reply(answered, write);
+    ) -> usize {
+        let Some(connection) = self.connections.get(&connection) else { return 0 };
+        let size = connection.queue().reply(answered, write);
         touch(self.touched, connection);
+        size
     }
 
     fn close(&mut self, connection: ConnectionId, reason: CloseReason) {
@@ -321,7 +333,8 @@ impl Observer for Delivery<'_, '_> {
     fn changed(&mut self, event: EventType, path: &[u8], acl: &AclList, zxid: Zxid) {
         self.frame.clear();
         let watches = self.hold.watches;
-        watches.trigger(event, path, acl, zxid, self);
+        let clients = watches.trigger(event, path, acl, zxid, self);
+        self.hold.counts.triggered(event, clients);
     }
 }
 
@@ -339,7 +352,7 @@ impl Deliver for Delivery<'_, '_> {
         }
         let Some(connection) = self.hold.connections.get(&to) else { return };
         if connection.queue().event(&self.frame, acl, self.hold.policy) {
-            self.hold.metrics.packets_sent.add(1);
+            self.hold.counts.notified(self.frame.len());
             touch(self.hold.touched, connection);
         }
     }

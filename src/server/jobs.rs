@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::fatal::{ExitCode, die};
+use crate::metrics::Metrics;
 use crate::persistence::snapshot::{
     SnapshotOptions, SnapshotWriteError, WrittenSnapshot, write_snapshot,
 };
@@ -26,6 +27,7 @@ pub struct SnapshotJobs {
     database: Arc<SharedDatabase>,
     options: SnapshotOptions,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     running: Arc<AtomicBool>,
 }
 
@@ -40,9 +42,10 @@ impl SnapshotJobs {
         database: Arc<SharedDatabase>,
         options: SnapshotOptions,
         clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let running = Arc::new(AtomicBool::new(false));
-        SnapshotJobs { disk, dir, database, options, clock, running }
+        SnapshotJobs { disk, dir, database, options, clock, metrics, running }
     }
 
     /// Begins a snapshot, unless one is being written. It shows the database as it is when the
@@ -55,12 +58,14 @@ impl SnapshotJobs {
         let (disk, dir) = (self.disk.clone(), self.dir.clone());
         let (database, options) = (self.database.clone(), self.options);
         let (clock, running) = (self.clock.clone(), self.running.clone());
+        let metrics = self.metrics.clone();
         let job = move || {
             let began = clock.now().mono_ms;
             match write_now(&*disk, &dir, &database, options) {
                 Ok(snapshot) => {
                     let WrittenSnapshot { name, zxid, bytes } = snapshot;
                     let millis = clock.now().mono_ms - began;
+                    metrics.snapshottime.record(millis);
                     tracing::info!(name, %zxid, bytes, millis, "snapshot written");
                 }
                 // The tree it showed is gone, and whatever replaced it came with its own snapshot.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::fatal::{ExitCode, die};
 use super::jobs::write_now;
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::persistence::snapshot::SnapshotOptions;
 use crate::persistence::{
-    DataDir, DataDirOptions, Disk, Origin, RealDisk, RestoreOptions, Restored, restore,
+    DataDir, DataDirOptions, Disk, Origin, RealDisk, RestoreOptions, Restored, restore_telling,
 };
 use crate::proto::stat::OwnerEncoding;
 use crate::time::Clock;
@@ -27,7 +28,7 @@ pub struct Loaded {
 
 /// Opens the directories and restores what is in them; says what was found, and ends the process
 /// if it must not be served.
-pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> Loaded {
+pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64, metrics: &Metrics) -> Loaded {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let options = DataDirOptions {
         data_dir: config.data_dir.clone(),
@@ -49,14 +50,23 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> Loaded {
         snapshot_trust_empty: config.snapshot_trust_empty,
         force_sync: config.force_sync,
     };
-    let restored = restore(&dir, &options).unwrap_or_else(|refusal| {
+    let mut snapshot_loaded = began;
+    let restored = restore_telling(&dir, &options, || snapshot_loaded = clock.now().mono_ms);
+    let restored = restored.unwrap_or_else(|refusal| {
         // First what was noticed on the way: it may be the cause.
         for notice in &refusal.notices {
             tracing::warn!("{notice}");
         }
         die(ExitCode::UnexpectedError, &refusal)
     });
-    report(&restored, clock.now().mono_ms - began);
+    let ended = clock.now().mono_ms;
+    metrics.dbinittime.record(ended - began);
+    if restored.snapshot().is_some() {
+        metrics.startup_snap_load_time.record(snapshot_loaded - began);
+    }
+    metrics.startup_txns_loaded.record(restored.txns_replayed);
+    metrics.startup_txns_load_time.record(ended - snapshot_loaded);
+    report(&restored, ended - began);
     if restored.origin == Origin::Amnesia {
         die(
             ExitCode::UnexpectedError,
@@ -74,11 +84,13 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> Loaded {
     let database = Arc::new(SharedDatabase::new(restored.database));
     if needs_snapshot {
         // Logs without a snapshot are refused, by Apache and by us: it comes first.
+        let began = clock.now().mono_ms;
         if let Err(error) =
             write_now(&*disk, dir.snapshot_dir(), &database, snapshot_options(config))
         {
             die(ExitCode::ErrorWritingSnapshot, &error);
         }
+        metrics.snapshottime.record(clock.now().mono_ms - began);
     }
     if let Err(error) = dir.remove_initialize() {
         die(ExitCode::UnableToAccessDatadir, &error);

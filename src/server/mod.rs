@@ -10,6 +10,7 @@
 pub mod assembly;
 pub mod carry_out;
 pub mod clock;
+pub mod counts;
 pub mod disk_thread;
 pub mod driver;
 pub mod environment;

@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use super::environment::environment;
 use super::inbox::Inbox;
 use super::jobs::open_descriptors;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Sample};
 use crate::net::client_connection::ClientConnection;
 use crate::net::connections::Connections;
 use crate::operator::four_letter_words::Sources;
@@ -58,12 +58,13 @@ pub struct WordSources {
 impl Sources for WordSources {
     fn status(&self) -> Status {
         let metrics = &self.metrics;
+        let latency = metrics.latency();
         let db = self.database.read();
         Status {
             connections: self.connections.len(),
-            latency_ms_min: metrics.latency.min(),
-            latency_ms_avg: metrics.latency.avg(),
-            latency_ms_max: metrics.latency.max(),
+            latency_ms_min: latency.min,
+            latency_ms_avg: latency.avg(),
+            latency_ms_max: latency.max,
             packets_received: metrics.packets_received.get(),
             packets_sent: metrics.packets_sent.get(),
             outstanding_requests: metrics.outstanding_requests.get(),
@@ -75,15 +76,15 @@ impl Sources for WordSources {
             global_sessions: db.session_count(),
             digest_mismatches: db.digest_mismatches(),
             watch_count: self.watches.watch_count(),
+            reply_bytes_last: metrics.response_bytes.last(),
+            reply_bytes_min: metrics.response_bytes.min(),
+            reply_bytes_max: metrics.response_bytes.max(),
             uptime_ms: self.clock.now().mono_ms - self.serving_since_ms,
-            counters: vec![
-                ("bytes_received_count", metrics.bytes_received.get()),
-                ("connection_rejected", metrics.connection_rejected.get()),
-                ("sessionless_connections_expired", metrics.sessionless_connections_expired.get()),
-                ("stale_sessions_expired", metrics.stale_sessions_expired.get()),
-                ("fsync_threshold_exceed_count", metrics.fsync_threshold_exceed_count.get()),
-            ],
         }
+    }
+
+    fn metrics(&self) -> Vec<Sample> {
+        self.metrics.samples()
     }
 
     fn descriptors(&self) -> Descriptors {
