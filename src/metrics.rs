@@ -103,6 +103,14 @@ metrics! {
         request_commit_queued: Counter,
         /// Syncs of the log that took longer than fsync.warningthresholdms.
         fsync_threshold_exceed_count: KeptCounter,
+        /// Requests dropped because their connection was closed: none are.
+        stale_requests: Counter,
+        /// The same, those that were never looked at.
+        stale_requests_dropped: Counter,
+        /// Requests that waited to be admitted for too long: none do.
+        throttled_ops: Counter,
+        /// Clients whose certificate was refused: none have one.
+        auth_failed_count: Counter,
         /// Transactions proposed to a quorum: none where there is no quorum.
         proposal_count: Counter,
         /// Transactions committed by a leader: none where there is no quorum.
@@ -115,7 +123,7 @@ metrics! {
         looking_count: Counter,
         /// Sessions that learners asked the leader about: none where there is no quorum.
         revalidate_count: Counter,
-        /// Sessions that this server asked its leader about: none where there is no quorum.
+        /// Sessions that clients came back to with another connection.
         connection_revalidate_count: Counter,
         /// Milliseconds from the start of loading the data to its end.
         dbinittime: Basic,
@@ -165,7 +173,7 @@ metrics! {
         sync_processor_queue_flush_time_ms: Advanced,
         /// The two together.
         sync_processor_queue_and_flush_time_ms: Advanced,
-        /// Bytes read below a first-level node, for each read: path, reply and stat.
+        /// Bytes read below a first-level node, for each read: path, stat, data or names.
         read_per_namespace: BasicSet,
         /// Bytes written below a first-level node, for each write: path and data.
         write_per_namespace: BasicSet,
@@ -173,7 +181,7 @@ metrics! {
     parts {
         /// Requests, words and handshakes taken from clients.
         packets_received: HotCounter,
-        /// Replies and events given to clients.
+        /// Replies, events and answers to words given to clients.
         packets_sent: HotCounter,
         /// Submissions whose replies are not out yet.
         outstanding_requests: Level,

@@ -264,6 +264,7 @@ impl WordReply {
     /// Has the text sent, after which the connection closes. Never blocks for long.
     pub fn send(self, text: &[u8]) {
         self.connection.core.lock().answer_word(text);
+        self.connection.shared.metrics.packets_sent.add(1);
         self.connection.waker.wake();
     }
 }

@@ -519,9 +519,9 @@ impl ConnectionCore {
                 self.end(Ending::ReplyTooLarge);
                 break;
             }
-            let size = (self.output.len() - before).saturating_sub(LENGTH_BYTES);
-            pass.sizes.record(size);
-            if let Some((path, read)) = measure(op, &frame.body[8..], size) {
+            let reply = &self.output[before..];
+            pass.sizes.record(reply.len().saturating_sub(LENGTH_BYTES));
+            if let Some((path, read)) = measure(op, &frame.body[8..], reply) {
                 pass.namespaces.record(path, read);
             }
             used += frame.size;

@@ -220,7 +220,7 @@ impl Hold<'_> {
             };
             connection.queue().answer_deferred(&answered, &frame);
             self.counts.replied(frame.len());
-            self.counts.read(read.op, &read.body, frame.len());
+            self.counts.read(read.op, &read.body, &frame);
         }
     }
 

@@ -110,9 +110,9 @@ impl<'a> Counts<'a> {
         }
     }
 
-    /// A read was answered in a frame of so many bytes.
-    pub fn read(&mut self, op: OpCode, body: &[u8], frame_bytes: usize) {
-        if let Some((path, bytes)) = measure(op, body, frame_bytes - LENGTH_BYTES) {
+    /// A read was answered with that frame.
+    pub fn read(&mut self, op: OpCode, body: &[u8], frame: &[u8]) {
+        if let Some((path, bytes)) = measure(op, body, frame) {
             self.read.record(path, bytes);
         }
     }

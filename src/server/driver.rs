@@ -10,7 +10,7 @@ use super::carry_out::CarryOut;
 use super::inbox::Inbox;
 use crate::metrics::{Metrics, Run};
 use crate::processor::request::Submission;
-use crate::proto::{OpCode, Ticket, Zxid};
+use crate::proto::{OpCode, SessionId, Ticket, Zxid};
 use crate::quorum::effect::{DiskEffect, Effects, Input};
 use crate::quorum::peer::QuorumPeer;
 use crate::time::{Clock, Instant};
@@ -148,7 +148,12 @@ impl Arrivals {
             self.requests += submissions.len() as u64;
             for submission in submissions {
                 let received_ms = match submission {
-                    Submission::Connect(attempt) => attempt.received_ms,
+                    Submission::Connect(attempt) => {
+                        if attempt.session != SessionId::NONE {
+                            metrics.connection_revalidate_count.add(1);
+                        }
+                        attempt.received_ms
+                    }
                     Submission::Request(request) => {
                         self.close_session |= request.op == OpCode::CloseSession;
                         request.origin.map_or(now.mono_ms, |origin| origin.received_ms)

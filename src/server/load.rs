@@ -61,11 +61,11 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64, metrics: &Metric
     });
     let ended = clock.now().mono_ms;
     metrics.dbinittime.record(ended - began);
-    if restored.snapshot().is_some() {
-        metrics.startup_snap_load_time.record(snapshot_loaded - began);
+    metrics.startup_snap_load_time.record(snapshot_loaded - began);
+    if restored.origin != Origin::New {
+        metrics.startup_txns_loaded.record(restored.txns_replayed);
+        metrics.startup_txns_load_time.record(ended - snapshot_loaded);
     }
-    metrics.startup_txns_loaded.record(restored.txns_replayed);
-    metrics.startup_txns_load_time.record(ended - snapshot_loaded);
     report(&restored, ended - began);
     if restored.origin == Origin::Amnesia {
         die(

@@ -44,7 +44,11 @@ pub fn gauges(status: &Status, descriptors: Descriptors) -> Vec<Sample> {
         "Requests, words and handshakes taken from clients.",
         integer(*packets_received),
     );
-    gauge("packets_sent", "Replies and events given to clients.", integer(*packets_sent));
+    gauge(
+        "packets_sent",
+        "Replies, events and answers to words given to clients.",
+        integer(*packets_sent),
+    );
     gauge("num_alive_connections", "Connections open.", integer(*connections as u64));
     gauge(
         "outstanding_requests",

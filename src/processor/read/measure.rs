@@ -3,24 +3,31 @@
 use crate::jute::Reader;
 use crate::proto::OpCode;
 
-/// The header of a reply. One that has nothing else is an error, or says no more than that there
-/// was none.
-const REPLY_HEADER_BYTES: usize = 16;
+/// Length and header of a reply. One that has nothing else is an error, or says no more than that
+/// there was none.
+const BEGINNING_BYTES: usize = 4 + 16;
+/// A stat counts with everything that is read, whether it was asked for or not.
+const STAT_BYTES: usize = 68;
+/// The length of data or of a name, or the number of names.
+const INT_BYTES: usize = 4;
 
 /// The path a request names, and the bytes that were read there, as Apache counts them: the path,
-/// the stat and the data. `reply_bytes` is the reply without its length in front. `None` if no
-/// node was read.
-pub fn measure(op: OpCode, body: &[u8], reply_bytes: usize) -> Option<(&[u8], u64)> {
-    use OpCode::{Exists, GetAcl, GetAllChildrenNumber, GetChildren, GetChildren2, GetData};
-    let names_node =
-        matches!(op, Exists | GetAcl | GetAllChildrenNumber | GetChildren | GetChildren2 | GetData);
-    let read = reply_bytes.checked_sub(REPLY_HEADER_BYTES).filter(|read| *read > 0)?;
-    if !names_node {
-        return None;
-    }
+/// the stat, and the data or the children's names. `reply` is the frame that answered it. `None`
+/// if no node was read.
+pub fn measure<'a>(op: OpCode, body: &'a [u8], reply: &[u8]) -> Option<(&'a [u8], u64)> {
+    let answer = reply.get(BEGINNING_BYTES..).filter(|answer| !answer.is_empty())?;
+    let content = match op {
+        OpCode::Exists => 0,
+        OpCode::GetData => answer.len().checked_sub(INT_BYTES + STAT_BYTES)?,
+        OpCode::GetChildren | OpCode::GetChildren2 => {
+            let stat = if op == OpCode::GetChildren2 { STAT_BYTES } else { 0 };
+            let names = Reader::unlimited(answer).int().ok()?.max(0) as usize;
+            answer.len().checked_sub(INT_BYTES * (1 + names) + stat)?
+        }
+        _ => return None,
+    };
     let path = Reader::unlimited(body).ustring().ok()??;
-    let data_length = if op == GetData { 4 } else { 0 };
-    Some((path, (path.len() + read - data_length) as u64))
+    Some((path, (path.len() + STAT_BYTES + content) as u64))
 }
 
 #[cfg(test)]
@@ -35,18 +42,32 @@ mod tests {
         body
     }
 
+    /// A frame that answers with so many bytes, which begin with this number.
+    fn reply(bytes: usize, number: i32) -> Vec<u8> {
+        let mut frame = vec![0; BEGINNING_BYTES];
+        frame.put_int(number);
+        frame.resize(BEGINNING_BYTES + bytes, b'x');
+        frame
+    }
+
     #[test]
-    fn data_is_counted_with_its_path_and_stat() {
+    fn path_stat_and_content_are_counted() {
         let body = body(b"/app/x");
-        let reply = 16 + 4 + 100 + 68;
-        assert_eq!(measure(OpCode::GetData, &body, reply), Some((&b"/app/x"[..], 174)));
-        assert_eq!(measure(OpCode::Exists, &body, 16 + 68), Some((&b"/app/x"[..], 74)));
+        let count = |op, reply: &[u8]| measure(op, &body, reply);
+        let path = &b"/app/x"[..];
+        assert_eq!(count(OpCode::GetData, &reply(4 + 100 + 68, 100)), Some((path, 174)));
+        assert_eq!(count(OpCode::Exists, &reply(68, 0)), Some((path, 74)));
+        let names = 4 + (4 + 2) + (4 + 3);
+        assert_eq!(count(OpCode::GetChildren, &reply(names, 2)), Some((path, 79)));
+        assert_eq!(count(OpCode::GetChildren2, &reply(names + 68, 2)), Some((path, 79)));
     }
 
     #[test]
     fn where_no_node_was_read_nothing_is_counted() {
-        assert_eq!(measure(OpCode::GetData, &body(b"/none"), 16), None);
-        assert_eq!(measure(OpCode::Ping, b"", 16), None);
-        assert_eq!(measure(OpCode::WhoAmI, &body(b"/app"), 40), None);
+        let error = vec![0; BEGINNING_BYTES];
+        assert_eq!(measure(OpCode::GetData, &body(b"/none"), &error), None);
+        assert_eq!(measure(OpCode::Ping, b"", &error), None);
+        assert_eq!(measure(OpCode::WhoAmI, &body(b"/app"), &reply(40, 1)), None);
+        assert_eq!(measure(OpCode::GetData, &body(b"/short"), &reply(8, 1)), None);
     }
 }
