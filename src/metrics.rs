@@ -111,8 +111,6 @@ metrics! {
         throttled_ops: Counter,
         /// Clients whose certificate was refused: none have one.
         auth_failed_count: Counter,
-        /// Transactions proposed to a quorum: none where there is no quorum.
-        proposal_count: Counter,
         /// Transactions committed by a leader: none where there is no quorum.
         commit_count: Counter,
         /// Learners synchronized by the transactions they lack: none where there is no quorum.
