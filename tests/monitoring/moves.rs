@@ -90,7 +90,7 @@ fn every_metric_moves() {
     eventually("requests wait, and a snapshot is written", || {
         for _ in 0..100 {
             n += 1;
-            let body = bodies::create(format!("/app/n{n}"), Some(b"x"), &[Acl::everyone()], 0);
+            let body = bodies::create(format!("/app/n{n}"), Some(b"x"), &bodies::open_acl(), 0);
             c.submit(op::CREATE, &body);
         }
         let waiting = number(&seen.look(&server), "zk_outstanding_requests");
@@ -114,6 +114,7 @@ fn every_metric_moves() {
         });
         let name = &metric.name;
         let why = &metric.stands_still;
-        assert_eq!(moved, why.is_empty(), "{name} moved: {moved}, and the table says: {why:?}");
+        assert!(moved || !why.is_empty(), "{name} stands still, and its row does not say why");
+        assert!(!moved || !why.starts_with("0:"), "{name} moved, though its row says: {why}");
     }
 }

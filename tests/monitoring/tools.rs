@@ -130,7 +130,7 @@ fn the_expressions_of_monitoring_tools_fit() {
     c.create("/app", b"12345", 0).ok();
     // A name that tools' expressions have no letters for.
     c.create("/app @ \u{e9}", b"", 0).ok();
-    c.create("/monitored-ephemeral", b"", flag::EPHEMERAL).ok();
+    c.create("/monitored_ephemeral", b"", flag::EPHEMERAL).ok();
     c.get_data("/app", true).ok();
     c.get_data("/app @ \u{e9}", false).ok();
     let tools = tools();
