@@ -13,9 +13,7 @@ use super::sample::{Digest, Kind, Metric, Sample, Value};
 #[derive(Debug)]
 pub struct Basic {
     count: AtomicU64,
-    sum: AtomicU64,
-    min: AtomicU64,
-    max: AtomicU64,
+    totals: Totals,
 }
 
 impl Basic {
@@ -26,11 +24,51 @@ impl Basic {
 
     /// The same value, `n` times.
     pub fn record_many(&self, value: u64, n: u64) {
-        if n == 0 {
-            return;
+        if n > 0 {
+            self.count.fetch_add(n, Ordering::Relaxed);
+            self.totals.record_many(value, n);
         }
-        self.count.fetch_add(n, Ordering::Relaxed);
-        // A sum that stays gives no reason to write to it.
+    }
+
+    /// The values so far.
+    pub fn digest(&self) -> Digest {
+        self.totals.digest(self.count.load(Ordering::Relaxed))
+    }
+}
+
+impl Metric for Basic {
+    fn new(_: u64) -> Self {
+        Basic { count: AtomicU64::new(0), totals: Totals::default() }
+    }
+
+    fn sample(&self, name: &'static str, help: &'static str, to: &mut Vec<Sample>) {
+        let value = Value::Digest(self.digest());
+        to.push(Sample { name, key: None, kind: Kind::Basic, help, value });
+    }
+
+    fn reset(&self) {
+        self.count.store(0, Ordering::Relaxed);
+        self.totals.reset();
+    }
+}
+
+/// Sum and extremes.
+#[derive(Debug)]
+struct Totals {
+    sum: AtomicU64,
+    min: AtomicU64,
+    max: AtomicU64,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Totals { sum: AtomicU64::new(0), min: AtomicU64::new(u64::MAX), max: AtomicU64::new(0) }
+    }
+}
+
+impl Totals {
+    /// Writes only where something changes: most values are small, many are 0.
+    fn record_many(&self, value: u64, n: u64) {
         if value > 0 {
             self.sum.fetch_add(value.saturating_mul(n), Ordering::Relaxed);
         }
@@ -42,9 +80,7 @@ impl Basic {
         }
     }
 
-    /// The values so far.
-    pub fn digest(&self) -> Digest {
-        let count = self.count.load(Ordering::Relaxed);
+    fn digest(&self, count: u64) -> Digest {
         let min = self.min.load(Ordering::Relaxed);
         Digest {
             count,
@@ -54,25 +90,8 @@ impl Basic {
             percentiles: None,
         }
     }
-}
-
-impl Metric for Basic {
-    fn new(_: u64) -> Self {
-        Basic {
-            count: AtomicU64::new(0),
-            sum: AtomicU64::new(0),
-            min: AtomicU64::new(u64::MAX),
-            max: AtomicU64::new(0),
-        }
-    }
-
-    fn sample(&self, name: &'static str, help: &'static str, to: &mut Vec<Sample>) {
-        let value = Value::Digest(self.digest());
-        to.push(Sample { name, key: None, kind: Kind::Basic, help, value });
-    }
 
     fn reset(&self) {
-        self.count.store(0, Ordering::Relaxed);
         self.sum.store(0, Ordering::Relaxed);
         self.max.store(0, Ordering::Relaxed);
         self.min.store(u64::MAX, Ordering::Relaxed);
@@ -82,7 +101,8 @@ impl Metric for Basic {
 /// [`Basic`] with percentiles.
 #[derive(Debug)]
 pub struct Advanced {
-    basic: Basic,
+    totals: Totals,
+    /// How many values there were is what these amount to.
     buckets: Box<[AtomicU64; BUCKETS]>,
 }
 
@@ -95,7 +115,7 @@ impl Advanced {
     /// The same value, `n` times.
     pub fn record_many(&self, value: u64, n: u64) {
         if n > 0 {
-            self.basic.record_many(value, n);
+            self.totals.record_many(value, n);
             self.buckets[bucket(value)].fetch_add(n, Ordering::Relaxed);
         }
     }
@@ -107,9 +127,9 @@ impl Advanced {
 }
 
 impl Metric for Advanced {
-    fn new(seed: u64) -> Self {
+    fn new(_: u64) -> Self {
         let buckets = Box::new(std::array::from_fn(|_| AtomicU64::new(0)));
-        Advanced { basic: Basic::new(seed), buckets }
+        Advanced { totals: Totals::default(), buckets }
     }
 
     fn sample(&self, name: &'static str, help: &'static str, to: &mut Vec<Sample>) {
@@ -118,7 +138,7 @@ impl Metric for Advanced {
     }
 
     fn reset(&self) {
-        self.basic.reset();
+        self.totals.reset();
         self.buckets.iter().for_each(|bucket| bucket.store(0, Ordering::Relaxed));
     }
 }
@@ -185,10 +205,13 @@ fn digest_of<'a>(parts: impl Iterator<Item = &'a Advanced>) -> Digest {
     let mut digest = Digest::default();
     let mut buckets = [0_u64; BUCKETS];
     for part in parts {
-        digest = digest.and(part.basic.digest());
+        let mut count = 0;
         for (sum, bucket) in buckets.iter_mut().zip(&*part.buckets) {
-            *sum += bucket.load(Ordering::Relaxed);
+            let n = bucket.load(Ordering::Relaxed);
+            *sum += n;
+            count += n;
         }
+        digest = digest.and(part.totals.digest(count));
     }
     let total: u64 = buckets.iter().sum();
     let percentile = |of_thousand: u64| {
