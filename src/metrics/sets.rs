@@ -19,7 +19,8 @@ const MOST_COLLECTED: usize = 64;
 /// The first component of a path; the root has none.
 pub fn namespace(path: &[u8]) -> Option<&[u8]> {
     let below_root = path.strip_prefix(b"/")?;
-    below_root.split(|byte| *byte == b'/').next().filter(|name| !name.is_empty())
+    let end = below_root.iter().position(|byte| *byte == b'/').unwrap_or(below_root.len());
+    (end > 0).then(|| &below_root[..end])
 }
 
 /// Values by namespace, collected by one thread.
@@ -29,18 +30,41 @@ pub struct Namespaces(SmallVec<[Collected; 1]>);
 #[derive(Debug)]
 struct Collected {
     name: SmallVec<[u8; 24]>,
-    digest: Digest,
+    few: Few,
+}
+
+/// A small summary, for it is moved about with every socket read.
+#[derive(Debug)]
+struct Few {
+    count: u32,
+    min: u32,
+    max: u32,
+    sum: u64,
+}
+
+impl From<Few> for Digest {
+    fn from(few: Few) -> Self {
+        let Few { count, sum, min, max } = few;
+        let (count, min, max) = (count.into(), min.into(), max.into());
+        Digest { count, sum, min, max, percentiles: None }
+    }
 }
 
 impl Namespaces {
     /// A value of the namespace of `path`.
+    #[inline]
     pub fn record(&mut self, path: &[u8], value: u64) {
         let Some(name) = namespace(path) else { return };
-        let one = Digest { count: 1, sum: value, min: value, max: value, percentiles: None };
+        let small = u32::try_from(value).unwrap_or(u32::MAX);
         if let Some(same) = self.0.iter_mut().find(|collected| *collected.name == *name) {
-            same.digest = same.digest.and(one);
+            let few = &mut same.few;
+            few.count += 1;
+            few.sum += value;
+            few.min = few.min.min(small);
+            few.max = few.max.max(small);
         } else if self.0.len() < MOST_COLLECTED {
-            self.0.push(Collected { name: SmallVec::from_slice(name), digest: one });
+            let few = Few { count: 1, sum: value, min: small, max: small };
+            self.0.push(Collected { name: SmallVec::from_slice(name), few });
         }
     }
 
@@ -63,7 +87,8 @@ impl BasicSet {
             return;
         }
         let mut table = self.0.mine().lock();
-        for Collected { name, digest } in namespaces.0.drain(..) {
+        for Collected { name, few } in namespaces.0.drain(..) {
+            let digest = Digest::from(few);
             if let Some(sum) = table.get_mut(&*name) {
                 *sum = sum.and(digest);
             } else if table.len() < MOST_NAMESPACES {

@@ -14,6 +14,7 @@ const INT_BYTES: usize = 4;
 /// The path a request names, and the bytes that were read there, as Apache counts them: the path,
 /// the stat, and the data or the children's names. `reply` is the frame that answered it. `None`
 /// if no node was read.
+#[inline]
 pub fn measure<'a>(op: OpCode, body: &'a [u8], reply: &[u8]) -> Option<(&'a [u8], u64)> {
     let answer = reply.get(BEGINNING_BYTES..).filter(|answer| !answer.is_empty())?;
     let content = match op {
