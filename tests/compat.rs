@@ -33,6 +33,8 @@ mod full_disk;
 mod fuzzy_snapshot;
 #[path = "compat/hostile.rs"]
 mod hostile;
+#[path = "compat/levels.rs"]
+mod levels;
 #[path = "compat/limits.rs"]
 mod limits;
 #[path = "compat/multi.rs"]

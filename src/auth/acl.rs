@@ -83,11 +83,11 @@ impl<'a> Fixed<'a> {
 mod tests {
     use super::*;
     use crate::auth::{Identity, digest};
-    use crate::proto::Acl;
     use crate::proto::acl::{read_acl_vector, write_acl_vector};
+    use crate::proto::{Acl, DigestAlgorithm};
 
     fn policy() -> AuthPolicy {
-        AuthPolicy { skip_acl: false, super_digest: None, digest_enabled: true }
+        AuthPolicy::default()
     }
 
     fn local() -> Identities {
@@ -175,7 +175,7 @@ mod tests {
     fn auth_becomes_the_callers_proved_identities() {
         let auth = [Acl::new(5, b"auth", b"whatever")];
         assert_eq!(fix(&auth), Err(ErrorCode::InvalidAcl), "an address proves nothing");
-        let bob = Identity::new(b"digest", &digest::identity_id(b"bob:b"));
+        let bob = Identity::new(b"digest", &digest::identity_id(DigestAlgorithm::Sha1, b"bob:b"));
         let root = local().with(Identity::new(b"super", b""));
         assert_eq!(fix_as(&auth, &root), Err(ErrorCode::InvalidAcl), "super is never stored");
         let fixed = fix_as(&auth, &root.with(bob.clone()));

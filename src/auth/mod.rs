@@ -4,9 +4,10 @@
 //! |---|---|---|
 //! | `world` | – | everyone; the id can only be `anyone` |
 //! | `ip` | the peer's address, from the start | an address, or the first bits of one |
-//! | `digest` | auth packet `user:password` | the same `user:base64(sha1(user:password))` |
+//! | `digest` | auth packet `user:password` | the same `user:base64(hash(user:password))` |
 //! | `super` | a digest equal to the configured one | nothing: who has it may do everything |
 //! | `auth` | – | in requests only: stands for the caller's own identities |
+//! | `ensemble` | never: a client asks whether this is the ensemble it means | nothing |
 //!
 //! `sasl` and `x509` have no provider here, so that entries of them are refused in requests, and
 //! match nobody where a log or a snapshot contains them.
@@ -18,12 +19,14 @@
 
 mod acl;
 mod digest;
+mod ensemble;
 mod identity;
 mod ip;
 mod policy;
 
+pub use ensemble::EnsembleNames;
 pub use identity::{Identities, Identity};
-pub use policy::{AuthFailed, AuthPolicy};
+pub use policy::{AuthPolicy, AuthRefused};
 
 use crate::proto::Acl;
 
@@ -33,6 +36,7 @@ const WORLD: &[u8] = b"world";
 const AUTH: &[u8] = b"auth";
 const IP: &[u8] = b"ip";
 const DIGEST: &[u8] = b"digest";
+const ENSEMBLE: &[u8] = b"ensemble";
 const ANYONE: &[u8] = b"anyone";
 
 /// A list as those may see it who lack ADMIN: the hash of every digest entry reads `x` (C-193).
@@ -56,10 +60,11 @@ pub fn who_am_i(identities: &Identities) -> Vec<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::DigestAlgorithm;
 
     fn policy() -> AuthPolicy {
-        let super_digest = Some(digest::identity_id(b"super:secret"));
-        AuthPolicy { skip_acl: false, super_digest, digest_enabled: true }
+        let super_digest = Some(digest::identity_id(DigestAlgorithm::Sha1, b"super:secret"));
+        AuthPolicy { super_digest, ..AuthPolicy::default() }
     }
 
     fn local() -> Identities {
@@ -98,7 +103,7 @@ mod tests {
     fn debug_output_contains_no_hash() {
         let root = policy().authenticate(Some(b"digest"), Some(b"super:secret"), &local());
         let shown = format!("{:?} {:?}", policy(), root.expect("digest accepts everything"));
-        let hash = &digest::identity_id(b"super:secret")[b"super:".len()..];
+        let hash = &digest::identity_id(DigestAlgorithm::Sha1, b"super:secret")[b"super:".len()..];
         assert!(!shown.contains(std::str::from_utf8(hash).expect("base64 is ASCII")), "{shown}");
         assert!(shown.contains("super:x") && shown.contains("127.0.0.1"), "{shown}");
     }

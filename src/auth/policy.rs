@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::{ANYONE, DIGEST, IP, Identities, Identity, SUPER, WORLD, acl, digest, ip};
-use crate::proto::{Acl, ErrorCode};
+use super::ensemble::{EnsembleNames, Heard};
+use super::{ANYONE, DIGEST, ENSEMBLE, IP, Identities, Identity, SUPER, WORLD, acl, digest, ip};
+use crate::proto::{Acl, DigestAlgorithm, ErrorCode};
 
 /// How a server decides who may do what. The same on every server of an ensemble.
 #[derive(Clone, PartialEq, Eq)]
@@ -11,11 +12,32 @@ pub struct AuthPolicy {
     /// `skipACL`: nobody is refused anything; lists in requests are still checked (C-197).
     pub skip_acl: bool,
     /// `DigestAuthenticationProvider.superDigest`: who authenticates with this digest id,
-    /// `user:base64(sha1(user:password))`, is `super` besides (C-196).
+    /// `user:base64(hash(user:password))`, is `super` besides (C-196).
     pub super_digest: Option<Box<[u8]>>,
+    /// `DigestAuthenticationProvider.digestAlg`: the hash of digest ids, that one's included.
+    pub digest_algorithm: DigestAlgorithm,
     /// `DigestAuthenticationProvider.enabled`: without it the scheme is unknown in auth packets
     /// and in requests, and matches nobody in stored lists.
     pub digest_enabled: bool,
+    /// `enforce.auth.schemes`, where `enforce.auth.enabled` says so: a connection may ask for
+    /// nothing before it has an identity of one of them (C-205).
+    pub required_schemes: Option<Box<[Box<[u8]>]>>,
+    /// `ensembleAuthName`: with names, even none, the scheme `ensemble` exists.
+    pub ensemble: Option<EnsembleNames>,
+}
+
+impl Default for AuthPolicy {
+    /// A server that was told nothing.
+    fn default() -> Self {
+        AuthPolicy {
+            skip_acl: false,
+            super_digest: None,
+            digest_algorithm: DigestAlgorithm::default(),
+            digest_enabled: true,
+            required_schemes: None,
+            ensemble: None,
+        }
+    }
 }
 
 impl fmt::Debug for AuthPolicy {
@@ -23,14 +45,22 @@ impl fmt::Debug for AuthPolicy {
         f.debug_struct("AuthPolicy")
             .field("skip_acl", &self.skip_acl)
             .field("super_digest", &self.super_digest.as_ref().map(|_| "(set)"))
+            .field("digest_algorithm", &self.digest_algorithm)
             .field("digest_enabled", &self.digest_enabled)
+            .field("requires_authentication", &self.required_schemes.is_some())
+            .field("ensemble", &self.ensemble)
             .finish()
     }
 }
 
-/// An auth packet was refused; the answer is AUTHFAILED, and the connection is closed after it.
+/// An auth packet was refused, and the connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AuthFailed;
+pub enum AuthRefused {
+    /// The client is told AUTHFAILED first.
+    Failed,
+    /// The client is told nothing: it means another ensemble, and may go on to look for it.
+    WrongEnsemble,
+}
 
 /// Identities of one connection, at most. Apache has no such bound; but an `auth` entry in a list
 /// stands for all of them, and a request of sixty bytes must not become one of megabytes.
@@ -41,27 +71,39 @@ impl AuthPolicy {
     ///
     /// # Errors
     /// An unknown scheme, and a digest without data (C-198, C-199, F-9); identities of more than
-    /// `MAX_IDENTITY_BYTES` in all.
+    /// `MAX_IDENTITY_BYTES` in all; another ensemble's name.
     pub fn authenticate(
         &self,
         scheme: Option<&[u8]>,
         data: Option<&[u8]>,
         identities: &Identities,
-    ) -> Result<Identities, AuthFailed> {
-        match scheme {
-            Some(DIGEST) if self.digest_enabled => {
-                let id = digest::identity_id(data.ok_or(AuthFailed)?);
+    ) -> Result<Identities, AuthRefused> {
+        match (scheme, &self.ensemble) {
+            (Some(DIGEST), _) if self.digest_enabled => {
+                let data = data.ok_or(AuthRefused::Failed)?;
+                let id = digest::identity_id(self.digest_algorithm, data);
                 let mut all = identities.clone();
-                if self.super_digest.as_ref() == Some(&id) {
+                if self.super_digest.as_ref().is_some_and(|known| digest::is_same(known, &id)) {
                     all = all.with(Identity::new(SUPER, b""));
                 }
                 let all = all.with(Identity::new(DIGEST, &id));
-                if all.bytes() > MAX_IDENTITY_BYTES { Err(AuthFailed) } else { Ok(all) }
+                if all.bytes() > MAX_IDENTITY_BYTES { Err(AuthRefused::Failed) } else { Ok(all) }
             }
             // The address has been there from the start.
-            Some(IP) => Ok(identities.clone()),
-            _ => Err(AuthFailed),
+            (Some(IP), _) => Ok(identities.clone()),
+            (Some(ENSEMBLE), Some(names)) => match names.judge(data) {
+                Heard::Nothing | Heard::OurName => Ok(identities.clone()),
+                Heard::OtherName => Err(AuthRefused::WrongEnsemble),
+            },
+            _ => Err(AuthRefused::Failed),
         }
+    }
+
+    /// Whether a connection with these identities may ask for anything at all (C-205). `super`
+    /// does not count; the digest it came with does.
+    pub fn admits(&self, identities: &Identities) -> bool {
+        let Some(schemes) = &self.required_schemes else { return true };
+        identities.iter().any(|known| schemes.iter().any(|scheme| **scheme == *known.scheme()))
     }
 
     /// Whether a node with the list `acl` lets `identities` do *any* of the permissions in
@@ -91,7 +133,7 @@ impl AuthPolicy {
         let mut of_scheme = identities.iter().filter(|known| known.scheme() == entry.scheme());
         match entry.scheme() {
             WORLD => id == ANYONE,
-            DIGEST => self.digest_enabled && of_scheme.any(|known| known.id() == id),
+            DIGEST => self.digest_enabled && of_scheme.any(|known| digest::is_same(known.id(), id)),
             IP => of_scheme.any(|known| ip::matches(id, known.id())),
             _ => false,
         }
@@ -126,7 +168,7 @@ mod tests {
     use crate::proto::perms::{ADMIN, ALL, CREATE, READ, WRITE};
 
     fn policy() -> AuthPolicy {
-        AuthPolicy { skip_acl: false, super_digest: None, digest_enabled: true }
+        AuthPolicy::default()
     }
 
     fn local() -> Identities {
@@ -134,7 +176,7 @@ mod tests {
     }
 
     fn digest_of(data: &[u8]) -> Acl {
-        Acl::new(ALL, DIGEST, &digest::identity_id(data))
+        Acl::new(ALL, DIGEST, &digest::identity_id(DigestAlgorithm::Sha1, data))
     }
 
     /// C-187, C-200
@@ -177,7 +219,7 @@ mod tests {
     /// C-196, C-203
     #[test]
     fn the_super_digest_may_do_everything() {
-        let id = digest::identity_id(b"super:secret");
+        let id = digest::identity_id(DigestAlgorithm::Sha1, b"super:secret");
         let policy = AuthPolicy { super_digest: Some(id), ..policy() };
         let locked = [Acl::new(0, WORLD, ANYONE)];
         let other = policy.authenticate(Some(DIGEST), Some(b"super:guess"), &local());
@@ -200,12 +242,15 @@ mod tests {
     fn what_auth_packets_are_refused() {
         for scheme in [&b""[..], WORLD, AUTH, SUPER, b"ensemble", b"sasl", b"x509", b"Digest"] {
             let result = policy().authenticate(Some(scheme), Some(b"a:b"), &local());
-            assert_eq!(result, Err(AuthFailed), "{}", scheme.escape_ascii());
+            assert_eq!(result, Err(AuthRefused::Failed), "{}", scheme.escape_ascii());
         }
-        assert_eq!(policy().authenticate(None, Some(b"a:b"), &local()), Err(AuthFailed));
-        assert_eq!(policy().authenticate(Some(DIGEST), None, &local()), Err(AuthFailed));
+        assert_eq!(policy().authenticate(None, Some(b"a:b"), &local()), Err(AuthRefused::Failed));
+        assert_eq!(policy().authenticate(Some(DIGEST), None, &local()), Err(AuthRefused::Failed));
         let off = AuthPolicy { digest_enabled: false, ..policy() };
-        assert_eq!(off.authenticate(Some(DIGEST), Some(b"a:b"), &local()), Err(AuthFailed));
+        assert_eq!(
+            off.authenticate(Some(DIGEST), Some(b"a:b"), &local()),
+            Err(AuthRefused::Failed)
+        );
     }
 
     /// F-9
@@ -216,5 +261,48 @@ mod tests {
         let empty = policy().authenticate(Some(DIGEST), Some(b""), &local()).expect("accepted");
         let both = policy().authenticate(Some(DIGEST), Some(b":"), &empty).expect("accepted");
         assert_eq!(both.iter().filter(|one| one.user_name().is_empty()).count(), 2);
+    }
+
+    #[test]
+    fn the_algorithm_decides_who_is_super() {
+        let id = digest::identity_id(DigestAlgorithm::Sha3_256, b"super:secret");
+        let digest_algorithm = DigestAlgorithm::Sha3_256;
+        let policy = AuthPolicy { super_digest: Some(id.clone()), ..policy() };
+        let root = policy.authenticate(Some(DIGEST), Some(b"super:secret"), &local());
+        assert!(!root.expect("accepted").is_super(), "a SHA-1 id is another one");
+        let policy = AuthPolicy { digest_algorithm, ..policy };
+        let root = policy.authenticate(Some(DIGEST), Some(b"super:secret"), &local());
+        let root = root.expect("accepted");
+        assert!(root.is_super() && root.iter().any(|known| known.id() == &*id));
+    }
+
+    /// C-205
+    #[test]
+    fn who_is_admitted_where_authentication_is_required() {
+        assert!(policy().admits(&local()));
+        let required = |schemes: &[&[u8]]| AuthPolicy {
+            required_schemes: Some(schemes.iter().map(|&scheme| scheme.into()).collect()),
+            ..policy()
+        };
+        let digest = required(&[b"sasl", DIGEST]);
+        assert!(!digest.admits(&local()));
+        assert!(!digest.admits(&local().with(Identity::new(SUPER, b""))), "super alone");
+        let bob = digest.authenticate(Some(DIGEST), Some(b"bob:b"), &local()).expect("accepted");
+        assert!(digest.admits(&bob));
+        let same = digest.authenticate(Some(IP), None, &local()).expect("accepted");
+        assert!(!digest.admits(&same));
+        assert!(required(&[IP]).admits(&local()), "an address is always there");
+    }
+
+    #[test]
+    fn an_ensembles_name_changes_nobody_and_another_ones_ends_the_connection() {
+        let ensemble = Some(EnsembleNames::new(["prod"]));
+        let policy = AuthPolicy { ensemble, ..policy() };
+        for said in [None, Some(&b""[..]), Some(b"prod")] {
+            assert_eq!(policy.authenticate(Some(ENSEMBLE), said, &local()), Ok(local()));
+        }
+        let other = policy.authenticate(Some(ENSEMBLE), Some(b"test"), &local());
+        assert_eq!(other, Err(AuthRefused::WrongEnsemble));
+        assert!(!policy.knows(ENSEMBLE) && !policy.accepts_id(ENSEMBLE, b"prod"));
     }
 }

@@ -1,5 +1,6 @@
 //! Whether a value asks for something the server does not do.
 
+use super::access::is_our_provider;
 use super::keys::{Asks, Form};
 use super::values::{Allowed, boolean, decimal};
 
@@ -20,10 +21,6 @@ impl Asked {
 
 /// Whether `value` asks for protection.
 pub fn asked(asks: Asks, value: &str) -> Result<Asked, Allowed> {
-    const SPEAKS_FOR_ITSELF: [&str; 2] = [
-        "org.apache.zookeeper.server.auth.DigestAuthenticationProvider",
-        "org.apache.zookeeper.server.auth.IPAuthenticationProvider",
-    ];
     let idle = match asks {
         _ if value.is_empty() => true,
         Asks::True => !boolean(value)?,
@@ -31,7 +28,7 @@ pub fn asked(asks: Asks, value: &str) -> Result<Asked, Allowed> {
         Asks::Unless(word) => value.eq_ignore_ascii_case(word),
         // -1 is what some keys call no port.
         Asks::Port => decimal::<i64>(value, i64::MIN..=i64::MAX).is_ok_and(|port| port <= 0),
-        Asks::OtherProvider => SPEAKS_FOR_ITSELF.contains(&value),
+        Asks::OtherProvider => is_our_provider(value),
     };
     Ok(Asked::unless(idle))
 }

@@ -1,4 +1,4 @@
-//! A configuration as the start-up log tells it.
+//! A configuration in `zoo.cfg`'s words.
 
 use super::Config;
 use super::secret::REDACTED;
@@ -13,7 +13,7 @@ impl Config {
         fn yes_no(value: bool) -> String {
             if value { "yes" } else { "no" }.to_owned()
         }
-        let pairs: [(&str, String); 35] = [
+        let pairs = [
             ("dataDir", self.data_dir.display().to_string()),
             ("dataLogDir", self.data_log_dir.display().to_string()),
             ("clientPort", number(self.client_port)),
@@ -22,6 +22,7 @@ impl Config {
             ("maxClientCnxns", self.max_client_cnxns.to_string()),
             ("globalOutstandingLimit", self.global_outstanding_limit.to_string()),
             ("nio.sessionlessCnxnTimeout", self.sessionless_cnxn_timeout_ms.to_string()),
+            ("readonlymode.enabled", self.read_only_mode.to_string()),
             ("4lw.commands.whitelist", self.four_letter_whitelist.to_string()),
             ("jute.maxbuffer", self.jute_max_buffer.to_string()),
             ("jute.maxbuffer.extrasize", self.jute_max_buffer_extrasize.to_string()),
@@ -51,10 +52,17 @@ impl Config {
             ),
             ("skipACL", yes_no(self.skip_acl)),
             ("DigestAuthenticationProvider.enabled", self.digest_provider_enabled.to_string()),
+            ("DigestAuthenticationProvider.digestAlg", self.digest_algorithm.name().to_owned()),
             (
                 "DigestAuthenticationProvider.superDigest",
                 self.super_digest.as_ref().map(|_| REDACTED.to_owned()).unwrap_or_default(),
             ),
+            ("enforce.auth.enabled", self.enforce_auth_enabled.to_string()),
+            ("enforce.auth.schemes", self.enforce_auth_schemes.join(",")),
+            ("ensembleAuthName", self.ensemble_auth_names.join(",")),
+            ("compatibilityLevel", self.compatibility_level.name().to_owned()),
+            ("log.level", self.log_levels.to_string()),
+            ("log.format", self.log_format.to_string()),
         ];
         pairs.map(|(key, value)| (key.to_owned(), value)).into()
     }

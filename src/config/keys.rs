@@ -56,6 +56,10 @@ pub enum Why {
     Client,
     /// It is a hook for Apache's own tests.
     Tests,
+    /// It makes the Java server wait before a sync.
+    Batching,
+    /// It sets up Java's logging.
+    Logging,
 }
 
 /// Which values ask for protection. An empty value never does.
@@ -69,14 +73,14 @@ pub enum Asks {
     Unless(&'static str),
     /// A port other than 0, and what is no number.
     Port,
-    /// A class other than the providers of the schemes `digest` and `ip`.
+    /// A class other than the providers of the schemes `digest`, `ip` and `ensemble`.
     OtherProvider,
 }
 
 /// The key called `name`, by its own name or by one that Apache's documentation uses and its code
 /// does not read.
 pub fn find(name: &str) -> Option<Key> {
-    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, real)| real);
+    let name = canonical(name);
     let exact = KEYS.iter().find(|key| key.name == name);
     let family = || {
         let covers = |key: &&Key| {
@@ -86,6 +90,11 @@ pub fn find(name: &str) -> Option<Key> {
         KEYS.iter().filter(covers).max_by_key(|key| key.name.len())
     };
     exact.or_else(family).copied()
+}
+
+/// The name that Apache's code reads: `name` itself unless only its documentation has it.
+pub fn canonical(name: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, real)| real)
 }
 
 /// Names to suggest in place of one nobody knows.
@@ -126,7 +135,6 @@ const TLS: &str = "TLS";
 const QUORUM_TLS: &str = "TLS between servers";
 const SASL: &str = "SASL";
 const QUORUM_SASL: &str = "SASL between servers";
-const ENFORCE: &str = "enforced authentication";
 
 const KEYS: &[Key] = &[
     // The data directory and what is written there.
@@ -169,14 +177,15 @@ const KEYS: &[Key] = &[
     in_effect("jute.maxbuffer"),
     in_effect("jute.maxbuffer.extrasize"),
     in_effect("4lw.commands.whitelist"),
+    in_effect("compatibilityLevel"),
     unless("maxCnxns", "0"),
     unless("clientTcpKeepAlive", "false"),
     ignored("maxResponseCacheSize", Why::Internals),
     ignored("maxGetChildrenResponseCacheSize", Why::Internals),
     ignored("intBufferStartingSizeBytes", Why::Internals),
-    unless("flushDelay", "0"),
-    text("maxWriteQueuePollTime"),
-    text("maxBatchSize"),
+    ignored("flushDelay", Why::Batching),
+    ignored("maxWriteQueuePollTime", Why::Batching),
+    ignored("maxBatchSize", Why::Batching),
     unless("enableEagerACLCheck", "false"),
     unless("enforceQuota", "false"),
     unless("request_throttle_max_requests", "0"),
@@ -211,7 +220,7 @@ const KEYS: &[Key] = &[
     ignored("commitProcessor.maxReadBatchSize", Why::Internals),
     ignored("commitProcessor.maxCommitBatchSize", Why::Internals),
     ignored("commitProcessor.shutdownTimeout", Why::Internals),
-    unless("readonlymode.enabled", "false"),
+    in_effect("readonlymode.enabled"),
     switch("localSessionsEnabled", Some(false)),
     switch("localSessionsUpgradingEnabled", Some(false)),
     // Who the members are.
@@ -283,26 +292,23 @@ const KEYS: &[Key] = &[
     ignored("bitHashCacheSize", Why::Internals),
     ignored("controllerPort", Why::Tests),
     ignored("configuration", Why::Tests),
-    text("log.dir"),
-    text("log.file"),
-    text("log.threshold"),
-    text("log.maxfilesize"),
-    text("log.maxbackupindex"),
-    text("console.threshold"),
-    text("tracelog.dir"),
-    text("tracelog.file"),
-    text("root.logger"),
+    in_effect("log.level"),
+    in_effect("log.format"),
+    ignored("log.dir", Why::Logging),
+    ignored("log.file", Why::Logging),
+    ignored("log.threshold", Why::Logging),
+    ignored("log.maxfilesize", Why::Logging),
+    ignored("log.maxbackupindex", Why::Logging),
+    ignored("console.threshold", Why::Logging),
+    ignored("tracelog.dir", Why::Logging),
+    ignored("tracelog.file", Why::Logging),
+    ignored("root.logger", Why::Logging),
     text("auditlog.*"),
     // Who may do what.
     in_effect("skipACL"),
     in_effect("DigestAuthenticationProvider.enabled"),
     in_effect("DigestAuthenticationProvider.superDigest"),
-    // Another algorithm is asked for because SHA-1 is not trusted, and names another password.
-    protection(
-        "DigestAuthenticationProvider.digestAlg",
-        Asks::Unless("SHA1"),
-        "a digest algorithm other than SHA1",
-    ),
+    in_effect("DigestAuthenticationProvider.digestAlg"),
     protection("authProvider.*", Asks::OtherProvider, "an authentication provider"),
     // These give rights to identities that cannot exist without SASL or TLS, which refuse by their
     // own keys: without effect they take nothing away from anyone's protection.
@@ -312,10 +318,11 @@ const KEYS: &[Key] = &[
     text("X509AuthenticationProvider.superUser"),
     text("SASLAuthenticationProvider.superPassword"),
     unless("allowSaslFailedClients", "false"),
-    protection("sessionRequireClientSASLAuth", Asks::True, ENFORCE),
-    protection("enforce.auth.enabled", Asks::True, ENFORCE),
-    text("enforce.auth.schemes"),
-    protection("ensembleAuthName", Asks::Unless(""), "the authentication scheme ensemble"),
+    // With no SASL there is nobody whom it would let in; Apache refuses to start then.
+    protection("sessionRequireClientSASLAuth", Asks::True, SASL),
+    in_effect("enforce.auth.enabled"),
+    in_effect("enforce.auth.schemes"),
+    in_effect("ensembleAuthName"),
     text("IPAuthenticationProvider.usexforwardedfor"),
     // Names of sections and shapes of ids; SASL itself is asked for by the JAAS file.
     text("sasl.serverconfig"),
@@ -379,6 +386,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("outstandingHandshake.limit", "netty.server.outstandingHandshake.limit"),
     ("throttledOpWaitTime", "throttled_op_wait_time"),
     ("maxTimeToWaitForEpoch", "leader.maxTimeToWaitForEpoch"),
+    ("enforce.auth.scheme", "enforce.auth.schemes"),
 ];
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! part of: it is refused rather than run as a lone server that would split the data.
 
 use super::notice::{ConfigError, printable};
-use super::properties::Property;
+use super::setting::{Origin, Setting};
 use super::values::{self, boolean};
 
 /// Where clients connect according to the only server line.
@@ -16,21 +16,31 @@ pub struct ClientPart {
     pub host: Option<String>,
     /// Never 0.
     pub port: u16,
-    /// The line of the file.
-    pub line: usize,
+    /// Where the server line stands.
+    pub origin: Origin,
+}
+
+impl ClientPart {
+    /// The line of the file; 0 for none.
+    pub fn line(&self) -> usize {
+        match self.origin {
+            Origin::File { line, .. } => line,
+            Origin::Variable(_) | Origin::CommandLine => 0,
+        }
+    }
 }
 
 const NO_ENSEMBLES: &str = "ensembles are not part of this version, only a standalone server is";
 
-/// What the keys of class `Ensemble` come to; each of them is in `properties`, nothing else is.
-pub fn judge(properties: &[&Property]) -> Result<Option<ClientPart>, Vec<ConfigError>> {
+/// What the keys of class `Ensemble` come to; each of them is in `settings`, nothing else is.
+pub fn judge(settings: &[&Setting]) -> Result<Option<ClientPart>, Vec<ConfigError>> {
     let mut errors = Vec::new();
     let mut lines = Vec::new();
-    for property in properties {
+    for property in settings {
         let mut refuse = |what: String| {
             errors.push(ConfigError {
                 key: printable(&property.key),
-                line: Some(property.line),
+                origin: Some(property.origin),
                 what,
             });
         };
@@ -63,16 +73,20 @@ pub fn judge(properties: &[&Property]) -> Result<Option<ClientPart>, Vec<ConfigE
             if line.observer {
                 errors.push(ConfigError {
                     key: printable(&property.key),
-                    line: Some(property.line),
+                    origin: Some(property.origin),
                     what: format!("is an observer without participants; {NO_ENSEMBLES}"),
                 });
             }
-            line.client.clone().map(|(host, port)| ClientPart { host, port, line: property.line })
+            line.client.clone().map(|(host, port)| ClientPart {
+                host,
+                port,
+                origin: property.origin,
+            })
         }
         [.., (property, _)] => {
             errors.push(ConfigError {
                 key: printable(&property.key),
-                line: Some(property.line),
+                origin: Some(property.origin),
                 what: format!("is the last of {} server lines; {NO_ENSEMBLES}", lines.len()),
             });
             None
@@ -162,16 +176,19 @@ fn port(text: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::setting::Shape;
     use super::*;
 
     fn judged(settings: &[(&str, &str)]) -> Result<Option<(Option<String>, u16)>, Vec<String>> {
-        let properties: Vec<Property> = settings
+        let properties: Vec<Setting> = settings
             .iter()
             .zip(1..)
-            .map(|((key, value), line)| Property {
+            .map(|((key, value), line)| Setting {
                 key: (*key).to_owned(),
+                written: (*key).to_owned(),
                 value: (*value).to_owned(),
-                line,
+                shape: Shape::Untyped,
+                origin: Origin::line(line),
                 replaces: None,
             })
             .collect();

@@ -1,31 +1,44 @@
 //! What a `zoo.cfg` asks for, as the server means to do it.
 //!
 //! ```text
-//!  bytes ── properties ──▶ (key, value, line) ── keys ──▶ class of the key
-//!                                                           │
-//!      Config + notices  ◀── parse ── values, membership ◀──┘
+//!  zoo.cfg ──── properties ──┐
+//!  zoo.toml ─── toml ────────┤            ┌─────────┐           class of the key
+//!  JVMFLAGS ─── jvm_flags ───┼─▶ sources ─│ Setting │─▶ keys ───────┐
+//!  -Dkey=value ──────────────┤   reach    └─────────┘               │
+//!  port dataDir … ───────────┘                                      ▼
+//!      Config + notices + origins  ◀── parse, take ◀── types, values, membership
 //! ```
 //!
 //! What always holds:
 //! * Nothing here opens a file: the text is given, and paths are only named.
-//! * A [`Config`] exists only if every value in the file was understood. A wrong value is an error
-//!   that names the key, the line and what is allowed; all errors are collected before giving up.
+//! * A [`Config`] exists only if every value given was understood. A wrong value is an error that
+//!   names the key, its place and what is allowed; all errors are collected before giving up.
+//! * Every value knows where it came from.
 //! * A key that asks for protection this version does not have (TLS, SASL, ...) is an error, never
 //!   a warning: a server that looks protected and is not would be worse than none.
 //! * Every other key that Apache ZooKeeper knows is accepted; what has no effect yet is named once
 //!   in a [`Notice`]. So is a key nobody knows, with the nearest one that exists.
 //! * Secrets are [`Secret`]s: no `Debug`, notice, error or start-up log shows one (CVE-2026-24308).
 
+mod access;
 mod asked;
 mod effective;
+mod jvm_flags;
 pub mod keys;
+mod log_levels;
 mod membership;
 mod notice;
 mod parse;
 pub mod properties;
+mod reach;
+mod report;
 mod secret;
+mod setting;
+mod sources;
 mod suggest;
 mod take;
+mod toml;
+mod types;
 mod values;
 mod whitelist;
 
@@ -34,10 +47,15 @@ mod samples;
 
 use std::path::PathBuf;
 
+pub use log_levels::{Level, LogFormat, LogLevels};
 pub use notice::{ConfigError, ConfigErrors, Notice, NoticeKind};
-pub use parse::{Parsed, parse};
+pub use parse::{Parsed, parse, resolve};
 pub use secret::Secret;
+pub use setting::Origin;
+pub use sources::{File, Given};
 pub use whitelist::FourLetterWhitelist;
+
+use crate::proto::{CompatibilityLevel, DigestAlgorithm};
 
 /// What this server is to do. Field names are `zoo.cfg`'s keys with their unit added.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +77,9 @@ pub struct Config {
     pub global_outstanding_limit: u32,
     /// `nio.sessionlessCnxnTimeout`: a connection without a session is closed after this, ms.
     pub sessionless_cnxn_timeout_ms: u64,
+    /// `readonlymode.enabled`: whether this server would serve reads without a quorum. One that is
+    /// alone never has to; all it does is to answer `isro`.
+    pub read_only_mode: bool,
     /// `4lw.commands.whitelist`: the four-letter words that are answered.
     pub four_letter_whitelist: FourLetterWhitelist,
     /// `jute.maxbuffer`: the largest packet taken, in bytes; equal is taken.
@@ -116,9 +137,29 @@ pub struct Config {
     pub skip_acl: bool,
     /// `DigestAuthenticationProvider.enabled`: the scheme `digest` exists.
     pub digest_provider_enabled: bool,
-    /// `DigestAuthenticationProvider.superDigest`: `name:base64(sha1)`; who authenticates with it is
+    /// `DigestAuthenticationProvider.digestAlg`: the hash of digest ids.
+    pub digest_algorithm: DigestAlgorithm,
+    /// `DigestAuthenticationProvider.superDigest`: `name:base64(hash)`; who authenticates with it is
     /// `super`.
     pub super_digest: Option<Secret>,
+    /// `enforce.auth.enabled`: a connection may ask for nothing before it has an identity of one
+    /// of `enforce_auth_schemes`.
+    pub enforce_auth_enabled: bool,
+    /// `enforce.auth.schemes`: each can give an identity here, if it is enabled.
+    pub enforce_auth_schemes: Vec<String>,
+    /// `ensembleAuthName`: the names that clients may mean by this server.
+    pub ensemble_auth_names: Vec<String>,
+    /// Whether the scheme `ensemble` exists: there are names, or its provider is named.
+    pub ensemble_scheme: bool,
+
+    /// `compatibilityLevel`: the line of Apache ZooKeeper's releases whose ways it has where they
+    /// differ.
+    pub compatibility_level: CompatibilityLevel,
+
+    /// `log.level`: which lines are logged.
+    pub log_levels: LogLevels,
+    /// `log.format`: how they look.
+    pub log_format: LogFormat,
 }
 
 /// `tickTime` where the file says nothing: what Apache's code has, not its sample file.
@@ -127,6 +168,9 @@ const DEFAULT_TICK_TIME_MS: u32 = 3000;
 const DEFAULT_JUTE_MAX_BUFFER: usize = 0xf_ffff;
 
 impl Config {
+    /// Where the data goes when nobody says.
+    pub const EMBEDDED_DATA_DIR: &str = "zkserver-data";
+
     /// The configuration of a server that was given none: standalone, port 2181 on all addresses,
     /// `tickTime` 2000, data under `data_dir`.
     ///
@@ -157,6 +201,7 @@ impl Config {
             max_client_cnxns: 60,
             global_outstanding_limit: 1000,
             sessionless_cnxn_timeout_ms: 10_000,
+            read_only_mode: false,
             four_letter_whitelist: FourLetterWhitelist::only([]),
             jute_max_buffer: DEFAULT_JUTE_MAX_BUFFER,
             jute_max_buffer_extrasize: DEFAULT_JUTE_MAX_BUFFER,
@@ -183,7 +228,15 @@ impl Config {
             container_max_never_used_ms: 0,
             skip_acl: false,
             digest_provider_enabled: true,
+            digest_algorithm: DigestAlgorithm::default(),
             super_digest: None,
+            enforce_auth_enabled: false,
+            enforce_auth_schemes: Vec::new(),
+            ensemble_auth_names: Vec::new(),
+            ensemble_scheme: false,
+            compatibility_level: CompatibilityLevel::default(),
+            log_levels: LogLevels::default(),
+            log_format: LogFormat::Text,
         }
     }
 }

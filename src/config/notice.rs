@@ -5,15 +5,17 @@
 
 use std::fmt;
 
+use super::setting::Origin;
+
 /// Something the operator should know; the server starts all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// What sort of thing it is, so that a log can group them.
     pub kind: NoticeKind,
-    /// The key, as written in the file (made printable).
+    /// The key, as written (made printable).
     pub key: String,
-    /// The line of the file, from 1; None for what is missing from it.
-    pub line: Option<usize>,
+    /// Where it stands; None for what is missing.
+    pub origin: Option<Origin>,
     /// What there is to say of the key.
     pub what: String,
 }
@@ -33,7 +35,7 @@ pub enum NoticeKind {
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_line(f, self.line, &self.key, &self.what)
+        write_line(f, self.origin, &self.key, &self.what)
     }
 }
 
@@ -42,15 +44,15 @@ impl fmt::Display for Notice {
 pub struct ConfigError {
     /// The key (made printable); empty where the line has none that could be read.
     pub key: String,
-    /// The line of the file, from 1; None where something is missing from it.
-    pub line: Option<usize>,
+    /// Where it stands; None where something is missing.
+    pub origin: Option<Origin>,
     /// What is wrong, what is allowed.
     pub what: String,
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_line(f, self.line, &self.key, &self.what)
+        write_line(f, self.origin, &self.key, &self.what)
     }
 }
 
@@ -59,20 +61,39 @@ impl std::error::Error for ConfigError {}
 /// Every reason why a file was refused; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors {
-    /// The file, as it was named to [`parse`](super::parse()).
+    /// The file, as it was named; empty without one.
     pub file_name: String,
     /// In the order of the file; what is missing from it comes last.
     pub errors: Vec<ConfigError>,
+    /// The keys that nobody knows: what is missing may be one of them, misspelt.
+    pub unknown: Vec<Notice>,
+}
+
+impl ConfigErrors {
+    /// Each error as a line of its own that names where it stands.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.errors.iter().map(|error| located(&self.file_name, error.origin, error))
+    }
+
+    /// The same for the unknown keys.
+    pub fn hints(&self) -> impl Iterator<Item = String> {
+        self.unknown.iter().map(|notice| located(&self.file_name, notice.origin, notice))
+    }
 }
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        for error in &self.errors {
-            write!(f, "{separator}{}: {error}", self.file_name)?;
-            separator = "\n";
-        }
-        Ok(())
+        let lines: Vec<String> = self.lines().collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// `told`, which begins with its origin, behind the name of the file if it is the file's.
+pub fn located(file_name: &str, origin: Option<Origin>, told: &dyn fmt::Display) -> String {
+    match origin {
+        Some(Origin::Variable(_) | Origin::CommandLine) => told.to_string(),
+        _ if file_name.is_empty() => told.to_string(),
+        Some(Origin::File { .. }) | None => format!("{file_name}: {told}"),
     }
 }
 
@@ -80,12 +101,12 @@ impl std::error::Error for ConfigErrors {}
 
 fn write_line(
     f: &mut fmt::Formatter<'_>,
-    line: Option<usize>,
+    origin: Option<Origin>,
     key: &str,
     what: &str,
 ) -> fmt::Result {
-    if let Some(line) = line {
-        write!(f, "line {line}: ")?;
+    if let Some(origin) = origin {
+        write!(f, "{origin}: ")?;
     }
     if !key.is_empty() {
         write!(f, "{key} ")?;
@@ -115,9 +136,9 @@ mod tests {
 
     #[test]
     fn every_error_names_file_line_and_key() {
-        let error = |key: &str, line, what: &str| ConfigError {
+        let error = |key: &str, line: Option<usize>, what: &str| ConfigError {
             key: key.to_owned(),
-            line,
+            origin: line.map(Origin::line),
             what: what.to_owned(),
         };
         let errors = ConfigErrors {
@@ -126,6 +147,7 @@ mod tests {
                 error("tickTime", Some(3), "is wrong"),
                 error("dataDir", None, "is missing"),
             ],
+            unknown: Vec::new(),
         };
         assert_eq!(
             errors.to_string(),

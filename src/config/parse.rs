@@ -1,39 +1,64 @@
-//! The journey from a file's text to a [`Config`]: each key is judged by its class, then what
-//! concerns more than one key is checked.
+//! The journey from what was given to a [`Config`]: each setting is judged by the class of its key,
+//! then what concerns more than one key is checked.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::access::{missing_provider, protects};
 use super::asked::{Asked, asked, check_form};
 use super::keys::{self, Asks, Class, Key, Why};
 use super::membership::{self, ClientPart};
 use super::notice::{ConfigError, ConfigErrors, Notice, NoticeKind, printable};
-use super::properties::{self, Property};
 use super::secret::is_secret;
+use super::setting::{Origin, Setting};
+use super::sources::{File, Given, gather};
 use super::suggest::nearest;
-use super::{Config, DEFAULT_TICK_TIME_MS};
+use super::{Config, DEFAULT_TICK_TIME_MS, types};
 
-/// A file that was understood.
+/// What was given, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {
     /// What is to be done.
     pub config: Config,
-    /// What is to be said, in the order of the file.
+    /// What is to be said, in the order of the file; what was given elsewhere comes last.
     pub notices: Vec<Notice>,
+    /// The file, as it was named; empty without one.
+    pub file_name: String,
+    /// Where each key that was given has its value from.
+    pub(super) origins: BTreeMap<String, Origin>,
 }
 
-/// Reads the bytes of a `zoo.cfg`. `file_name` only appears in errors.
+/// Reads a configuration file alone. `file_name` says whether it is TOML, and appears in errors.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn parse(text: &[u8], file_name: &str) -> Result<Parsed, ConfigErrors> {
+    resolve(&Given { file: Some(File { name: file_name, text }), ..Given::default() })
+}
+
+/// Makes a configuration of all that was given; of nothing, or of properties alone, the embedded
+/// default.
 ///
 /// # Errors
 /// Every reason not to start. Lines that cannot be read at all are told alone: what the others come
 /// to is unknown without them.
-pub fn parse(text: &[u8], file_name: &str) -> Result<Parsed, ConfigErrors> {
-    let refuse = |errors| ConfigErrors { file_name: file_name.to_owned(), errors };
-    let properties = properties::read(text).map_err(refuse)?;
-    let mut draft = Draft::default();
-    for property in &properties {
-        draft.judge(property);
+pub fn resolve(given: &Given<'_>) -> Result<Parsed, ConfigErrors> {
+    let file_name = given.file.map_or_else(String::new, |file| file.name.to_owned());
+    let gathered = match gather(given) {
+        Ok(gathered) => gathered,
+        Err(errors) => return Err(ConfigErrors { file_name, errors, unknown: Vec::new() }),
+    };
+    let mut draft = match (given.file, &given.short_form[..]) {
+        (None, []) => Draft::embedded(),
+        (None, _) => Draft::short_form(),
+        (Some(_), _) => Draft::default(),
+    };
+    draft.notices = gathered.notices;
+    draft.errors = gathered.errors;
+    for setting in &gathered.settings {
+        draft.judge(setting);
     }
-    draft.finish(&properties).map_err(refuse)
+    draft.finish(file_name, &gathered.settings)
 }
 
 /// A configuration in the making. The keys in effect are taken by `take`.
@@ -47,6 +72,7 @@ pub(super) struct Draft {
     pub(super) jute_max_buffer_extrasize: Option<usize>,
     notices: Vec<Notice>,
     errors: Vec<ConfigError>,
+    origins: BTreeMap<String, Origin>,
 }
 
 impl Default for Draft {
@@ -60,18 +86,40 @@ impl Default for Draft {
             jute_max_buffer_extrasize: None,
             notices: Vec::new(),
             errors: Vec::new(),
+            origins: BTreeMap::new(),
         }
     }
 }
 
 impl Draft {
-    fn judge(&mut self, property: &Property) {
+    /// Begins where a server stands that was given nothing: nobody has said who may come in, so
+    /// nobody from outside does.
+    fn embedded() -> Draft {
+        let config = Config {
+            client_port_address: Some("127.0.0.1".to_owned()),
+            ..Config::embedded_default(Config::EMBEDDED_DATA_DIR)
+        };
+        Draft { data_dir: Some(config.data_dir.clone()), config, ..Draft::default() }
+    }
+
+    /// Begins where Apache's short form does: without a limit of connections.
+    fn short_form() -> Draft {
+        let mut draft = Draft::default();
+        draft.config.max_client_cnxns = 0;
+        draft
+    }
+
+    fn judge(&mut self, property: &Setting) {
         if let Some(earlier) = property.replaces {
             let what = format!("stands on line {earlier} too; this later line counts");
             self.notice(NoticeKind::Warning, property, what);
         }
         let Some(key) = keys::find(&property.key) else {
             return self.judge_unknown(property);
+        };
+        let property = &match types::check(&key, property) {
+            Ok(setting) => setting,
+            Err(allowed) => return self.wrong(property, &allowed),
         };
         match key.class {
             Class::InEffect => {
@@ -95,6 +143,14 @@ impl Draft {
                     }
                     Why::Client => "is a setting for clients",
                     Why::Tests => "is a hook for Apache ZooKeeper's own tests",
+                    Why::Batching => {
+                        "lets the Java server wait for more writes before it syncs; here all \
+                         writes that wait are always synced together"
+                    }
+                    Why::Logging => {
+                        "sets up Java's logging; here the log goes to standard output, \
+                         and log.level and log.format say how"
+                    }
                 };
                 self.notice(NoticeKind::Ignored, property, format!("is ignored: it {reason}"));
             }
@@ -108,11 +164,18 @@ impl Draft {
 
     /// A name that nobody reads. With the prefix of system properties Apache does not read it
     /// either, but the operator surely meant it, and a protection asked for in vain is refused.
-    fn judge_unknown(&mut self, property: &Property) {
+    fn judge_unknown(&mut self, property: &Setting) {
         let bare = property.key.strip_prefix("zookeeper.").unwrap_or(&property.key);
         match keys::find(bare) {
             Some(Key { class: Class::Protection(asks, what), .. }) => {
                 self.judge_protection(property, asks, what);
+            }
+            Some(Key { name, .. }) if protects(name, &property.value) => {
+                let what = format!(
+                    "asks for protection, but has no effect with the prefix zookeeper. (in Apache \
+                     ZooKeeper neither); write {name}"
+                );
+                self.refuse(&property.written, Some(property.origin), what);
             }
             Some(_) => {
                 let what = format!(
@@ -120,7 +183,7 @@ impl Draft {
                      write {} in this file",
                     printable(bare)
                 );
-                self.notice(NoticeKind::Warning, property, what);
+                self.notice(NoticeKind::Unknown, property, what);
             }
             None => {
                 let what = match nearest(bare, keys::names()) {
@@ -133,36 +196,46 @@ impl Draft {
         }
     }
 
-    fn judge_protection(&mut self, property: &Property, asks: Asks, what: &str) {
+    fn judge_protection(&mut self, property: &Setting, asks: Asks, what: &str) {
         match asked(asks, &property.value) {
             Ok(Asked::Nothing) => {}
             Ok(Asked::Something) => {
+                let what = match asks {
+                    Asks::OtherProvider => missing_provider(&property.value),
+                    _ => what,
+                };
                 let what = format!(
                     "asks for protection that this version does not have ({what}); \
                      remove it to run without"
                 );
-                self.refuse(&property.key, Some(property.line), what);
+                self.refuse(&property.written, Some(property.origin), what);
             }
             Err(allowed) => self.wrong(property, &allowed),
         }
     }
 
     /// Checks what concerns several keys, and fills in what depends on others.
-    fn finish(mut self, properties: &[Property]) -> Result<Parsed, Vec<ConfigError>> {
-        let line = |key: &str| properties.iter().find(|p| p.key == key).map(|p| p.line);
+    fn finish(mut self, file_name: String, settings: &[Setting]) -> Result<Parsed, ConfigErrors> {
+        self.origins =
+            settings.iter().map(|setting| (setting.key.clone(), setting.origin)).collect();
         let of_ensemble =
-            |p: &&Property| keys::find(&p.key).is_some_and(|key| key.class == Class::Ensemble);
-        let members: Vec<&Property> = properties.iter().filter(of_ensemble).collect();
+            |s: &&Setting| keys::find(&s.key).is_some_and(|key| key.class == Class::Ensemble);
+        let members: Vec<&Setting> = settings.iter().filter(of_ensemble).collect();
         match membership::judge(&members) {
-            Ok(client) => self.merge_client(client, line("clientPort"), line("clientPortAddress")),
+            Ok(client) => self.merge_client(client),
             Err(errors) => self.errors.extend(errors),
         }
-        self.finish_timeouts(line("minSessionTimeout").or(line("maxSessionTimeout")));
-        self.finish_extrasize(properties);
+        self.finish_timeouts();
+        self.finish_extrasize(settings);
+        self.finish_access(settings);
+        self.finish_level();
+        if self.config.read_only_mode {
+            self.config.four_letter_whitelist.add("isro");
+        }
         match &self.data_dir {
             Some(dir) => self.config.data_dir.clone_from(dir),
             // A dataDir that stands there and is wrong was told already.
-            None if line("dataDir").is_some() => {}
+            None if self.origin("dataDir").is_some() => {}
             None => {
                 let what = "is missing: it must name the directory of the snapshots";
                 self.refuse("dataDir", None, what.to_owned());
@@ -170,52 +243,62 @@ impl Draft {
         }
         let data_log_dir = self.data_log_dir.take().or_else(|| self.data_dir.clone());
         self.config.data_log_dir = data_log_dir.unwrap_or_default();
-        if self.errors.is_empty() {
-            return Ok(Parsed { config: self.config, notices: self.notices });
+        // What is missing has no place and goes last.
+        let order = |origin: Option<Origin>| (origin.is_none(), origin.map(Origin::order));
+        self.notices.sort_by_key(|notice| order(notice.origin));
+        self.errors.sort_by_key(|error| order(error.origin));
+        if !self.errors.is_empty() {
+            let unknown = self.notices.into_iter();
+            let unknown = unknown.filter(|notice| notice.kind == NoticeKind::Unknown).collect();
+            return Err(ConfigErrors { file_name, errors: self.errors, unknown });
         }
-        // What is missing has no line and goes last.
-        self.errors.sort_by_key(|error| error.line.unwrap_or(usize::MAX));
-        Err(self.errors)
+        let Draft { config, notices, origins, .. } = self;
+        Ok(Parsed { config, notices, file_name, origins })
+    }
+
+    fn origin(&self, key: &str) -> Option<Origin> {
+        self.origins.get(key).copied()
     }
 
     /// Brings together `clientPort`, `clientPortAddress` and the client part of a server line.
-    fn merge_client(
-        &mut self,
-        on_server_line: Option<ClientPart>,
-        port_line: Option<usize>,
-        address_line: Option<usize>,
-    ) {
+    fn merge_client(&mut self, on_server_line: Option<ClientPart>) {
+        let (port_origin, address_origin) =
+            (self.origin("clientPort"), self.origin("clientPortAddress"));
         let told = |error: &ConfigError| error.key.starts_with("clientPort");
         if self.errors.iter().any(told) {
             return;
         }
         let port = self.config.client_port;
-        if let (None, Some(line)) = (port, address_line) {
+        if port.is_none() && address_origin.is_some() {
             let what = "needs a clientPort beside it".to_owned();
-            return self.refuse("clientPortAddress", Some(line), what);
+            return self.refuse("clientPortAddress", address_origin, what);
         }
         let Some(part) = on_server_line else {
             if port.is_none() {
                 let what = "is not set: nobody could connect".to_owned();
-                self.refuse("clientPort", port_line, what);
+                self.refuse("clientPort", port_origin, what);
             }
             return;
         };
         if let Some(port) = port.filter(|&port| port != part.port) {
-            let what = format!("is {port}, but the server line {} has {}", part.line, part.port);
-            self.refuse("clientPort", port_line, what);
+            let what = format!("is {port}, but the server line {} has {}", part.line(), part.port);
+            self.refuse("clientPort", port_origin, what);
         }
         let address = self.config.client_port_address.take();
         let address = address.filter(|host| !matches!(host.as_str(), "0.0.0.0" | "::"));
         if address.is_some() && address != part.host {
-            let what = format!("and the server line {} have different addresses", part.line);
-            self.refuse("clientPortAddress", address_line, what);
+            let what = format!("and the server line {} have different addresses", part.line());
+            self.refuse("clientPortAddress", address_origin, what);
         }
         self.config.client_port = Some(part.port);
         self.config.client_port_address = part.host;
+        for key in ["clientPort", "clientPortAddress"] {
+            self.origins.entry(key.to_owned()).or_insert(part.origin);
+        }
     }
 
-    fn finish_timeouts(&mut self, line: Option<usize>) {
+    fn finish_timeouts(&mut self) {
+        let origin = self.origin("minSessionTimeout").or(self.origin("maxSessionTimeout"));
         let config = &mut self.config;
         // tickTime's range leaves room for twenty.
         let tick = config.tick_time_ms as i32;
@@ -231,39 +314,51 @@ impl Draft {
                 "({min} ms) must not be above maxSessionTimeout ({max} ms); \
                  without a value they are 2 and 20 ticks of tickTime"
             );
-            self.refuse("minSessionTimeout", line, what);
+            self.refuse("minSessionTimeout", origin, what);
+        }
+    }
+
+    /// Defaults that depend on the compatibility level.
+    fn finish_level(&mut self) {
+        let (level, given) = (self.config.compatibility_level, &self.origins);
+        let config = &mut self.config;
+        if !given.contains_key("serializeLastProcessedZxid.enabled") {
+            config.serialize_last_processed_zxid = level.snapshots_have_last_zxid();
+        }
+        if !given.contains_key("znode.container.maxNeverUsedIntervalMs") {
+            config.container_max_never_used_ms = level.container_max_never_used_ms();
         }
     }
 
     /// `jute.maxbuffer.extrasize` follows `jute.maxbuffer` where it is not given; Java allows 1024
     /// bytes at least.
-    fn finish_extrasize(&mut self, properties: &[Property]) {
+    fn finish_extrasize(&mut self, settings: &[Setting]) {
         const LEAST: usize = 1024;
         let given = self.jute_max_buffer_extrasize;
         let extra = given.unwrap_or(self.config.jute_max_buffer);
         self.config.jute_max_buffer_extrasize = extra.max(LEAST);
-        let property = properties.iter().find(|p| p.key == "jute.maxbuffer.extrasize");
+        let property = settings.iter().find(|s| s.key == "jute.maxbuffer.extrasize");
         if let (Some(property), Some(0..LEAST)) = (property, given) {
             let what = format!("is taken as {LEAST}, the least");
             self.notice(NoticeKind::Warning, property, what);
         }
     }
 
-    pub(super) fn notice(&mut self, kind: NoticeKind, property: &Property, what: String) {
-        let (key, line) = (printable(&property.key), Some(property.line));
-        self.notices.push(Notice { kind, key, line, what });
+    pub(super) fn notice(&mut self, kind: NoticeKind, property: &Setting, what: String) {
+        let (key, origin) = (printable(&property.written), Some(property.origin));
+        self.notices.push(Notice { kind, key, origin, what });
     }
 
-    fn refuse(&mut self, key: &str, line: Option<usize>, what: String) {
-        self.errors.push(ConfigError { key: printable(key), line, what });
+    pub(super) fn refuse(&mut self, key: &str, origin: Option<Origin>, what: String) {
+        self.errors.push(ConfigError { key: printable(key), origin, what });
     }
 
-    fn wrong(&mut self, property: &Property, allowed: &str) {
+    pub(super) fn wrong(&mut self, property: &Setting, allowed: &str) {
         let mut what = format!("must be {allowed}");
         if !is_secret(&property.key) {
             what.push_str(&format!(", not \"{}\"", printable(&property.value)));
         }
-        self.refuse(&property.key, Some(property.line), what);
+        self.refuse(&property.written, Some(property.origin), what);
     }
 }
 
@@ -295,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_minimal_file_gets_the_defaults_without_a_word() {
-        let Parsed { config, notices } = parsed("");
+        let Parsed { config, notices, .. } = parsed("");
         assert_eq!(notices, []);
         assert_eq!(
             config,
@@ -350,9 +445,6 @@ mod tests {
             "java.security.auth.login.config=/jaas.conf",
             "requireKerberosConfig=true",
             "sessionRequireClientSASLAuth=true",
-            "enforce.auth.enabled=true",
-            "ensembleAuthName=prod",
-            "DigestAuthenticationProvider.digestAlg=SHA-256",
             "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
             "authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider",
             "authProvider.key=org.apache.zookeeper.server.auth.KeyAuthenticationProvider",
@@ -366,6 +458,8 @@ mod tests {
             "zookeeper.sslQuorum=true",
             "zookeeper.ssl.keyStore.location=/ks.jks",
             "zookeeper.sessionRequireClientSASLAuth=true",
+            "zookeeper.enforce.auth.enabled=true",
+            "zookeeper.ensembleAuthName=prod",
         ] {
             let told = base_errors(line);
             let key = line.split('=').next().unwrap();
@@ -423,7 +517,6 @@ mod tests {
             "superUser=ops",
             "superUser.2=dev",
             "fips-mode=true",
-            "readonlymode.enabled=true",
             "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider",
             "connectionMaxTokens=5",
             "quorumListenOnAllIPs=true",
@@ -493,7 +586,7 @@ mod tests {
 
     #[test]
     fn a_key_with_the_prefix_of_properties_has_no_effect_and_is_told() {
-        let Parsed { config, notices } = parsed("zookeeper.snapCount=7");
+        let Parsed { config, notices, .. } = parsed("zookeeper.snapCount=7");
         assert_eq!(config.snap_count, 100_000);
         let told = notices[0].to_string();
         assert!(told.starts_with("line 3: zookeeper.snapCount has no effect"), "{told}");
@@ -502,7 +595,7 @@ mod tests {
 
     #[test]
     fn a_repeated_key_is_told_and_the_last_counts() {
-        let Parsed { config, notices } = parsed("clientPort=2182\n");
+        let Parsed { config, notices, .. } = parsed("clientPort=2182\n");
         assert_eq!(config.client_port, Some(2182));
         assert_eq!(
             notices[0].to_string(),

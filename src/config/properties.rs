@@ -16,6 +16,7 @@
 use std::collections::BTreeMap;
 
 use super::notice::ConfigError;
+use super::setting::Origin;
 
 /// One setting of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub fn read(text: &[u8]) -> Result<Vec<Property>, Vec<ConfigError>> {
         let (Some(key), Some(value)) = (unescape(key), unescape(value)) else {
             errors.push(ConfigError {
                 key: String::new(),
-                line: Some(number),
+                origin: Some(Origin::line(number)),
                 what: "has a \\u that is not followed by four hexadecimal digits \
                        (a backslash itself is written \\\\)"
                     .to_owned(),
@@ -273,7 +274,10 @@ mod tests {
     #[test]
     fn every_malformed_unicode_escape_is_named_by_its_line() {
         let errors = read(b"a=1\nb=\\u12\nc=\\u12g4\n\\u=3\nd=\\u00e4").unwrap_err();
-        assert_eq!(errors.iter().map(|e| e.line).collect::<Vec<_>>(), [Some(2), Some(3), Some(4)]);
+        assert_eq!(
+            errors.iter().map(|e| e.origin).collect::<Vec<_>>(),
+            [2, 3, 4].map(|n| Some(Origin::line(n)))
+        );
     }
 
     #[test]

@@ -5,18 +5,18 @@
 
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
+use super::FourLetterWhitelist;
+use super::access;
+use super::log_levels::{LogFormat, LogLevels};
 use super::notice::{NoticeKind, printable};
 use super::parse::Draft;
-use super::properties::Property;
+use super::setting::Setting;
 use super::values::{self, Allowed, boolean, decimal, decoded, yes_no};
-use super::{FourLetterWhitelist, Secret};
+use crate::proto::{CompatibilityLevel, DigestAlgorithm};
 
 impl Draft {
     /// Takes the value of a key that is in effect.
-    pub(super) fn take(&mut self, property: &Property) -> Result<(), Allowed> {
+    pub(super) fn take(&mut self, property: &Setting) -> Result<(), Allowed> {
         const I32_MAX: i64 = i32::MAX as i64;
         // So many KiB that their bytes still are an i64.
         const KIB_MAX: i64 = i64::MAX / 1024;
@@ -111,6 +111,9 @@ impl Draft {
             "znode.container.maxNeverUsedIntervalMs" => {
                 config.container_max_never_used_ms = decoded(value, 0..=i64::MAX)?;
             }
+            "readonlymode.enabled" => config.read_only_mode = boolean(value)?,
+            "log.level" => config.log_levels = LogLevels::parse(value)?,
+            "log.format" => config.log_format = LogFormat::parse(value)?,
             "skipACL" => {
                 config.skip_acl = yes_no(value)?;
                 if config.skip_acl {
@@ -121,8 +124,23 @@ impl Draft {
             "DigestAuthenticationProvider.enabled" => {
                 config.digest_provider_enabled = boolean(value)?;
             }
-            "DigestAuthenticationProvider.superDigest" => {
-                config.super_digest = super_digest(value)?;
+            "DigestAuthenticationProvider.digestAlg" => {
+                let known = || DigestAlgorithm::all_names().collect::<Vec<_>>().join(", ");
+                config.digest_algorithm = DigestAlgorithm::from_name(value)
+                    .ok_or_else(|| format!("a hash known here: {}", known()))?;
+            }
+            // How long it is depends on the algorithm, so it is taken when all keys are known.
+            "DigestAuthenticationProvider.superDigest" => {}
+            "enforce.auth.enabled" => config.enforce_auth_enabled = boolean(value)?,
+            "enforce.auth.schemes" => config.enforce_auth_schemes = access::names(value),
+            "ensembleAuthName" => {
+                config.ensemble_auth_names = access::names(value);
+                config.ensemble_auth_names.retain(|name| !name.is_empty());
+            }
+            "compatibilityLevel" => {
+                let known = || CompatibilityLevel::all_names().collect::<Vec<_>>().join(", ");
+                config.compatibility_level = CompatibilityLevel::from_name(value)
+                    .ok_or_else(|| format!("one of {}", known()))?;
             }
             key => unreachable!("{key} is in effect according to the table, but nothing takes it"),
         }
@@ -130,7 +148,7 @@ impl Draft {
     }
 
     /// A path, with a word of warning if it depends on where the server was started.
-    fn directory(&mut self, property: &Property) -> Result<PathBuf, Allowed> {
+    fn directory(&mut self, property: &Setting) -> Result<PathBuf, Allowed> {
         let path = values::path(&property.value)?;
         // As in Apache ZooKeeper, who writes ./ knows.
         if path.is_relative() && !path.starts_with(".") {
@@ -148,22 +166,6 @@ fn session_timeout(value: &str) -> Result<Option<i32>, Allowed> {
         return Ok(None);
     }
     decimal(value, 1..=i64::from(i32::MAX)).map(Some).map_err(default)
-}
-
-/// `name:base64(sha1(name:password))`. Any other text could never match, and so would lock out the
-/// super user without a word.
-fn super_digest(value: &str) -> Result<Option<Secret>, Allowed> {
-    if value.is_empty() {
-        return Ok(None);
-    }
-    let digest = value.split_once(':').filter(|(name, _)| !name.is_empty());
-    let is_sha1 = |text: &str| STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 20);
-    match digest {
-        Some((_, digest)) if is_sha1(digest) => Ok(Some(Secret::new(value))),
-        _ => Err("name:digest, the digest being base64 of the SHA-1 of name:password \
-                  (28 characters), as ZooKeeper's DigestAuthenticationProvider prints it"
-            .to_owned()),
-    }
 }
 
 #[cfg(test)]
@@ -220,11 +222,16 @@ mod tests {
             ("emulate353TTLNodes", "true", "true"),
             ("skipACL", "yes", "yes"),
             ("DigestAuthenticationProvider.enabled", "false", "false"),
+            ("DigestAuthenticationProvider.digestAlg", "sha-256", "SHA-256"),
             (
                 "DigestAuthenticationProvider.superDigest",
                 "super:D/InIHSb7yEEbrWz8b9l71RjZJU=",
                 "***",
             ),
+            ("enforce.auth.schemes", "digest, ip", "digest,ip"),
+            ("enforce.auth.enabled", "true\nenforce.auth.schemes=digest", "true"),
+            ("ensembleAuthName", "prod, stage", "prod,stage"),
+            ("compatibilityLevel", "3.10", "3.10"),
         ] {
             assert_eq!(keys::find(key).map(|key| key.class), Some(keys::Class::InEffect), "{key}");
             let line = format!("{key}={given}");
@@ -235,6 +242,8 @@ mod tests {
                 "dataDir" => name == "dataLogDir",
                 "jute.maxbuffer" => name == "jute.maxbuffer.extrasize",
                 "tickTime" => name.ends_with("SessionTimeout"),
+                "enforce.auth.enabled" => name == "enforce.auth.schemes",
+                "compatibilityLevel" => name == "znode.container.maxNeverUsedIntervalMs",
                 _ => false,
             };
             for (name, value) in config("").unwrap().effective() {
@@ -299,6 +308,10 @@ mod tests {
             ("extendedTypesEnabled=yes", "true or false"),
             ("emulate353TTLNodes=yes", "true or false"),
             ("DigestAuthenticationProvider.enabled=yes", "true or false"),
+            ("DigestAuthenticationProvider.digestAlg=", "a hash known here: MD5, SHA1, SHA-224"),
+            ("DigestAuthenticationProvider.digestAlg=MD2", "SHA3-384, SHA3-512"),
+            ("enforce.auth.enabled=yes", "true or false"),
+            ("compatibilityLevel=3.7", "one of 3.8.0, 3.8, 3.9, 3.10"),
             ("DigestAuthenticationProvider.superDigest=super:geheim", "name:digest"),
             ("DigestAuthenticationProvider.superDigest=geheim", "name:digest"),
             (
@@ -334,5 +347,21 @@ mod tests {
     #[test]
     fn an_empty_super_digest_is_none() {
         assert_eq!(config("DigestAuthenticationProvider.superDigest=").unwrap().super_digest, None);
+    }
+
+    #[test]
+    fn the_level_decides_where_nothing_is_said() {
+        let of = |lines: &str| {
+            let config = config(lines).unwrap();
+            (config.serialize_last_processed_zxid, config.container_max_never_used_ms)
+        };
+        assert_eq!(of(""), (true, 0));
+        assert_eq!(of("compatibilityLevel=3.9"), (true, 0));
+        assert_eq!(of("compatibilityLevel=3.8"), (false, 0));
+        assert_eq!(of("compatibilityLevel=3.10"), (true, 300_000));
+        let said = "znode.container.maxNeverUsedIntervalMs=0\ncompatibilityLevel=3.10";
+        assert_eq!(of(said), (true, 0));
+        let said = "serializeLastProcessedZxid.enabled=true\ncompatibilityLevel=3.8";
+        assert_eq!(of(said), (true, 0));
     }
 }

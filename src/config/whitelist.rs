@@ -42,6 +42,13 @@ impl FourLetterWhitelist {
         }
     }
 
+    /// Allows `word` too.
+    pub fn add(&mut self, word: &str) {
+        if let FourLetterWhitelist::Only(words) = self {
+            words.insert(word.to_owned());
+        }
+    }
+
     /// Listed words that do not exist.
     pub fn unknown_words(&self) -> impl Iterator<Item = &str> {
         let words = match self {

@@ -29,6 +29,7 @@ use crate::auth::Identities;
 use crate::metrics::Metrics;
 use crate::processor::connection::{ConnectionCore, Ending, Pass, Surroundings};
 use crate::processor::connection_queue::{CloseReason, ConnectionQueue};
+use crate::processor::request::Submission;
 use crate::proto::{ConnectionId, SessionId};
 use crate::status::{Answered, ClientLine};
 use crate::time::{Clock, Instant};
@@ -220,15 +221,12 @@ impl ClientConnection {
         Ok(())
     }
 
-    /// Counts and passes on what a pass gave that began at `start` on the clock's nanoseconds.
+    /// Counts what a pass gave that began at `start` on the clock's nanoseconds.
     /// Reads that waited for something unfinished count from here, not from their receipt.
-    fn hand_over(&self, mut pass: Pass, start: u64) {
+    fn count(&self, pass: &mut Pass, start: u64) {
         let (taken, answered) = (pass.taken as u64, pass.answered as u64);
         let metrics = &self.shared.metrics;
-        if !pass.submissions.is_empty() {
-            metrics.outstanding_requests.add(pass.submissions.len() as i64);
-            self.shared.submit.submit(pass.submissions);
-        }
+        metrics.outstanding_requests.add(pass.submissions.len() as i64);
         if taken == 0 && answered == 0 {
             return;
         }
@@ -242,7 +240,7 @@ impl ClientConnection {
             let latency_ms = end.saturating_sub(start) / 1_000_000;
             metrics.response_bytes.take(pass.sizes, end);
             metrics.readlatency.record_many(latency_ms, answered);
-            reads = pass.last_read.map(|last| Answered {
+            reads = pass.last_read.as_ref().map(|last| Answered {
                 op: Some(last.op),
                 cxid: last.cxid,
                 zxid: last.zxid,
@@ -252,6 +250,12 @@ impl ClientConnection {
             });
         }
         self.queue.count(taken, answered, reads.as_ref());
+    }
+
+    /// Passes on what a pass submitted. The core must be free, so that the answer can be sent at
+    /// once if it is here at once. True if other tasks should have their turn.
+    fn submit(&self, submissions: Vec<Submission>) -> bool {
+        !submissions.is_empty() && self.shared.submit.submit(submissions)
     }
 }
 
@@ -292,6 +296,8 @@ fn is_final(ending: &Ending) -> bool {
 enum Progress {
     /// Look again: something may have changed.
     Again,
+    /// Look again when other tasks had their turn.
+    Yield,
     /// Wait for the socket, the server, or both.
     Wait,
     /// The connection is over.
@@ -308,6 +314,10 @@ impl Future for ConnectionTask {
             this.connection.waker.register(cx.waker());
             match this.turn(cx) {
                 Progress::Again => {}
+                Progress::Yield => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Progress::Wait => return Poll::Pending,
                 Progress::Over => return Poll::Ready(()),
             }
@@ -326,9 +336,16 @@ impl ConnectionTask {
         let mut more = false;
         if connection.queue.is_filled() || core.has_waiting_input() {
             let start = shared.clock.nanos();
-            let pass = core.resume(start / 1_000_000, &shared.around);
+            let mut pass = core.resume(start / 1_000_000, &shared.around);
             more = pass.more;
-            connection.hand_over(pass, start);
+            connection.count(&mut pass, start);
+            if !pass.submissions.is_empty() {
+                drop(core);
+                if connection.submit(pass.submissions) {
+                    return Progress::Yield;
+                }
+                core = connection.core.lock();
+            }
         }
         if let Some(word) = core.take_word() {
             drop(core);
@@ -388,10 +405,14 @@ impl ConnectionTask {
             let shared = &connection.shared;
             let start = shared.clock.nanos();
             let mut core = connection.core.lock();
-            let pass = core.receive(start / 1_000_000, buffer.filled(), &shared.around);
+            let mut pass = core.receive(start / 1_000_000, buffer.filled(), &shared.around);
             shared.metrics.bytes_received_count.add(buffer.filled().len() as u64);
-            connection.hand_over(pass, start);
-            match connection.write(&mut core) {
+            connection.count(&mut pass, start);
+            let written = connection.write(&mut core);
+            drop(core);
+            let carried_out = connection.submit(pass.submissions);
+            match written {
+                Ok(()) if carried_out => Progress::Yield,
                 Ok(()) => Progress::Again,
                 Err(_) => Progress::Over,
             }
@@ -453,6 +474,15 @@ fn log_ending(core: &ConnectionCore, peer: SocketAddr) {
         }
         Some(Ending::AuthFailed) => {
             tracing::warn!(%peer, %session, "connection closed: authentication failed");
+        }
+        Some(Ending::NotAuthenticated) => {
+            tracing::warn!(
+                %peer, %session,
+                "connection closed: it asked for something before it authenticated"
+            );
+        }
+        Some(Ending::WrongEnsemble) => {
+            tracing::warn!(%peer, %session, "connection closed: it means another ensemble");
         }
         Some(Ending::ReplyTooLarge) => {
             tracing::warn!(%peer, %session, "connection closed: a multiRead's reply is too large");

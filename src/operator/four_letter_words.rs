@@ -12,7 +12,7 @@ mod watches;
 
 use crate::config::FourLetterWhitelist;
 use crate::metrics::Sample;
-use crate::proto::Zxid;
+use crate::proto::{CompatibilityLevel, Zxid};
 use crate::status::{ClientLine, Descriptors, DirSizes, Dump, Settings, Status, WatchedPath};
 use crate::watch::WatchesSummary;
 
@@ -50,13 +50,30 @@ pub const SET_TRACE_MASK: [u8; 4] = *b"stmk";
 /// packets, sessions, warnings.
 pub const DEFAULT_TRACE_MASK: i64 = 2 | 16 | 32 | 256;
 
-/// The release whose protocol and formats this server speaks, then its own. Tools read up to the
-/// first dash or comma.
-pub const VERSION: &str =
-    concat!("3.9.5-zkserver-", env!("CARGO_PKG_VERSION"), ", built on 2026-11-25 00:00 UTC");
+/// The release whose ways this server has, then its own. Tools read up to the first dash or comma.
+pub fn version(level: CompatibilityLevel) -> &'static str {
+    macro_rules! like {
+        ($release:literal) => {
+            concat!(
+                $release,
+                "-zkserver-",
+                env!("CARGO_PKG_VERSION"),
+                ", built on 2026-11-25 00:00 UTC"
+            )
+        };
+    }
+    match level {
+        CompatibilityLevel::V3_8_0 => like!("3.8.0"),
+        CompatibilityLevel::V3_8 => like!("3.8.6"),
+        CompatibilityLevel::V3_9 => like!("3.9.5"),
+        CompatibilityLevel::V3_10 => like!("3.10.0"),
+    }
+}
 
 /// What the words ask the server for. Only what a word needs is asked.
 pub trait Sources {
+    /// What [`version`] says.
+    fn version(&self) -> &'static str;
     /// The server in numbers.
     fn status(&self) -> Status;
     /// What was counted and measured.
@@ -130,13 +147,16 @@ pub fn answer(
     let text = match &word {
         b"ruok" => "imok".to_owned(),
         b"isro" => "rw".to_owned(),
-        b"srvr" => server::srvr(&sources.status(), None),
-        b"stat" => server::srvr(&sources.status(), Some(&sources.clients())),
-        b"mntr" => metrics::mntr(&sources.status(), sources.descriptors(), sources.metrics()),
+        b"srvr" => server::srvr(sources.version(), &sources.status(), None),
+        b"stat" => server::srvr(sources.version(), &sources.status(), Some(&sources.clients())),
+        b"mntr" => {
+            let metrics = sources.metrics();
+            metrics::mntr(sources.version(), &sources.status(), sources.descriptors(), metrics)
+        }
         b"cons" => clients::cons(&sources.clients()),
         b"conf" => setup::conf(&sources.settings(), sources.dir_sizes()),
         b"dirs" => setup::dirs(sources.dir_sizes()),
-        b"envi" => setup::envi(&sources.environment()),
+        b"envi" => setup::envi(sources.version(), &sources.environment()),
         b"dump" => return dump::dump(&sources.dump()),
         b"wchs" => watches::wchs(&sources.watches_summary()),
         b"wchc" => return watches::wchc(&sources.watched_paths()),

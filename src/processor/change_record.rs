@@ -5,10 +5,11 @@
 //! tree as the next request will find it. The root's path is the empty string (N-9).
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher};
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 
 use crate::proto::stat::{StatPersisted, content_crc};
 use crate::proto::{AclList, Zxid};
@@ -24,41 +25,51 @@ pub struct PendingNode {
     /// Its ACL.
     pub acl: AclList,
     /// The CRC of its path and data, once it was needed.
-    prefix: Option<u32>,
+    content_crc: Option<u32>,
+    /// Its part of the tree's digest when it was found; none if it is new.
+    found: Option<u32>,
 }
 
 impl PendingNode {
     /// A node that a create makes.
     pub fn created(stat: StatPersisted, acl: AclList, path: &[u8], data: &[u8]) -> Self {
-        PendingNode { stat, num_children: 0, acl, prefix: Some(content_crc(path, data)) }
+        let content_crc = Some(content_crc(path, data));
+        PendingNode { stat, num_children: 0, acl, content_crc, found: None }
     }
 
     /// Replaces the data: only its CRC is kept.
     pub fn set_data(&mut self, path: &[u8], data: &[u8]) {
-        self.prefix = Some(content_crc(path, data));
+        self.content_crc = Some(content_crc(path, data));
     }
 
     fn digest(&mut self, path: &[u8], tree: &DataTree) -> u32 {
-        let prefix = *self.prefix.get_or_insert_with(|| {
+        let content_crc = *self.content_crc.get_or_insert_with(|| {
             let node = tree.node(path).expect("a record without a CRC was made from the tree");
             content_crc(path, node.data().unwrap_or_default())
         });
-        self.stat.digest_after(prefix)
+        self.stat.digest_after(content_crc)
     }
 }
 
 #[derive(Debug, Clone)]
 struct ChangeRecord {
+    path: Bytes,
+    /// The hash of the path.
+    hash: u64,
     zxid: Zxid,
     /// `None` when the node will be gone.
     node: Option<PendingNode>,
+    /// The node's part of the tree's digest.
+    digest: u32,
 }
 
-/// A change in the order of the changes.
+/// A change in the order of the changes. Hash and zxid lead to its record, unless a later
+/// transaction has replaced that. (Should two paths of one transaction ever share a hash, their
+/// records go together all the same, since they came together.)
 #[derive(Debug, PartialEq, Eq)]
 struct Change {
     zxid: Zxid,
-    path: Bytes,
+    hash: u64,
     /// Whom the change gives the node to: 0, a session, or a container's or TTL node's marker.
     owner: i64,
 }
@@ -66,18 +77,27 @@ struct Change {
 /// All change records, by path and in the order they were made.
 #[derive(Debug)]
 pub struct OutstandingChanges {
-    by_path: HashMap<Bytes, ChangeRecord, FixedState>,
+    by_path: HashTable<ChangeRecord>,
+    state: FixedState,
     order: VecDeque<Change>,
     /// Paths of nodes that pending creates give to a session, by session, in the order made.
     ephemerals: HashMap<i64, VecDeque<Bytes>, FixedState>,
-    /// What the records of an unfinished multi replaced, newest last.
-    undo: Vec<(Bytes, Option<ChangeRecord>)>,
+    /// What the records of an unfinished transaction replaced, newest last.
+    undo: Vec<Undo>,
     retired: u64,
     digest: u64,
     digest_enabled: bool,
 }
 
-/// Where an unfinished multi began, to go back to if a part fails.
+#[derive(Debug)]
+enum Undo {
+    /// There was no record; the new one has that hash.
+    Made(u64),
+    /// This was the record.
+    Replaced(ChangeRecord),
+}
+
+/// Where an unfinished transaction began, to go back to if a part fails.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
     digest: u64,
@@ -87,10 +107,12 @@ pub struct Mark {
 impl OutstandingChanges {
     /// No changes, on a tree with that digest.
     pub fn new(digest: u64, digest_enabled: bool, hash_seed: u64) -> Self {
+        let state = FixedState::with_seed(hash_seed);
         OutstandingChanges {
-            by_path: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            by_path: HashTable::new(),
             order: VecDeque::new(),
-            ephemerals: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            ephemerals: HashMap::with_hasher(state.clone()),
+            state,
             undo: Vec::new(),
             retired: 0,
             digest,
@@ -120,7 +142,7 @@ impl OutstandingChanges {
 
     /// The node at `path` (the root is empty) as the next request will find it.
     pub fn node(&self, path: &[u8], tree: &DataTree) -> Option<PendingNode> {
-        if let Some(record) = self.by_path.get(path) {
+        if let Some(record) = self.record(path) {
             return record.node.clone();
         }
         let node = tree.node(path)?;
@@ -128,16 +150,30 @@ impl OutstandingChanges {
             stat: node.persisted(),
             num_children: node.num_children(),
             acl: node.acl().clone(),
-            prefix: None,
+            content_crc: node.content_crc(),
+            found: Some(node.digest()),
         })
     }
 
     /// Whether there will be a node at `path`.
     pub fn exists(&self, path: &[u8], tree: &DataTree) -> bool {
-        match self.by_path.get(path) {
+        match self.record(path) {
             Some(record) => record.node.is_some(),
             None => tree.node(path).is_some(),
         }
+    }
+
+    fn record(&self, path: &[u8]) -> Option<&ChangeRecord> {
+        if self.by_path.is_empty() {
+            return None;
+        }
+        self.by_path.find(self.hash(path), |record| record.path == path)
+    }
+
+    fn hash(&self, path: &[u8]) -> u64 {
+        let mut hasher = self.state.build_hasher();
+        hasher.write(path);
+        hasher.finish()
     }
 
     /// Paths that pending changes give to the session `owner`, or gave to it before they took them
@@ -150,22 +186,38 @@ impl OutstandingChanges {
     /// digest forward.
     pub fn put(&mut self, zxid: Zxid, path: Bytes, node: Option<PendingNode>, tree: &DataTree) {
         let mut node = node;
-        if self.digest_enabled && !path.starts_with(b"/zookeeper/") {
-            let before = match self.by_path.get_mut(&path) {
-                Some(record) => record.node.as_mut().map_or(0, |n| n.digest(&path, tree)),
-                None => tree.node(&path).map_or(0, |n| n.digest()),
-            };
-            let after = node.as_mut().map_or(0, |n| n.digest(&path, tree));
-            self.digest =
-                self.digest.wrapping_sub(u64::from(before)).wrapping_add(u64::from(after));
-        }
+        let hash = self.hash(&path);
+        let counted = self.digest_enabled && !path.starts_with(b"/zookeeper/");
+        let found = node.as_ref().and_then(|node| node.found);
+        let after = match &mut node {
+            Some(node) if counted => node.digest(&path, tree),
+            _ => 0,
+        };
         let owner = node.as_ref().map_or(0, |node| node.stat.ephemeral_owner);
+        if let Some(node) = &mut node {
+            node.found = Some(after);
+        }
         if owner != 0 {
             self.ephemerals.entry(owner).or_default().push_back(path.clone());
         }
-        let replaced = self.by_path.insert(path.clone(), ChangeRecord { zxid, node });
-        self.order.push_back(Change { zxid, path: path.clone(), owner });
-        self.undo.push((path, replaced));
+        self.order.push_back(Change { zxid, hash, owner });
+        let record = ChangeRecord { path, hash, zxid, node, digest: after };
+        let before = match self.by_path.find_mut(hash, |other| other.path == record.path) {
+            Some(place) => {
+                let replaced = std::mem::replace(place, record);
+                let before = replaced.digest;
+                self.undo.push(Undo::Replaced(replaced));
+                before
+            }
+            None => {
+                let of_tree = || tree.node(&record.path).map_or(0, |node| node.digest());
+                let before = if counted { found.unwrap_or_else(of_tree) } else { 0 };
+                self.undo.push(Undo::Made(hash));
+                self.by_path.insert_unique(hash, record, |record| record.hash);
+                before
+            }
+        };
+        self.digest = self.digest.wrapping_sub(before.into()).wrapping_add(after.into());
     }
 
     /// Where a transaction begins. What came before can no longer be undone.
@@ -177,11 +229,18 @@ impl OutstandingChanges {
     /// Takes back everything since `mark`: a failed multi leaves the records of other requests
     /// exactly as they were (ZOOKEEPER-1624, ZOOKEEPER-2052).
     pub fn roll_back(&mut self, mark: Mark) {
-        while let Some((path, replaced)) = self.undo.pop() {
-            match replaced {
-                Some(record) => self.by_path.insert(path, record),
-                None => self.by_path.remove(&path),
-            };
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Replaced(record) => {
+                    let place =
+                        self.by_path.find_mut(record.hash, |other| other.path == record.path);
+                    *place.expect("a record that replaced another is there") = record;
+                }
+                Undo::Made(hash) => {
+                    let zxid = self.order.back().expect("the change that made it is there").zxid;
+                    self.remove(hash, zxid);
+                }
+            }
         }
         while self.order.len() > mark.order {
             let change = self.order.pop_back().expect("the length was looked at");
@@ -193,13 +252,19 @@ impl OutstandingChanges {
     /// Retires the records of every transaction up to `applied`.
     pub fn retire(&mut self, applied: Zxid) {
         while self.order.front().is_some_and(|change| change.zxid <= applied) {
-            let Change { zxid, path, owner } =
+            let Change { zxid, hash, owner } =
                 self.order.pop_front().expect("the front was looked at");
             self.retired += 1;
             self.forget_ephemeral(owner, VecDeque::pop_front);
-            if self.by_path.get(&path).is_some_and(|record| record.zxid == zxid) {
-                self.by_path.remove(&path);
-            }
+            self.remove(hash, zxid);
+        }
+    }
+
+    /// Removes the record of that hash and transaction, if it is there still.
+    fn remove(&mut self, hash: u64, zxid: Zxid) {
+        let it = |record: &ChangeRecord| record.hash == hash && record.zxid == zxid;
+        if let Ok(found) = self.by_path.find_entry(hash, it) {
+            found.remove();
         }
     }
 

@@ -19,6 +19,8 @@
 //! - A small read does its waiting in the queue ([`connection_queue`](super::connection_queue)),
 //!   so that the writes behind it need not wait too.
 //! - The queue is drained under the same hold of the database that answers a read.
+//! - Where authentication is required, nothing but `auth` and `sasl` is looked at before it
+//!   (C-205).
 //! - After closeSession, or once it must close, no further frame is looked at (C-019).
 
 mod authentication;
@@ -105,6 +107,11 @@ pub enum Ending {
     WrongPassword(SessionId),
     /// Authentication failed; the client was told.
     AuthFailed,
+    /// The client asked for something before it authenticated, where that is required; it was
+    /// told.
+    NotAuthenticated,
+    /// The client means another ensemble.
+    WrongEnsemble,
     /// A reply grew beyond what is kept for one connection.
     ReplyTooLarge,
 }
@@ -129,6 +136,8 @@ pub struct ConnectionCore {
     session: SessionId,
     touch: Option<Arc<SessionTouch>>,
     identities: Arc<Identities>,
+    /// The identities suffice to ask for something.
+    admitted: bool,
     /// Bytes that came, of which so many at the start have been taken.
     input: Vec<u8>,
     taken: usize,
@@ -198,6 +207,7 @@ impl ConnectionCore {
             session: SessionId::NONE,
             touch: None,
             identities,
+            admitted: false,
             input: Vec::new(),
             taken: 0,
             output: Vec::new(),
@@ -455,6 +465,12 @@ impl ConnectionCore {
                 }
                 Phase::Established => {
                     let Some((header, op)) = self.header(frame.body) else { break };
+                    if !self.admitted && !matches!(op, Some(OpCode::Auth | OpCode::Sasl)) {
+                        self.refuse_unauthenticated(header.xid, pass);
+                        pass.taken += 1;
+                        used += frame.size;
+                        continue;
+                    }
                     if op.is_some_and(OpCode::is_read) {
                         if self.unfinished == 0 {
                             used += self.answer_reads(rest, around, pass);

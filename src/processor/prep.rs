@@ -17,7 +17,7 @@ use super::change_record::{OutstandingChanges, PendingNode};
 use super::proposal::Proposal;
 use super::request::Request;
 use crate::auth::{AuthPolicy, Identities};
-use crate::jute::{JuteError, Reader};
+use crate::jute::{JuteError, Reader, Writer};
 use crate::proto::requests::{
     CreateRequest, MultiPart, SetAclRequest, SetDataRequest, VersionedPath,
 };
@@ -26,7 +26,7 @@ use crate::proto::txns::{DIGEST_VERSION, Txn, TxnDigest, TxnHeader};
 use crate::proto::{AclList, ErrorCode, OpCode, SessionId, Zxid, path, perms};
 use crate::session::SessionTracker;
 use crate::time::Instant;
-use crate::tree::Database;
+use crate::tree::{DataTree, Database};
 
 /// What prep needs to know of the configuration.
 #[derive(Debug, Clone)]
@@ -39,6 +39,8 @@ pub struct PrepOptions {
     pub digest_enabled: bool,
     /// Whether a closeSession carries the paths of its ephemerals.
     pub close_session_txn: bool,
+    /// Whether a create2 within a multi is logged and answered as one, not as a create.
+    pub multi_has_create2: bool,
     /// Whether `reconfig` is allowed at all.
     pub reconfig_enabled: bool,
     /// The largest record that every server can read back, in bytes.
@@ -156,7 +158,14 @@ impl PrepRequestProcessor {
         };
         let mark = self.outstanding.mark();
         let mut txn = Vec::with_capacity(TxnHeader::SIZE + request.body.len() + 32);
-        txn.resize(TxnHeader::SIZE, 0);
+        let header = TxnHeader {
+            client_id: request.session,
+            cxid: request.xid,
+            zxid,
+            time: now.wall_ms,
+            txn_type: 0,
+        };
+        header.write(&mut txn);
         let result = self.body(&judge, request.op, &mut txn).and_then(|txn_type| {
             // What the readers of the log would refuse must not get a place in the order.
             if txn.len() + TxnDigest::SIZE > self.options.max_txn_bytes {
@@ -179,16 +188,7 @@ impl PrepRequestProcessor {
                 OpCode::Error.to_int()
             }
         };
-        let mut header = Vec::with_capacity(TxnHeader::SIZE);
-        TxnHeader {
-            client_id: request.session,
-            cxid: request.xid,
-            zxid,
-            time: now.wall_ms,
-            txn_type,
-        }
-        .write(&mut header);
-        txn[..TxnHeader::SIZE].copy_from_slice(&header);
+        txn.set_int(TxnHeader::TYPE_AT, txn_type);
         Proposal {
             zxid,
             txn: txn.into(),
@@ -343,7 +343,7 @@ impl PrepRequestProcessor {
         let version = check_version(node.stat.aversion, request.version)?;
         Txn::SetAcl { path: full, acl: &acl, version }.write(out);
         node.stat.aversion = version;
-        node.acl = decode_acl(&acl);
+        node.acl = decode_acl(&acl, &judge.db.tree);
         self.outstanding.put(
             judge.zxid,
             judge.key(path::canonical(full)),
@@ -450,7 +450,11 @@ fn check_version(current: i32, expected: i32) -> Result<i32, ErrorCode> {
     })
 }
 
-fn decode_acl(encoded: &[u8]) -> AclList {
+/// The list that was just encoded: the tree's own if it has it, which is nearly always.
+fn decode_acl(encoded: &[u8], tree: &DataTree) -> AclList {
+    if let Some(list) = tree.acl_list(encoded) {
+        return list.clone();
+    }
     let list = crate::proto::acl::read_acl_vector(&mut Reader::unlimited(encoded));
     list.expect("a list that was just encoded").unwrap_or_default().into()
 }
@@ -467,7 +471,7 @@ const NULL_VECTOR: [u8; 4] = (-1_i32).to_be_bytes();
 ///
 /// A null path, or a null list of a create, makes the whole multi unreadable, wherever it stands
 /// (F-5).
-fn write_part<'a>(part: MultiPart<'a>) -> Result<Part<'a>, Refusal> {
+fn write_part(part: MultiPart<'_>, has_create2: bool) -> Result<Part<'_>, Refusal> {
     let (path, acl) = match &part {
         MultiPart::Create(_, create) => (create.path, Some(create.acl)),
         MultiPart::Delete(r) | MultiPart::Check(r) => (r.path, None),
@@ -480,7 +484,8 @@ fn write_part<'a>(part: MultiPart<'a>) -> Result<Part<'a>, Refusal> {
     }
     Ok(match part {
         MultiPart::Create(op, request) => {
-            let kind = create::in_multi(op, &request)?;
+            let old = op == OpCode::Create2 && !has_create2;
+            let kind = create::in_multi(if old { OpCode::Create } else { op }, &request)?;
             Part::Create(request, kind)
         }
         MultiPart::Delete(request) => Part::Delete(request),

@@ -24,7 +24,7 @@ pub(crate) fn tree_options() -> TreeOptions {
 }
 
 pub(crate) fn policy() -> AuthPolicy {
-    AuthPolicy { skip_acl: false, super_digest: None, digest_enabled: true }
+    AuthPolicy::default()
 }
 
 pub(crate) fn prep_options() -> PrepOptions {
@@ -33,6 +33,7 @@ pub(crate) fn prep_options() -> PrepOptions {
         owners: OWNERS,
         digest_enabled: true,
         close_session_txn: true,
+        multi_has_create2: true,
         reconfig_enabled: false,
         max_txn_bytes: 1 << 20,
         max_field_bytes: 1 << 20,

@@ -2,6 +2,8 @@
 //! protocol and the transaction log.
 
 pub mod acl;
+pub mod compatibility;
+pub mod digest_algorithm;
 pub mod error_code;
 pub mod ids;
 pub mod op_code;
@@ -14,6 +16,8 @@ pub mod txns;
 pub mod watch_event;
 
 pub use acl::{Acl, AclList, perms};
+pub use compatibility::CompatibilityLevel;
+pub use digest_algorithm::DigestAlgorithm;
 pub use error_code::ErrorCode;
 pub use ids::{ConnectionId, Epoch, SessionId, Sid, Ticket, Zxid};
 pub use op_code::OpCode;

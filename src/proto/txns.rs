@@ -32,6 +32,8 @@ pub struct TxnHeader {
 impl TxnHeader {
     /// Bytes of the record.
     pub const SIZE: usize = 32;
+    /// Where the type stands in it.
+    pub const TYPE_AT: usize = 28;
 
     /// Reads the record.
     pub fn read(r: &mut Reader<'_>) -> Result<Self, JuteError> {
@@ -174,11 +176,16 @@ impl<'a> PathVector<'a> {
 
 /// The parts of a multi: well-formed, encoded sub-transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MultiTxn<'a>(&'a [u8]);
+pub struct MultiTxn<'a> {
+    raw: &'a [u8],
+    count: usize,
+    failed: bool,
+}
 
 impl<'a> MultiTxn<'a> {
     fn read(r: &mut Reader<'a>) -> Result<Self, JuteError> {
         let start = r.position();
+        let (mut count, mut failed) = (0, false);
         for _ in 0..r.vector()?.unwrap_or(0) {
             let txn_type = r.int()?;
             let body = r.buffer()?.ok_or(JuteError::UnexpectedNull)?;
@@ -186,9 +193,11 @@ impl<'a> MultiTxn<'a> {
             if !MultiTxn::may_contain(txn_type) {
                 return Err(JuteError::UnknownTag(txn_type));
             }
-            Txn::read(txn_type, &mut Reader::unlimited(body))?;
+            let part = Txn::read(txn_type, &mut Reader::unlimited(body))?;
+            failed |= matches!(part, Txn::Error { .. });
+            count += 1;
         }
-        Ok(MultiTxn(r.since(start)))
+        Ok(MultiTxn { raw: r.since(start), count, failed })
     }
 
     fn may_contain(txn_type: i32) -> bool {
@@ -213,7 +222,7 @@ impl<'a> MultiTxn<'a> {
 
     /// The parts, each with its type's number.
     pub fn parts(&self) -> impl Iterator<Item = (i32, Txn<'a>)> + use<'a> {
-        let mut r = Reader::unlimited(self.0);
+        let mut r = Reader::unlimited(self.raw);
         let count = r.vector().ok().flatten().unwrap_or(0);
         (0..count).map_while(move |_| {
             let txn_type = r.int().ok()?;
@@ -222,9 +231,19 @@ impl<'a> MultiTxn<'a> {
         })
     }
 
+    /// How many parts there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Whether a part is an error: then nothing of the multi was or will be applied.
     pub fn failed(&self) -> bool {
-        self.parts().any(|(_, txn)| matches!(txn, Txn::Error { .. }))
+        self.failed
     }
 }
 
@@ -328,7 +347,7 @@ impl<'a> Txn<'a> {
                 out.put_int(*version);
             }
             Txn::Error { err } => out.put_int(*err),
-            Txn::Multi(MultiTxn(raw)) => out.extend_from_slice(raw),
+            Txn::Multi(multi) => out.extend_from_slice(multi.raw),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Assembly: from a configuration to a running server, and to its orderly end.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -11,8 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::carry_out::CarryOut;
 use super::clock::{RealClock, random_seed};
+use super::configuration::{CommandLine, Refusal, configuration};
 use super::disk_thread::{DiskInbox, SharedSyncQueue, ToDisk};
-use super::driver::Driver;
+use super::driver::{Driver, SharedDriver};
 use super::fatal::{ExitCode, abort_on_panic, die};
 use super::inbox::Inbox;
 use super::jobs::{SnapshotJobs, zero_filler};
@@ -20,17 +21,16 @@ use super::load::{Loaded, load, max_field_bytes, owners, snapshot_options};
 use super::sweep::sweep_forever;
 use super::word_sources::WordSources;
 use super::words::Words;
-use super::{disk_thread, driver, logging};
-use crate::auth::AuthPolicy;
-use crate::config::keys::{self, Class};
-use crate::config::{self, Config, Notice};
+use super::{disk_thread, logging};
+use crate::auth::{AuthPolicy, EnsembleNames};
+use crate::config::{Config, LogFormat, LogLevels};
 use crate::metrics::Metrics;
 use crate::net::client_connection::Shared;
 use crate::net::client_listener::{accept_forever, bind, resolve};
 use crate::net::connections::Connections;
 use crate::net::limits::ConnectionLimits;
-use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, SET_TRACE_MASK, VERSION, WORDS};
-use crate::persistence::{Disk, RealDisk, SyncQueue, SyncQueueOptions};
+use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, SET_TRACE_MASK, WORDS, version};
+use crate::persistence::{SyncQueue, SyncQueueOptions};
 use crate::processor::connection::{ConnectionOptions, Surroundings};
 use crate::processor::connection_queue::CloseReason;
 use crate::processor::container_manager::ContainerOptions;
@@ -46,71 +46,39 @@ use crate::watch::Watches;
 /// The server id of a server that is alone, as Apache has it; it is the top byte of its session
 /// ids.
 const STANDALONE_SERVER_ID: u8 = 1;
-/// Where the data goes when no file says.
-const DEFAULT_DATA_DIR: &str = "zkserver-data";
 
-/// Serves by the configuration in `file`, or by the embedded default, until a signal ends it.
-pub fn serve(file: Option<PathBuf>) -> process::ExitCode {
-    logging::start();
-    abort_on_panic();
-    let (config, notices) = configuration(file.as_deref());
-    tracing::info!(version = VERSION, "zkserver starts");
-    for notice in &notices {
-        tracing::warn!("{notice}");
-    }
-    for (key, value) in config.effective() {
-        tracing::info!("{key}={value}");
-    }
-    look_at_jvm_flags();
-    if file.is_none() {
-        welcome(&config);
-    }
-    raise_descriptor_limit();
-    Server::start(&config).run_until_signal();
-    logging::finish();
-    process::ExitCode::SUCCESS
-}
-
-fn configuration(file: Option<&Path>) -> (Config, Vec<Notice>) {
-    let Some(path) = file else {
-        let mut config = Config::embedded_default(DEFAULT_DATA_DIR);
-        // Nobody has said who may come in, so nobody from outside does.
-        config.client_port_address = Some("127.0.0.1".to_owned());
-        return (config, Vec::new());
-    };
-    let text = RealDisk.read(path).unwrap_or_else(|error| die(ExitCode::InvalidInvocation, &error));
-    match config::parse(&text, &path.display().to_string()) {
-        Ok(parsed) => (parsed.config, parsed.notices),
-        Err(errors) => {
-            for error in &errors.errors {
-                tracing::error!("{}: {error}", errors.file_name);
+/// Serves by what the command line says, or by the embedded default, until a signal ends it.
+pub fn serve(command: &CommandLine) -> process::ExitCode {
+    let parsed = match configuration(command) {
+        Ok(parsed) => parsed,
+        Err(Refusal { hints, errors }) => {
+            logging::start(&LogLevels::default(), LogFormat::Text);
+            for line in hints {
+                tracing::warn!("{line}");
+            }
+            for line in errors {
+                tracing::error!("{line}");
             }
             die(ExitCode::InvalidInvocation, &"the configuration is refused")
         }
+    };
+    let config = &parsed.config;
+    logging::start(&config.log_levels, config.log_format);
+    abort_on_panic();
+    tracing::info!(version = version(config.compatibility_level), "zkserver starts");
+    for notice in &parsed.notices {
+        tracing::warn!("{}", parsed.told(notice));
     }
-}
-
-/// Apache's scripts pass `-D` properties in these variables. They are not read yet; but a server
-/// must not run open where one of them asks for protection.
-fn look_at_jvm_flags() {
-    for variable in ["SERVER_JVMFLAGS", "JVMFLAGS"] {
-        let Ok(flags) = std::env::var(variable) else { continue };
-        let properties = flags.split_whitespace().filter_map(|flag| flag.strip_prefix("-D"));
-        for property in properties {
-            let line = property.strip_prefix("zookeeper.").unwrap_or(property);
-            let key = line.split('=').next().unwrap_or_default();
-            let asks = format!("dataDir=.\nclientPort=2181\n{line}\n");
-            let protects =
-                keys::find(key).is_some_and(|k| matches!(k.class, Class::Protection(..)));
-            match config::parse(asks.as_bytes(), variable) {
-                Err(errors) if protects => {
-                    let error = &errors.errors[0].what;
-                    die(ExitCode::InvalidInvocation, &format!("{variable}: {key} {error}"));
-                }
-                _ => tracing::warn!("{variable} sets {key}, which is read from the file only"),
-            }
-        }
+    for line in parsed.log_lines() {
+        tracing::info!("{line}");
     }
+    if command.is_bare() {
+        welcome(config);
+    }
+    raise_descriptor_limit();
+    Server::start(config).run_until_signal();
+    logging::finish();
+    process::ExitCode::SUCCESS
 }
 
 fn welcome(config: &Config) {
@@ -160,11 +128,7 @@ impl Server {
 
         let metrics = Arc::new(Metrics::new(seed));
         let loaded = load(config, &*clock, seed, &metrics);
-        let policy = AuthPolicy {
-            skip_acl: config.skip_acl,
-            super_digest: config.super_digest.as_ref().map(|s| s.expose().as_bytes().into()),
-            digest_enabled: config.digest_provider_enabled,
-        };
+        let policy = policy(config);
         let watches = Arc::new(Watches::new(seed));
         let connections = Arc::new(Connections::new(seed));
         let inbox = Arc::new(Inbox::default());
@@ -187,7 +151,8 @@ impl Server {
             connections.clone(),
             metrics.clone(),
             seed,
-        );
+        )
+        .with_zxid_in_events(config.compatibility_level.events_have_zxid());
         let queue = sync_queue(config, &loaded, clock.clone());
         let queue = Arc::new(SharedSyncQueue::new(queue, metrics.clone()));
         let door = ToDisk {
@@ -204,6 +169,7 @@ impl Server {
             metrics.clone(),
             clock.clone(),
         );
+        let driver = Arc::new(SharedDriver::new(driver, inbox.clone(), clock.clone()));
 
         let listening = listener.local_addr().unwrap_or(address);
         let whitelist = config.four_letter_whitelist.clone();
@@ -216,6 +182,7 @@ impl Server {
             disk: loaded.disk.clone(),
             inbox: inbox.clone(),
             settings: settings(config, &loaded, listening.port()),
+            level: config.compatibility_level,
             sessionless_timeout_ms: config.sessionless_cnxn_timeout_ms,
             serving_since_ms: clock.now().mono_ms,
             trace_mask: DEFAULT_TRACE_MASK.into(),
@@ -236,7 +203,7 @@ impl Server {
                     word_with_number,
                 },
             },
-            submit: inbox.clone(),
+            submit: driver.clone(),
             words: Arc::new(move |word, reply| words.answer(word, reply)),
             connections,
             limits: ConnectionLimits::new(config.max_client_cnxns, seed),
@@ -245,10 +212,7 @@ impl Server {
             outstanding_limit: config.global_outstanding_limit.into(),
         });
 
-        let driver = spawn("driver", {
-            let (inbox, clock) = (inbox.clone(), clock.clone());
-            move || driver::run(driver, &inbox, &*clock)
-        });
+        let driver = spawn("driver", move || driver.run());
         let disk = spawn("disk", {
             let (disk_inbox, inbox) = (disk_inbox.clone(), inbox.clone());
             move || disk_thread::run(&queue, &disk_inbox, &inbox)
@@ -289,6 +253,20 @@ impl Server {
     }
 }
 
+/// Who may come in and do what.
+fn policy(config: &Config) -> AuthPolicy {
+    let schemes = config.enforce_auth_schemes.iter().map(|scheme| scheme.as_bytes().into());
+    let names = config.ensemble_auth_names.iter().map(String::as_str);
+    AuthPolicy {
+        skip_acl: config.skip_acl,
+        super_digest: config.super_digest.as_ref().map(|s| s.expose().as_bytes().into()),
+        digest_algorithm: config.digest_algorithm,
+        digest_enabled: config.digest_provider_enabled,
+        required_schemes: config.enforce_auth_enabled.then(|| schemes.collect()),
+        ensemble: config.ensemble_scheme.then(|| EnsembleNames::new(names)),
+    }
+}
+
 fn peer(
     config: &Config,
     loaded: &Loaded,
@@ -309,6 +287,7 @@ fn peer(
         owners: owners(config),
         digest_enabled: config.digest_enabled,
         close_session_txn: config.close_session_txn,
+        multi_has_create2: config.compatibility_level.multi_has_create2(),
         reconfig_enabled: config.reconfig_enabled,
         max_txn_bytes: max_field_bytes(config),
         max_field_bytes: max_field_bytes(config),
@@ -361,7 +340,8 @@ fn sync_queue(config: &Config, loaded: &Loaded, clock: Arc<dyn Clock>) -> SyncQu
 }
 
 fn runtime() -> Runtime {
-    let workers = thread::available_parallelism().map_or(2, usize::from);
+    // At least two: one of them may be waiting for the disk.
+    let workers = thread::available_parallelism().map_or(2, usize::from).max(2);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("client")

@@ -40,6 +40,7 @@ pub struct CarryOut {
     watches: Arc<Watches>,
     policy: AuthPolicy,
     max_field_bytes: usize,
+    events_have_zxid: bool,
     connections: Arc<Connections>,
     metrics: Arc<Metrics>,
     /// Which connection holds a session.
@@ -63,11 +64,17 @@ impl CarryOut {
             watches,
             policy,
             max_field_bytes,
+            events_have_zxid: true,
             connections,
             metrics,
             holders: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             touched: Vec::new(),
         }
+    }
+
+    /// Has events carry the zxid of the change they tell, or -1.
+    pub fn with_zxid_in_events(self, events_have_zxid: bool) -> Self {
+        CarryOut { events_have_zxid, ..self }
     }
 
     /// Carries everything out and empties the lane. Returns the last transaction applied, if any
@@ -83,6 +90,7 @@ impl CarryOut {
                 watches: &self.watches,
                 policy: &self.policy,
                 max_field_bytes: self.max_field_bytes,
+                events_have_zxid: self.events_have_zxid,
                 connections: connections.read(),
                 holders: &mut self.holders,
                 touched: &mut self.touched,
@@ -114,6 +122,7 @@ struct Hold<'a> {
     watches: &'a Watches,
     policy: &'a AuthPolicy,
     max_field_bytes: usize,
+    events_have_zxid: bool,
     connections: RwLockReadGuard<'a, ConnectionMap>,
     holders: &'a mut HashMap<SessionId, ConnectionId, FixedState>,
     touched: &'a mut Vec<Arc<ClientConnection>>,
@@ -348,6 +357,7 @@ impl Deliver for Delivery<'_, '_> {
         acl: &AclList,
     ) {
         if self.frame.is_empty() {
+            let zxid = if self.hold.events_have_zxid { zxid } else { Zxid::from_long(-1) };
             write_event(event, path, zxid, &mut self.frame);
         }
         let Some(connection) = self.hold.connections.get(&to) else { return };

@@ -1,14 +1,18 @@
 //! The driver: turn after turn, inputs into the core and effects out of it.
 //!
-//! A [`Driver`] is a synchronous value. The thread that owns it in production is [`run`]; a
-//! simulation would call [`Driver::turn`] itself.
+//! A [`Driver`] is a synchronous value; a simulation would call [`Driver::turn`] itself. In
+//! production it is a [`SharedDriver`]: whoever has the lock turns it. Under load that is its own
+//! thread, [`SharedDriver::run`]. When nothing is going on, it is the task of the connection that
+//! brings the only request: what it wrote is answered before any other thread has woken.
 
 use std::sync::Arc;
-use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::carry_out::CarryOut;
 use super::inbox::Inbox;
 use crate::metrics::{Metrics, Run};
+use crate::net::Submit;
 use crate::processor::request::Submission;
 use crate::proto::{OpCode, SessionId, Ticket, Zxid};
 use crate::quorum::effect::{DiskEffect, Effects, Input};
@@ -124,12 +128,9 @@ impl<D: DiskDoor> Driver<D> {
         }
     }
 
-    fn patience(&self, now: Instant) -> Option<Duration> {
-        if self.applied.is_some() {
-            return Some(Duration::ZERO);
-        }
-        let deadline = self.peer.next_deadline()?;
-        Some(Duration::from_millis(deadline.saturating_sub(now.mono_ms)))
+    /// When the next turn is due without any input, milliseconds on the monotonic clock.
+    fn next_deadline(&self) -> Option<u64> {
+        if self.applied.is_some() { Some(0) } else { self.peer.next_deadline() }
     }
 }
 
@@ -165,10 +166,56 @@ impl Arrivals {
     }
 }
 
-/// The driver's thread: takes what the inbox has and turns, until the inbox is stopped.
-pub fn run<D: DiskDoor>(mut driver: Driver<D>, inbox: &Inbox, clock: &dyn Clock) {
-    let mut inputs = Vec::with_capacity(MOST_INPUTS);
-    while inbox.take(&mut inputs, MOST_INPUTS, driver.patience(clock.now())) {
-        driver.turn(clock.now(), &mut inputs, !inbox.is_empty());
+/// The driver with its inbox: one thread at a time takes from the one and turns the other.
+///
+/// Inputs are taken only under the driver's lock, so their order stays whoever turns.
+pub struct SharedDriver<D> {
+    driver: Mutex<Driver<D>>,
+    inbox: Arc<Inbox>,
+    clock: Arc<dyn Clock>,
+}
+
+impl<D: DiskDoor + Send> SharedDriver<D> {
+    /// Puts the driver where its thread and the connections find it.
+    pub fn new(driver: Driver<D>, inbox: Arc<Inbox>, clock: Arc<dyn Clock>) -> Self {
+        SharedDriver { driver: Mutex::new(driver), inbox, clock }
+    }
+
+    /// The thread: turns whenever something waits or is due, until the inbox is stopped.
+    pub fn run(&self) {
+        let mut inputs = Vec::with_capacity(MOST_INPUTS);
+        loop {
+            let deadline = self.driver.lock().next_deadline();
+            if !self.inbox.wait(deadline, &*self.clock) {
+                return;
+            }
+            self.turn(&mut self.driver.lock(), &mut inputs);
+        }
+    }
+
+    fn turn(&self, driver: &mut Driver<D>, inputs: &mut Vec<Input>) {
+        let more = self.inbox.take(inputs, MOST_INPUTS);
+        driver.turn(self.clock.now(), inputs, more);
+    }
+}
+
+impl<D: DiskDoor + Send> Submit for SharedDriver<D> {
+    fn submit(&self, submissions: Vec<Submission>) -> bool {
+        if !self.inbox.submit(submissions) {
+            return false;
+        }
+        // Whoever has the lock came by the same way, or is the thread after all: both look at the
+        // inbox again when they have let go.
+        let Some(mut driver) = self.driver.try_lock() else { return false };
+        self.turn(&mut driver, &mut Vec::with_capacity(1));
+        // That something was applied can wait for the next turn.
+        let deadline = driver.peer.next_deadline();
+        drop(driver);
+        self.inbox.wake_before(deadline);
+        true
+    }
+
+    fn is_full(&self) -> bool {
+        self.inbox.is_full()
     }
 }

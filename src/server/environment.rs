@@ -4,14 +4,19 @@ use std::env;
 use std::path::Path;
 
 use crate::persistence::Disk;
+use crate::proto::CompatibilityLevel;
 
 /// Java's names in Java's order. What only a Java machine has is `None`, and so is what this
 /// system does not tell.
-pub fn environment(disk: &dyn Disk) -> Vec<(&'static str, Option<String>)> {
+pub fn environment(
+    disk: &dyn Disk,
+    level: CompatibilityLevel,
+) -> Vec<(&'static str, Option<String>)> {
     let kernel = |name: &str| line(disk, &format!("/proc/sys/kernel/{name}"));
     let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-    let memory = text(disk, "/proc/meminfo");
-    let megabytes = |key: &str| memory_mb(memory.as_deref()?, key);
+    let meminfo = text(disk, "/proc/meminfo");
+    let memory = level.memory_keys();
+    let megabytes = |key: &str| memory_mb(meminfo.as_deref()?, key);
     vec![
         ("host.name", kernel("hostname")),
         ("java.version", None),
@@ -28,9 +33,9 @@ pub fn environment(disk: &dyn Disk) -> Vec<(&'static str, Option<String>)> {
         ("user.home", variable("HOME")),
         ("user.dir", env::current_dir().ok().map(|dir| dir.display().to_string())),
         // Java tells of its heap here; this process has none, and the machine is its bound.
-        ("os.memory.free", megabytes("MemAvailable")),
-        ("os.memory.max", megabytes("MemTotal")),
-        ("os.memory.total", megabytes("MemTotal")),
+        (memory[0], megabytes("MemAvailable")),
+        (memory[1], megabytes("MemTotal")),
+        (memory[2], megabytes("MemTotal")),
     ]
 }
 

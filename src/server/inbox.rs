@@ -2,6 +2,9 @@
 //!
 //! Reports of the disk come first, then what clients ask for, in the order it came. The bound
 //! stands at admission: a connection looks whether the inbox is full before it reads on.
+//!
+//! The driver's thread waits here; but whoever submits while it waits, and nothing else does, is
+//! told so, and may turn the driver in its place.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,9 +12,9 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::net::Submit;
 use crate::processor::request::Submission;
 use crate::quorum::effect::Input;
+use crate::time::Clock;
 
 /// Bytes of submissions above which the inbox calls itself full.
 const FULL_BYTES: usize = 16 << 20;
@@ -31,8 +34,17 @@ pub struct Inbox {
 struct Lanes {
     first: VecDeque<Input>,
     then: VecDeque<(Input, usize)>,
-    waiting: bool,
+    /// The driver's thread waits, until that many milliseconds on the monotonic clock.
+    waiting: Option<u64>,
+    /// It is to look again, though nothing may be here for it.
+    woken: bool,
     stopped: bool,
+}
+
+impl Lanes {
+    fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.then.is_empty()
+    }
 }
 
 impl Inbox {
@@ -40,44 +52,86 @@ impl Inbox {
     pub fn ask(&self, question: Input) {
         let mut lanes = self.lanes.lock();
         lanes.then.push_back((question, 0));
-        self.wake(lanes.waiting);
+        self.wake_if(lanes.waiting.is_some());
     }
 
     /// Adds a report of the disk.
     pub fn push_first(&self, input: Input) {
         let mut lanes = self.lanes.lock();
         lanes.first.push_back(input);
-        self.wake(lanes.waiting);
+        self.wake_if(lanes.waiting.is_some());
+    }
+
+    /// Adds what a client asks for. True if the thread waits and nothing else is here: then it
+    /// is not woken, and somebody else must turn the driver or have turned it since, and look
+    /// whether to [wake](Self::wake_before) the thread.
+    pub fn submit(&self, submissions: Vec<Submission>) -> bool {
+        let weight = submissions.iter().map(Submission::weight).sum();
+        self.bytes.fetch_add(weight, Ordering::Relaxed);
+        let mut lanes = self.lanes.lock();
+        let only = lanes.is_empty() && lanes.waiting.is_some() && !lanes.woken;
+        lanes.then.push_back((Input::Submitted(submissions), weight));
+        if !only {
+            self.wake_if(lanes.waiting.is_some());
+        }
+        only
+    }
+
+    /// Whether so much waits that only connections with nothing unfinished may submit.
+    pub fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > FULL_BYTES
+    }
+
+    /// Has the thread look at the inbox if there is something for it, or if it would wait for
+    /// longer than until `deadline`.
+    pub fn wake_before(&self, deadline: Option<u64>) {
+        let mut lanes = self.lanes.lock();
+        let sleeps_on = lanes.waiting.is_some_and(|until| deadline.is_some_and(|at| at < until));
+        if sleeps_on || !lanes.is_empty() {
+            lanes.woken = true;
+            self.wake_if(lanes.waiting.is_some());
+        }
     }
 
     /// Wakes the driver for good: it takes what is left and ends.
     pub fn stop(&self) {
         let mut lanes = self.lanes.lock();
         lanes.stopped = true;
-        self.wake(lanes.waiting);
+        self.wake_if(lanes.waiting.is_some());
     }
 
-    /// Moves at most `most` inputs to `inputs`, waiting up to `patience` for the first; `None`
-    /// waits for ever. Returns false once the inbox is stopped and empty.
-    pub fn take(&self, inputs: &mut Vec<Input>, most: usize, patience: Option<Duration>) -> bool {
+    /// Waits until something is here, or has been said to be due by then, `deadline` in
+    /// milliseconds on the monotonic clock; `None` waits for ever. Returns false once the inbox
+    /// is stopped and empty.
+    pub fn wait(&self, deadline: Option<u64>, clock: &dyn Clock) -> bool {
         let mut lanes = self.lanes.lock();
-        while lanes.first.is_empty() && lanes.then.is_empty() {
+        while lanes.is_empty() && !lanes.woken {
             if lanes.stopped {
                 return false;
             }
-            lanes.waiting = true;
-            let timed_out = match patience {
-                Some(patience) => self.filled.wait_for(&mut lanes, patience).timed_out(),
+            lanes.waiting = Some(deadline.unwrap_or(u64::MAX));
+            let timed_out = match deadline {
+                Some(deadline) => {
+                    let patience = deadline.saturating_sub(clock.now().mono_ms);
+                    self.filled.wait_for(&mut lanes, Duration::from_millis(patience)).timed_out()
+                }
                 None => {
                     self.filled.wait(&mut lanes);
                     false
                 }
             };
-            lanes.waiting = false;
+            lanes.waiting = None;
             if timed_out {
-                return true;
+                break;
             }
         }
+        lanes.woken = false;
+        true
+    }
+
+    /// Moves at most `most` inputs to `inputs` and returns whether more wait.
+    pub fn take(&self, inputs: &mut Vec<Input>, most: usize) -> bool {
+        let mut lanes = self.lanes.lock();
         while inputs.len() < most
             && let Some(input) = lanes.first.pop_front()
         {
@@ -92,7 +146,7 @@ impl Inbox {
             taken += weight;
         }
         self.bytes.fetch_sub(taken, Ordering::Relaxed);
-        true
+        !lanes.is_empty()
     }
 
     /// Whether reports of the disk wait.
@@ -100,29 +154,9 @@ impl Inbox {
         !self.lanes.lock().first.is_empty()
     }
 
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        let lanes = self.lanes.lock();
-        lanes.first.is_empty() && lanes.then.is_empty()
-    }
-
-    fn wake(&self, waiting: bool) {
+    fn wake_if(&self, waiting: bool) {
         if waiting {
             self.filled.notify_one();
         }
-    }
-}
-
-impl Submit for Inbox {
-    fn submit(&self, submissions: Vec<Submission>) {
-        let weight = submissions.iter().map(Submission::weight).sum();
-        self.bytes.fetch_add(weight, Ordering::Relaxed);
-        let mut lanes = self.lanes.lock();
-        lanes.then.push_back((Input::Submitted(submissions), weight));
-        self.wake(lanes.waiting);
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) > FULL_BYTES
     }
 }

@@ -10,6 +10,7 @@
 pub mod assembly;
 pub mod carry_out;
 pub mod clock;
+pub mod configuration;
 pub mod counts;
 pub mod disk_thread;
 pub mod driver;
@@ -18,6 +19,7 @@ pub mod fatal;
 pub mod inbox;
 pub mod jobs;
 pub mod load;
+pub mod log_format;
 pub mod logging;
 pub mod sweep;
 pub mod word_sources;

@@ -15,9 +15,9 @@ use super::jobs::open_descriptors;
 use crate::metrics::{Metrics, Sample};
 use crate::net::client_connection::ClientConnection;
 use crate::net::connections::Connections;
-use crate::operator::four_letter_words::Sources;
+use crate::operator::four_letter_words::{Sources, version};
 use crate::persistence::Disk;
-use crate::proto::{ConnectionId, SessionId, Zxid};
+use crate::proto::{CompatibilityLevel, ConnectionId, SessionId, Zxid};
 use crate::quorum::effect::Input;
 use crate::status::{ClientLine, Descriptors, DirSizes, Dump, Settings, Status, WatchedPath};
 use crate::time::{Clock, Instant};
@@ -47,6 +47,8 @@ pub struct WordSources {
     pub inbox: Arc<Inbox>,
     /// The configuration.
     pub settings: Settings,
+    /// `compatibilityLevel`.
+    pub level: CompatibilityLevel,
     /// `nio.sessionlessCnxnTimeout`, in milliseconds.
     pub sessionless_timeout_ms: u64,
     /// When the server began to serve, milliseconds on the monotonic clock.
@@ -56,6 +58,10 @@ pub struct WordSources {
 }
 
 impl Sources for WordSources {
+    fn version(&self) -> &'static str {
+        version(self.level)
+    }
+
     fn status(&self) -> Status {
         let metrics = &self.metrics;
         let latency = metrics.latency();
@@ -106,7 +112,7 @@ impl Sources for WordSources {
     }
 
     fn environment(&self) -> Vec<(&'static str, Option<String>)> {
-        environment(&*self.disk)
+        environment(&*self.disk, self.level)
     }
 
     fn dump(&self) -> Dump {

@@ -103,6 +103,11 @@ impl AclCache {
         Ok(id)
     }
 
+    /// The list with that encoding, if a node uses it.
+    pub(super) fn in_use(&self, encoded: &[u8]) -> Option<&AclList> {
+        self.find(encoded).map(|id| &self.entry(id).list)
+    }
+
     fn find(&self, encoded: &[u8]) -> Option<u32> {
         let same = |&id: &u32| *self.entry(id).encoded == *encoded;
         self.by_encoding.find(self.hash(encoded), same).copied()

@@ -77,7 +77,9 @@ impl DataTree {
         observer: &mut impl Observer,
     ) -> Vec<PartApplied> {
         if !multi.failed() {
-            return multi.parts().map(|(_, txn)| self.apply_part(header, &txn, observer)).collect();
+            let mut applied = Vec::with_capacity(multi.len());
+            applied.extend(multi.parts().map(|(_, txn)| self.apply_part(header, &txn, observer)));
+            return applied;
         }
         let mut failed = false;
         let codes = multi.parts().map(|(_, txn)| match txn {
@@ -115,9 +117,8 @@ impl DataTree {
         let acl = self.acls.acquire(txn.acl).map_err(|_| ErrorCode::InvalidAcl)?;
 
         self.before_change(parent);
-        self.digest_out(parent, parent_path);
         self.raise_parent(parent, txn.parent_cversion, header.zxid);
-        self.digest_in(parent, parent_path);
+        self.digest_changed(parent, parent_path);
         if let Some(id) = existing {
             // ZOOKEEPER-4846: the list that the snapshot gave it may be a later one.
             self.before_change(id);
@@ -136,7 +137,7 @@ impl DataTree {
         };
         let id = self.link(path, parent, name, txn.data, acl, &stat);
         self.created(id);
-        self.digest_in(id, path);
+        self.digest_changed(id, path);
         observer.changed(NodeCreated, path, self.acls.list(acl), header.zxid);
         self.tell_children_changed(parent, parent_path, header.zxid, observer);
         Ok(self.stat(id))
@@ -180,9 +181,8 @@ impl DataTree {
             return;
         }
         self.before_change(parent);
-        self.digest_out(parent, parent_path);
         self.nodes.extra_mut(parent).pzxid = zxid;
-        self.digest_in(parent, parent_path);
+        self.digest_changed(parent, parent_path);
     }
 
     /// Only an empty node is ever deleted; one that has children here was deleted, made again and
@@ -204,7 +204,7 @@ impl DataTree {
     fn remove_leaf(&mut self, id: u32, path: &[u8]) {
         self.before_change(id);
         self.before_change(self.nodes.get(id).parent);
-        self.digest_out(id, path);
+        self.digest_out(id);
         self.unlink(id, path);
     }
 
@@ -234,13 +234,12 @@ impl DataTree {
         mtime: i64,
     ) {
         self.before_change(id);
-        self.digest_out(id, path);
         self.replace_data(id, data);
         let node = self.nodes.get_mut(id);
         node.version = version;
         node.mzxid = mzxid;
         node.mtime = mtime;
-        self.digest_in(id, path);
+        self.digest_changed(id, path);
     }
 
     /// Puts a configuration's text into `/zookeeper/config`, which is no transaction: version -1,
@@ -255,10 +254,9 @@ impl DataTree {
         let id = self.find(path).ok_or(ErrorCode::NoNode)?;
         let acl = self.acls.acquire(acl).map_err(|_| ErrorCode::InvalidAcl)?;
         self.before_change(id);
-        self.digest_out(id, path);
         self.replace_acl(id, acl);
         self.nodes.extra_mut(id).aversion = version;
-        self.digest_in(id, path);
+        self.digest_changed(id, path);
         Ok(self.stat(id))
     }
 

@@ -12,7 +12,6 @@ use hashbrown::HashMap;
 use super::acl_cache::{MISSING_ACL, NULL_ACL};
 use super::data_tree::{DataTree, TreeOptions};
 use super::database::Database;
-use super::digest::counts;
 use super::node_store::ROOT;
 use crate::jute::JuteError;
 use crate::proto::{SessionId, StatPersisted, Zxid, path};
@@ -122,10 +121,7 @@ impl DatabaseBuilder {
         if acl == MISSING_ACL {
             self.tree.missing_acls.insert(id, acl_index);
         }
-        if self.tree.options.digest_enabled && counts(path) {
-            let digest = stat.digest(path, data.unwrap_or_default());
-            self.tree.digest = self.tree.digest.wrapping_add(digest.into());
-        }
+        self.tree.digest_changed(id, path);
         Ok(())
     }
 

@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 
 use super::acl_cache::{AclCache, MISSING_ACL, NULL_ACL};
 use super::capture::Walk;
-use super::digest;
 use super::id_set::IdSet;
 use super::index::Index;
 use super::node_store::{NodeStore, ROOT};
@@ -53,7 +52,7 @@ impl DataTree {
     /// A tree with nothing but the reserved nodes.
     pub fn new(options: TreeOptions) -> Self {
         let mut tree = DataTree::only_root(options);
-        tree.digest_in(ROOT, b"");
+        tree.digest_changed(ROOT, b"");
         tree.add_reserved_nodes();
         tree
     }
@@ -101,7 +100,7 @@ impl DataTree {
         let (parent, name) = path::split(path).expect("a reserved path has a slash");
         let parent = self.find(parent).expect("a reserved node's parent was added before it");
         let id = self.link(path, parent, name, Some(b""), acl, stat);
-        self.digest_in(id, path);
+        self.digest_changed(id, path);
     }
 
     /// The node at `path`; `/` and the empty path both name the root. Any bytes may be asked for.
@@ -132,6 +131,11 @@ impl DataTree {
     /// Bytes of all paths and data.
     pub fn approximate_data_size(&self) -> u64 {
         self.data_size
+    }
+
+    /// The list with that encoding, if a node has it.
+    pub fn acl_list(&self, encoded: &[u8]) -> Option<&AclList> {
+        self.acls.in_use(encoded)
     }
 
     /// How many different ACL lists are in use.
@@ -343,10 +347,14 @@ impl<'t> Node<'t> {
         nodes.children(self.id).map(move |child| nodes.get(child).blob.name())
     }
 
-    /// The node's part of the tree digest; 0 below `/zookeeper/`.
+    /// The node's part of the tree digest; 0 below `/zookeeper/` and while digests are off.
     pub fn digest(&self) -> u32 {
-        let path = self.path();
-        if digest::counts(&path) { digest::of_node(&self.tree.nodes, self.id, &path) } else { 0 }
+        self.tree.nodes.get(self.id).blob.digest()
+    }
+
+    /// The CRC of path and data, if it is at hand: a parent's is kept.
+    pub fn content_crc(&self) -> Option<u32> {
+        self.tree.nodes.extra(self.id)?.content_crc
     }
 }
 

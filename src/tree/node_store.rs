@@ -3,7 +3,7 @@
 //! ```text
 //! NodeRecord (64 B)                              Extra (56 B), few nodes have one
 //! czxid mzxid ctime mtime              4 × 8     pzxid, ephemeralOwner          2 × 8
-//! blob ──▶ name length, name, data        16     cversion, aversion             2 × 4
+//! blob ──▶ digest, name length, name, data 16    cversion, aversion             2 × 4
 //! parent version extra acl             4 × 4     CRC of path and data (or none)     8
 //!                  └──────────────────────────▶  children ──▶ ids                  24
 //! ```

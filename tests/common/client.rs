@@ -386,7 +386,7 @@ impl RawClient {
         client
     }
 
-    /// A session on a server that may be killed at any moment, if it gives one.
+    /// What a server that may be killed at any moment says to `hello`, if it says anything.
     pub fn try_connect(address: SocketAddr, hello: &Hello) -> Option<Self> {
         let mut client = Self::over(TcpStream::connect(address).ok()?);
         client.lenient = true;
@@ -394,7 +394,7 @@ impl RawClient {
             return None;
         }
         client.welcome = Welcome::read(&client.frame()?);
-        (!client.welcome.refused()).then_some(client)
+        Some(client)
     }
 
     /// Reads the connect response.

@@ -13,7 +13,7 @@ pub mod small_disk;
 use std::time::{Duration, Instant};
 
 pub use bodies::{flag, op};
-pub use client::{Event, Hello, Message, RawClient, Reply, Welcome};
+pub use client::{Event, Hello, Message, Part, RawClient, Reply, Welcome};
 pub use server::{Setup, TestServer, shared};
 pub use zkserver::proto::{Acl, Stat};
 

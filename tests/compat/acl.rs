@@ -449,32 +449,164 @@ fn acls_survive_a_restart() {
     }
 }
 
-/// C-205: with enforced authentication, nothing but auth is answered before it. A server that
-/// cannot enforce it must not start as if it could.
+/// C-205: with enforced authentication, nothing but auth is answered before it: −124, and the
+/// connection ends; the session does not.
 #[test]
 fn enforced_authentication_refuses_everything_before_it() {
     let settings = [("enforce.auth.enabled", "true"), ("enforce.auth.schemes", "digest")];
-    let server = match Setup::new(&settings).try_start() {
-        Ok(server) => server,
-        Err(refusal) => {
-            assert_eq!(refusal.code, Some(2), "{refusal:?}");
-            assert!(refusal.log.contains("enforce.auth.enabled"), "{refusal:?}");
-            return;
-        }
-    };
+    let server = TestServer::start(&settings);
+    let mut welcome = None;
     for (kind, body) in [
         (op::GET_DATA, bodies::watched("/", false)),
         (op::CREATE, bodies::create("/n", None, &bodies::open_acl(), 0)),
         (op::PING, vec![]),
+        (op::CLOSE_SESSION, vec![]),
+        (op::SYNC, bodies::path("/")),
+        (op::WHO_AM_I, vec![]),
+        (op::CHECK, bodies::numbered("/", -1)),
+        (999, vec![]),
     ] {
         let mut c = RawClient::new(&server);
-        c.submit(kind, &body);
+        welcome = Some(c.welcome.clone());
+        let xid = c.submit(kind, &body);
         let reply = c.reply();
-        assert_eq!((reply.err, reply.zxid), (err::SASL_REQUIRED, 0), "operation {kind}");
+        let told = (reply.xid, reply.err, reply.zxid);
+        assert_eq!(told, (xid, err::SASL_REQUIRED, 0), "operation {kind}");
+        assert_eq!(reply.body, b"", "operation {kind}");
         c.expect_close();
     }
+    let mut c = RawClient::connect(&server, &Hello::resume(&welcome.expect("a session")));
+    c.auth("ip", b"").ok();
+    assert_eq!(c.call(op::GET_DATA, &bodies::watched("/", false)).err, err::SASL_REQUIRED);
+    c.expect_close();
     let mut c = RawClient::new(&server);
     c.auth("digest", b"alice:secret").ok();
     assert!(!c.has("/n"));
     c.create("/n", b"", 0).ok();
+    // Words are no requests.
+    assert!(server.word("srvr").contains("Mode: standalone"));
+}
+
+/// C-205: what counts is the place behind the auth packet, not the answer to it.
+#[test]
+fn enforced_authentication_takes_what_is_pipelined_behind_it() {
+    let settings = [("enforce.auth.enabled", "true"), ("enforce.auth.schemes", " digest ,ip2,")];
+    let refusal = Setup::new(&settings).refusal();
+    assert_eq!(refusal.code, Some(2), "{refusal:?}");
+    let server = TestServer::start(&[settings[0], ("enforce.auth.schemes", " digest ,")]);
+    let mut c = RawClient::new(&server);
+    let mut bytes = bodies::frame(-4, op::AUTH, &bodies::auth("digest", b"alice:secret"));
+    bytes.extend(bodies::frame(1, op::GET_DATA, &bodies::watched("/", false)));
+    c.send(&bytes);
+    let replies = [c.reply(), c.reply()].map(|reply| (reply.xid, reply.err));
+    assert_eq!(replies, [(-4, 0), (1, 0)]);
+}
+
+/// C-205: an address is an identity that everybody has.
+#[test]
+fn enforced_authentication_by_ip_lets_everybody_in() {
+    let settings = [("enforce.auth.enabled", "true"), ("enforce.auth.schemes", "ip")];
+    let server = TestServer::start(&settings);
+    assert_eq!(RawClient::new(&server).get_data("/", false).err, 0);
+}
+
+/// C-205: a server that could not enforce it does not start as if it could.
+#[test]
+fn authentication_that_nobody_could_pass_refuses_to_start() {
+    let enabled = ("enforce.auth.enabled", "true");
+    for settings in [
+        &[enabled][..],
+        &[enabled, ("enforce.auth.schemes", "")],
+        &[enabled, ("enforce.auth.schemes", "digest,nosuch")],
+        &[enabled, ("enforce.auth.schemes", "sasl")],
+        &[enabled, ("enforce.auth.schemes", "world")],
+        &[
+            enabled,
+            ("enforce.auth.schemes", "digest"),
+            ("DigestAuthenticationProvider.enabled", "false"),
+        ],
+        &[("sessionRequireClientSASLAuth", "true")],
+    ] {
+        let refusal = Setup::new(settings).refusal();
+        assert_eq!(refusal.code, Some(2), "{settings:?}: {refusal:?}");
+    }
+}
+
+/// The algorithm makes the ids, the super digest included.
+#[test]
+fn the_digest_algorithm_is_chosen() {
+    // super:test, by a Java machine.
+    for (algorithm, hash) in [
+        ("MD5", "yzhcGieXAe2NBWh0Znxa3g=="),
+        ("sha-256", "wjySwxg860UATFtciuZ1lpzrCHrPeov6SPu/ZD56uig="),
+        ("SHA3-256", "cRy/KPYuDpW/dtsepniTMpuiuupnWgdU9txltIfv3hA="),
+    ] {
+        let id = format!("super:{hash}");
+        let server = TestServer::start(&[
+            ("DigestAuthenticationProvider.digestAlg", algorithm),
+            ("DigestAuthenticationProvider.superDigest", &id),
+        ]);
+        let mut c = RawClient::new(&server);
+        c.create_with("/locked", &bodies::world(0)).ok();
+        assert_eq!(c.get_data("/locked", false).err, err::NO_AUTH);
+        c.auth("digest", b"super:test").ok();
+        assert_eq!(c.get_data("/locked", false).err, 0, "{algorithm}");
+        c.create_with("/mine", &[acl(ALL, "auth", "")]).ok();
+        assert_eq!(c.get_acl("/mine").acl().0, [acl(ALL, "digest", &id)]);
+    }
+    let refusal = Setup::new(&[("DigestAuthenticationProvider.digestAlg", "NOPE")]).refusal();
+    assert!(refusal.code.is_some_and(|code| code > 0), "{refusal:?}");
+    assert!(refusal.log.contains("NOPE"), "{refusal:?}");
+}
+
+/// Whoever names another ensemble is cut off without an answer; whoever names none is not asked.
+#[test]
+fn a_client_of_another_ensemble_is_cut_off() {
+    let provider = "org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider";
+    let server = TestServer::start(&[
+        ("ensembleAuthName", "prod, stage"),
+        ("authProvider.ensemble", provider),
+    ]);
+    let mut c = RawClient::new(&server);
+    for name in [&b"prod"[..], b"stage", b""] {
+        c.auth("ensemble", name).ok();
+    }
+    assert_eq!(c.call(op::WHO_AM_I, &[]).identities().len(), 1);
+    let list = [acl(ALL, "ensemble", "prod")];
+    assert_eq!(c.create_with("/n", &list).err, err::INVALID_ACL);
+    let welcome = c.welcome.clone();
+    c.send(&bodies::frame(-4, op::AUTH, &bodies::auth("ensemble", b"test")));
+    c.expect_close();
+    // The session may be resumed elsewhere, or here.
+    assert_eq!(RawClient::connect(&server, &Hello::resume(&welcome)).ping().err, 0);
+}
+
+/// No password and no hash of one is written to the log, whatever goes wrong.
+#[test]
+fn the_log_tells_no_secret() {
+    if skip_deviation("another server's log is its own affair") {
+        return;
+    }
+    let server = TestServer::start(&[
+        ("DigestAuthenticationProvider.superDigest", SUPER_DIGEST),
+        ("zookeeper.DigestAuthenticationProvider.superDigest", "super:geheim"),
+        ("superDigst", "super:geheim"),
+    ]);
+    let mut c = RawClient::new(&server);
+    c.auth("digest", b"alice:geheim").ok();
+    c.create_with("/n", &[acl(ALL, "auth", "")]).ok();
+    c.auth("digest", b"super:test").ok();
+    c.auth("nosuch", b"alice:geheim");
+    c.expect_close();
+    let mut c = RawClient::new(&server);
+    let mut torn = bodies::auth("digest", b"alice:geheim");
+    torn.truncate(torn.len() - 1);
+    c.send(&bodies::frame(-4, op::AUTH, &torn));
+    c.expect_close();
+    let log = server.log();
+    assert!(log.contains("authentication failed"), "the log was written: {log}");
+    let hash = SUPER_DIGEST.split_once(':').expect("name and hash").1;
+    for secret in ["geheim", hash, "secret"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
 }

@@ -16,6 +16,7 @@ pub fn run(address: SocketAddr, seed: u64, stop: &AtomicBool) -> Vec<String> {
         let Some(mut client) = RawClient::try_connect(address, &Hello::timeout(400)) else {
             continue;
         };
+        assert!(!client.welcome.refused(), "a new session is refused");
         let path = format!("/short-lived/{name}");
         let create = bodies::create(&path, Some(b""), &bodies::open_acl(), flag::EPHEMERAL);
         let mut replies = 1;

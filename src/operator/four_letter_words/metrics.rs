@@ -2,15 +2,19 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::VERSION;
 use crate::metrics::{Digest, Kind, Sample, Value};
 use crate::operator::java_text;
 use crate::status::{Descriptors, Status, gauges};
 
 /// What tools look for comes first, as some read no further than 2048 bytes. Then Apache's order:
 /// what was counted, then what was measured.
-pub(super) fn mntr(status: &Status, descriptors: Descriptors, mut metrics: Vec<Sample>) -> String {
-    let mut text = format!("zk_version\t{VERSION}\nzk_server_state\tstandalone\n");
+pub(super) fn mntr(
+    version: &str,
+    status: &Status,
+    descriptors: Descriptors,
+    mut metrics: Vec<Sample>,
+) -> String {
+    let mut text = format!("zk_version\t{version}\nzk_server_state\tstandalone\n");
     for gauge in gauges(status, descriptors) {
         lines(&gauge, &mut text);
     }

@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::VERSION;
 use super::clients::client_line;
 use crate::operator::java_text;
 use crate::status::{ClientLine, Status};
 
 /// `srvr`; with the connections it is `stat`.
-pub(super) fn srvr(status: &Status, clients: Option<&[ClientLine]>) -> String {
-    let mut text = format!("Zookeeper version: {VERSION}\n");
+pub(super) fn srvr(version: &str, status: &Status, clients: Option<&[ClientLine]>) -> String {
+    let mut text = format!("Zookeeper version: {version}\n");
     if let Some(clients) = clients {
         text.push_str("Clients:\n");
         for client in clients {

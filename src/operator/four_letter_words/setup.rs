@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use super::VERSION;
 use crate::status::{DirSizes, Settings};
 
 pub(super) fn conf(settings: &Settings, sizes: DirSizes) -> String {
@@ -30,8 +29,8 @@ pub(super) fn dirs(sizes: DirSizes) -> String {
 }
 
 /// What is not known, or is only Java's, is `<NA>`.
-pub(super) fn envi(environment: &[(&str, Option<String>)]) -> String {
-    let mut text = format!("Environment:\nzookeeper.version={VERSION}\n");
+pub(super) fn envi(version: &str, environment: &[(&str, Option<String>)]) -> String {
+    let mut text = format!("Environment:\nzookeeper.version={version}\n");
     for (key, value) in environment {
         let _ = writeln!(text, "{key}={}", value.as_deref().unwrap_or("<NA>"));
     }

@@ -16,6 +16,10 @@ fn sample() -> Sample {
 }
 
 impl Sources for Sample {
+    fn version(&self) -> &'static str {
+        version(CompatibilityLevel::V3_9)
+    }
+
     fn status(&self) -> Status {
         Status {
             connections: 1,
@@ -131,10 +135,11 @@ fn stat_is_srvr_with_clients() {
     assert_eq!(
         ask(b"stat", "*"),
         format!(
-            "Zookeeper version: {VERSION}\nClients:\n \
+            "Zookeeper version: {}\nClients:\n \
              /127.0.0.1:4711[1](queued=0,recved=3,sent=2)\n\nLatency min/avg/max: 0/0.3333/7\n\
              Received: 12\nSent: 11\nConnections: 1\nOutstanding: 0\nZxid: 0x1f\n\
-             Mode: standalone\nNode count: 5\n"
+             Mode: standalone\nNode count: 5\n",
+            sample().version()
         )
     );
 }
@@ -175,8 +180,22 @@ fn hash_and_envi() {
     assert_eq!(ask(b"hash", "*"), "80: 5\n100000100: -1\n");
     assert_eq!(
         ask(b"envi", "*"),
-        format!("Environment:\nzookeeper.version={VERSION}\nhost.name=h\njava.version=<NA>\n")
+        format!(
+            "Environment:\nzookeeper.version={}\nhost.name=h\njava.version=<NA>\n",
+            sample().version()
+        )
     );
+}
+
+#[test]
+fn the_version_begins_with_a_release_of_the_level() {
+    for (level, release) in
+        [("3.8.0", "3.8.0"), ("3.8", "3.8.6"), ("3.9", "3.9.5"), ("3.10", "3.10.0")]
+    {
+        let text = version(CompatibilityLevel::from_name(level).expect(level));
+        assert_eq!(text.split_once("-zkserver-").expect(text).0, release);
+        assert!(text.contains(", built on "), "{text}");
+    }
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn a_rolled_back_multi_was_never_there() {
             assert_eq!((changes.digest(), &changes.order), (twin.digest(), &twin.order));
             for path in PATHS {
                 let (ours, theirs) =
-                    (changes.by_path.get(path.as_bytes()), twin.by_path.get(path.as_bytes()));
+                    (changes.record(path.as_bytes()), twin.record(path.as_bytes()));
                 assert_eq!(format!("{ours:?}"), format!("{theirs:?}"), "{path}");
             }
         }

@@ -3,33 +3,47 @@
 use std::sync::Arc;
 
 use super::{ConnectionCore, Ending, Pass, Surroundings};
+use crate::auth::AuthRefused;
 use crate::jute::{Reader, Writer};
 use crate::proto::requests::AuthPacket;
 use crate::proto::responses::{ReplyFrame, ReplyHeader, write_header_only};
 use crate::proto::{ErrorCode, Zxid};
 
 impl ConnectionCore {
-    /// Adds an identity, or tells the client that it may not and ends (C-198).
+    /// Adds an identity, or tells the client that it may not and ends (C-198). A client that
+    /// means another ensemble is not answered: it goes on to its next address.
     pub(super) fn auth(&mut self, xid: i32, body: &[u8], around: &Surroundings, pass: &mut Pass) {
         let mut r = Reader::new(body, around.options.max_field_bytes);
         let Ok(packet) = AuthPacket::read(&mut r) else {
             self.end(Ending::Garbage("an auth packet that ends early".to_owned()));
             return;
         };
-        pass.answered += 1;
-        let header = ReplyHeader { xid, zxid: Zxid::ZERO, err: 0 };
         match around.policy.authenticate(packet.scheme, packet.auth, &self.identities) {
             Ok(identities) => {
+                self.admitted = around.policy.admits(&identities);
                 self.identities = Arc::new(identities);
                 self.queue.set_identities(self.identities.clone());
-                write_header_only(header, &mut self.output);
+                self.tell(xid, 0, pass);
             }
-            Err(_) => {
-                let err = ErrorCode::AuthFailed.code();
-                write_header_only(ReplyHeader { err, ..header }, &mut self.output);
+            Err(AuthRefused::Failed) => {
+                self.tell(xid, ErrorCode::AuthFailed.code(), pass);
                 self.end(Ending::AuthFailed);
             }
+            Err(AuthRefused::WrongEnsemble) => self.end(Ending::WrongEnsemble),
         }
+    }
+
+    /// Answers a request that came before authentication where that is required (C-205), and
+    /// ends. The session lives on.
+    pub(super) fn refuse_unauthenticated(&mut self, xid: i32, pass: &mut Pass) {
+        self.tell(xid, ErrorCode::SessionClosedRequireSaslAuth.code(), pass);
+        self.end(Ending::NotAuthenticated);
+    }
+
+    /// A header with no zxid: no state was looked at.
+    fn tell(&mut self, xid: i32, err: i32, pass: &mut Pass) {
+        write_header_only(ReplyHeader { xid, zxid: Zxid::ZERO, err }, &mut self.output);
+        pass.answered += 1;
     }
 
     /// SASL is not configured: the client gets a null token and goes on without. It must have

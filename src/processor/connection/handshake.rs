@@ -65,6 +65,7 @@ impl ConnectionCore {
         let timeout_ms = request
             .timeout_ms
             .clamp(around.options.min_session_timeout_ms, around.options.max_session_timeout_ms);
+        self.admitted = around.policy.admits(&self.identities);
         self.phase = Phase::Opening;
         self.submitted += 1;
         self.unfinished += 1;

@@ -1,5 +1,6 @@
 //! One client's conversation, bytes to bytes, with a scripted server behind it.
 
+mod authentication;
 mod bounds;
 mod handshake;
 mod order;

@@ -173,7 +173,7 @@ impl PrepRequestProcessor {
             ..StatPersisted::default()
         };
         let data = request.data.unwrap_or_default();
-        let node = PendingNode::created(stat, decode_acl(&acl), &full, data);
+        let node = PendingNode::created(stat, decode_acl(&acl, tree), &full, data);
         parent.num_children += 1;
         // As apply does: the counter is only ever raised.
         if parent_cversion > parent.stat.cversion {

@@ -15,9 +15,9 @@ impl PrepRequestProcessor {
         r: &mut Reader<'_>,
         out: &mut Vec<u8>,
     ) -> Result<i32, Refusal> {
-        let mut parts = Vec::new();
+        let mut parts = Vec::with_capacity(16);
         while let Some(part) = MultiPart::read(r)? {
-            parts.push(write_part(part)?);
+            parts.push(write_part(part, self.options.multi_has_create2)?);
         }
         let mark = self.outstanding.mark();
         out.put_int(parts.len() as i32);

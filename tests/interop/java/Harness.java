@@ -27,7 +27,7 @@ public final class Harness {
 
     final int port;
     private final BufferedReader in;
-    private final List<ZooKeeper> clients = new ArrayList<>();
+    private final List<AutoCloseable> open = new ArrayList<>();
 
     private Harness(int port, BufferedReader in) {
         this.port = port;
@@ -71,13 +71,13 @@ public final class Harness {
 
     /** The same server three times, so that a connect request is given up after a third of the session's timeout:
      * Apache's server sometimes never answers one that it accepted while it was starting. */
-    private String hosts() {
+    String hosts() {
         String host = "127.0.0.1:" + port;
         return host + "," + host + "," + host;
     }
 
     private ZooKeeper connected(ZooKeeper zk, Events events) throws Exception {
-        clients.add(zk);
+        closeAtTheEnd(zk);
         check(events.connected.await(LIMIT_MS, TimeUnit.MILLISECONDS), "connected");
         return zk;
     }
@@ -88,9 +88,15 @@ public final class Harness {
         equal("done", in.readLine(), "the harness restarts the server");
     }
 
+    /** What is closed when the test ends, the last one first. */
+    <T extends AutoCloseable> T closeAtTheEnd(T resource) {
+        open.add(resource);
+        return resource;
+    }
+
     private void closeAll() throws Exception {
-        for (ZooKeeper zk : clients) {
-            zk.close();
+        for (int i = open.size() - 1; i >= 0; i--) {
+            open.get(i).close();
         }
     }
 

@@ -101,3 +101,19 @@ fn a_strangers_multi_fails_at_its_first_part() {
     assert_eq!(words, "multi [error -112, error -2]");
     leader.apply_all();
 }
+
+/// Releases before 3.8.2 pass over a create2 in a logged multi without a word.
+#[test]
+fn create2_can_be_logged_as_what_old_releases_understand() {
+    let logged = |multi_has_create2| {
+        let mut leader = Leader::with(PrepOptions { multi_has_create2, ..prep_options() });
+        leader.prepare(Multi, multi(&[(Create2, create("/a", 0))]));
+        let txn = leader.proposals.back().expect("prepared").txn.clone();
+        let record = TxnRecord::read(&txn, usize::MAX).expect("a transaction");
+        let Txn::Multi(parts) = record.txn else { panic!("a multi") };
+        leader.apply_all();
+        parts.parts().map(|(txn_type, _)| txn_type).collect::<Vec<_>>()
+    };
+    assert_eq!(logged(true), [Create2.to_int()]);
+    assert_eq!(logged(false), [Create.to_int()]);
+}

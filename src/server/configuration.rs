@@ -1,0 +1,94 @@
+//! From the command line and the environment to a configuration.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use super::fatal::ExitCode;
+use crate::config::{self, File, Given, Parsed};
+use crate::persistence::{Disk, RealDisk};
+
+/// What the command line asks for.
+#[derive(Debug, Clone, Default)]
+pub struct CommandLine {
+    /// The configuration file.
+    pub file: Option<PathBuf>,
+    /// Apache's short form, `port dataDir [tickTime [maxClientCnxns]]`, in place of a file.
+    pub short_form: Vec<String>,
+    /// `name=value` of each `-D`.
+    pub defines: Vec<String>,
+    /// Refuse what nobody knows.
+    pub strict: bool,
+}
+
+impl CommandLine {
+    /// Whether nothing says where the data is or who may connect.
+    pub fn is_bare(&self) -> bool {
+        self.file.is_none() && self.short_form.is_empty()
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What may be the cause, as lines.
+    pub hints: Vec<String>,
+    /// The reasons, as lines.
+    pub errors: Vec<String>,
+}
+
+/// The configuration that a server started with `command` would have.
+///
+/// # Errors
+/// Every reason not to start.
+pub fn configuration(command: &CommandLine) -> Result<Parsed, Refusal> {
+    let text = match &command.file {
+        Some(path) => Some(RealDisk.read(path).map_err(|error| unreadable(path, &error))?),
+        None => None,
+    };
+    let name = command.file.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+    let variable = |name| Some((name, std::env::var(name).ok()?));
+    let given = Given {
+        file: text.as_deref().map(|text| File { name: &name, text }),
+        short_form: command.short_form.clone(),
+        // As Apache's script joins them: of two that set the same property JVMFLAGS has it.
+        variables: ["SERVER_JVMFLAGS", "JVMFLAGS"].into_iter().filter_map(variable).collect(),
+        defines: command.defines.clone(),
+    };
+    let parsed = config::resolve(&given);
+    let parsed = if command.strict { parsed.and_then(Parsed::strict) } else { parsed };
+    parsed.map_err(|errors| Refusal {
+        hints: errors.hints().collect(),
+        errors: errors.lines().collect(),
+    })
+}
+
+fn unreadable(path: &Path, error: &dyn Display) -> Refusal {
+    let mut told = error.to_string();
+    let name = path.to_string_lossy();
+    if name.chars().all(|c| c.is_ascii_digit()) {
+        told.push_str(&format!(
+            "; if {name} is meant as the port, the directory of the data goes behind it"
+        ));
+    }
+    Refusal { hints: Vec::new(), errors: vec![told] }
+}
+
+/// Tells what `command` comes to, and touches nothing.
+pub fn check(command: &CommandLine) -> process::ExitCode {
+    match configuration(command) {
+        Ok(parsed) => {
+            // Whoever closes the pipe early has seen enough.
+            let _ = write!(std::io::stdout(), "{}", parsed.report());
+            process::ExitCode::SUCCESS
+        }
+        Err(Refusal { hints, errors }) => {
+            for line in hints.iter().chain(&errors) {
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
+            let _ = writeln!(std::io::stderr(), "the configuration is refused");
+            process::ExitCode::from(ExitCode::InvalidInvocation as u8)
+        }
+    }
+}
