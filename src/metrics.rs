@@ -91,6 +91,12 @@ metrics! {
         sessionless_connections_expired: Counter,
         /// Sessions ended by their timeout.
         stale_sessions_expired: Counter,
+        /// Clients that named this ensemble (ensembleAuthName).
+        ensemble_auth_success: Counter,
+        /// Clients that named another ensemble, and were cut off.
+        ensemble_auth_fail: Counter,
+        /// Clients that used the scheme `ensemble` without a name, or where there is none to compare.
+        ensemble_auth_skip: Counter,
         /// Requests that came to prep.
         prep_processor_request_queued: Counter,
         /// Change records made by prep, for transactions that are not applied yet.

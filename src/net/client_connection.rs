@@ -25,7 +25,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use super::connections::Connections;
 use super::limits::ConnectionLimits;
 use super::{Submit, WordHandler};
-use crate::auth::Identities;
+use crate::auth::{Heard, Identities};
 use crate::metrics::Metrics;
 use crate::processor::connection::{ConnectionCore, Ending, Pass, Surroundings};
 use crate::processor::connection_queue::{CloseReason, ConnectionQueue};
@@ -234,6 +234,12 @@ impl ClientConnection {
         metrics.packets_sent.add(answered);
         metrics.connection_request_count.add(pass.connects as u64);
         metrics.read_per_namespace.take(&mut pass.namespaces);
+        match pass.heard {
+            None => {}
+            Some(Heard::Nothing) => metrics.ensemble_auth_skip.add(1),
+            Some(Heard::OurName) => metrics.ensemble_auth_success.add(1),
+            Some(Heard::OtherName) => metrics.ensemble_auth_fail.add(1),
+        }
         let mut reads = None;
         if answered > 0 {
             let end = self.shared.clock.nanos();

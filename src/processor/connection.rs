@@ -35,7 +35,7 @@ use self::handshake::IsWord;
 use super::connection_queue::{CloseReason, ConnectionQueue};
 use super::read::{Reading, measure};
 use super::request::{Origin, Request, Submission};
-use crate::auth::{AuthPolicy, Identities};
+use crate::auth::{AuthPolicy, Heard, Identities};
 use crate::jute::{Reader, next_frame};
 use crate::metrics::{Namespaces, Sizes};
 use crate::proto::requests::{RequestHeader, read_path};
@@ -167,6 +167,8 @@ pub struct Pass {
     pub taken: usize,
     /// Connect requests among them.
     pub connects: usize,
+    /// What the client said last of the ensemble that it means.
+    pub heard: Option<Heard>,
     /// Requests answered at once.
     pub answered: usize,
     /// The sizes of the replies to reads.

@@ -33,6 +33,7 @@ fn every_metric_moves() {
         ("maxClientCnxns", "12"),
         ("nio.sessionlessCnxnTimeout", "300"),
         ("snapCount", "50"),
+        ("ensembleAuthName", "ours"),
     ]);
     if foreign_server() {
         return;
@@ -83,6 +84,14 @@ fn every_metric_moves() {
         let rejected = text.lines().find_map(|l| l.strip_prefix("zk_connection_rejected\t"))?;
         (rejected != "0").then_some(())
     });
+    seen.look(&server);
+
+    // Clients that say which ensemble they mean.
+    c.auth("ensemble", b"ours").ok();
+    c.auth("ensemble", b"").ok();
+    let mut stray = RawClient::new(&server);
+    stray.send(&bodies::frame(-4, op::AUTH, &bodies::auth("ensemble", b"another")));
+    stray.expect_close();
     seen.look(&server);
 
     // More at once than is done at once, until some are seen waiting; and a snapshot.
