@@ -1,10 +1,12 @@
 //! What a server says of itself: plain data for words and, later, other surfaces.
 
+mod gauges;
 mod request_stats;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use gauges::gauges;
 pub use request_stats::{Answered, RequestStats};
 
 use crate::proto::{SessionId, Zxid};
@@ -28,13 +30,13 @@ pub struct Status {
     pub approximate_data_size: u64,
     pub global_sessions: usize,
     pub digest_mismatches: u64,
+    /// Bytes of the last, the smallest and the largest reply, -1 before the first.
+    pub reply_bytes_last: i64,
+    pub reply_bytes_min: i64,
+    pub reply_bytes_max: i64,
     /// Watches as Apache counts them: a persistent one twice.
     pub watch_count: usize,
     pub uptime_ms: u64,
-    /// Further figures, under Apache's names where it has them.
-    pub counters: Vec<(&'static str, u64)>,
-    /// Figures of namespaces: the namespace, Apache's name of the figure, its value.
-    pub by_namespace: Vec<(String, &'static str, i64)>,
 }
 
 /// A connection as `stat` and `cons` list it.

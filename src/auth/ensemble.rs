@@ -13,7 +13,7 @@ pub struct EnsembleNames(Box<[Box<[u8]>]>);
 /// What became of a name that a client gave. Apache counts each kind: `ensemble_auth_skip`,
 /// `ensemble_auth_success`, `ensemble_auth_fail`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Heard {
+pub enum Heard {
     /// None was given, or there is none to compare it with.
     Nothing,
     /// It is one of ours.

@@ -24,7 +24,7 @@ mod identity;
 mod ip;
 mod policy;
 
-pub use ensemble::EnsembleNames;
+pub use ensemble::{EnsembleNames, Heard};
 pub use identity::{Identities, Identity};
 pub use policy::{AuthPolicy, AuthRefused};
 

@@ -99,6 +99,12 @@ impl AuthPolicy {
         }
     }
 
+    /// What an auth packet says of the ensemble that the client means, if it is about that.
+    pub fn hears(&self, scheme: Option<&[u8]>, data: Option<&[u8]>) -> Option<Heard> {
+        let names = self.ensemble.as_ref().filter(|_| scheme == Some(ENSEMBLE))?;
+        Some(names.judge(data))
+    }
+
     /// Whether a connection with these identities may ask for anything at all (C-205). `super`
     /// does not count; the digest it came with does.
     pub fn admits(&self, identities: &Identities) -> bool {

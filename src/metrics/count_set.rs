@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
+use super::sample::{Kind, Metric, Sample, Value};
+
 /// Names that are counted, at most: who makes names up must not fill the memory.
 const MOST_NAMES: usize = 1000;
 
@@ -21,14 +23,25 @@ impl CountSet {
             counts.insert(name.into(), n);
         }
     }
+}
 
-    /// The names and their numbers.
-    pub fn get(&self) -> Vec<(Box<[u8]>, u64)> {
-        self.0.lock().iter().map(|(name, &count)| (name.clone(), count)).collect()
+impl Metric for CountSet {
+    fn new(_: u64) -> Self {
+        CountSet::default()
     }
 
-    /// Counts from 0 again (`srst`); the names stay.
-    pub fn reset(&self) {
+    fn sample(&self, name: &'static str, help: &'static str, to: &mut Vec<Sample>) {
+        to.extend(self.0.lock().iter().map(|(key, &count)| Sample {
+            name,
+            key: Some(String::from_utf8_lossy(key).into_owned()),
+            kind: Kind::Counter,
+            help,
+            value: Value::Integer(i64::try_from(count).unwrap_or(i64::MAX)),
+        }));
+    }
+
+    /// The names stay.
+    fn reset(&self) {
         self.0.lock().values_mut().for_each(|count| *count = 0);
     }
 }
@@ -40,14 +53,19 @@ mod tests {
     #[test]
     fn names_are_counted_apart_and_never_too_many() {
         let set = CountSet::default();
+        let told = || {
+            let mut samples = Vec::new();
+            set.sample("name", "help", &mut samples);
+            samples.into_iter().map(|sample| (sample.key, sample.value)).collect::<Vec<_>>()
+        };
         set.add(b"a", 1);
         set.add(b"a", 2);
-        assert_eq!(set.get(), [(Box::from(&b"a"[..]), 3)]);
+        assert_eq!(told(), [(Some("a".to_owned()), Value::Integer(3))]);
         set.reset();
-        assert_eq!(set.get(), [(Box::from(&b"a"[..]), 0)]);
+        assert_eq!(told(), [(Some("a".to_owned()), Value::Integer(0))]);
         for n in 0..2 * MOST_NAMES {
             set.add(n.to_string().as_bytes(), 1);
         }
-        assert_eq!(set.get().len(), MOST_NAMES);
+        assert_eq!(told().len(), MOST_NAMES);
     }
 }

@@ -26,7 +26,7 @@ use super::connections::Connections;
 use super::limits::ConnectionLimits;
 use super::log_limit::LogLimit;
 use super::{Submit, WordHandler};
-use crate::auth::Identities;
+use crate::auth::{Heard, Identities};
 use crate::metrics::Metrics;
 use crate::processor::connection::{ConnectionCore, Ending, NearLimit, Pass, Surroundings};
 use crate::processor::connection_queue::{CloseReason, ConnectionQueue};
@@ -248,7 +248,7 @@ impl ClientConnection {
 
     /// Counts what a pass gave that began at `start` on the clock's nanoseconds.
     /// Reads that waited for something unfinished count from here, not from their receipt.
-    fn count(&self, pass: &Pass, start: u64) {
+    fn count(&self, pass: &mut Pass, start: u64) {
         let (taken, answered) = (pass.taken as u64, pass.answered as u64);
         let metrics = &self.shared.metrics;
         if !pass.submissions.is_empty() {
@@ -262,11 +262,20 @@ impl ClientConnection {
         }
         metrics.packets_received.add(taken);
         metrics.packets_sent.add(answered);
+        metrics.connection_request_count.add(pass.connects as u64);
+        metrics.read_per_namespace.take(&mut pass.namespaces);
+        match pass.heard {
+            None => {}
+            Some(Heard::Nothing) => metrics.ensemble_auth_skip.add(1),
+            Some(Heard::OurName) => metrics.ensemble_auth_success.add(1),
+            Some(Heard::OtherName) => metrics.ensemble_auth_fail.add(1),
+        }
         let mut reads = None;
         if answered > 0 {
             let end = self.shared.clock.nanos();
             let latency_ms = end.saturating_sub(start) / 1_000_000;
-            metrics.latency.record(latency_ms, answered);
+            metrics.response_bytes.take(pass.sizes, end);
+            metrics.readlatency.record_many(latency_ms, answered);
             reads = pass.last_read.as_ref().map(|last| Answered {
                 op: Some(last.op),
                 cxid: last.cxid,
@@ -338,6 +347,7 @@ impl WordReply {
             return;
         }
         connection.core.lock().answer_word(text);
+        connection.shared.metrics.packets_sent.add(1);
         connection.waker.wake();
     }
 }
@@ -413,9 +423,9 @@ impl ConnectionTask {
         let mut more = false;
         if connection.queue.is_filled() || core.has_waiting_input() {
             let start = shared.clock.nanos();
-            let pass = core.resume(start / 1_000_000, &shared.around);
+            let mut pass = core.resume(start / 1_000_000, &shared.around);
             more = pass.more;
-            connection.count(&pass, start);
+            connection.count(&mut pass, start);
             if !pass.submissions.is_empty() {
                 drop(core);
                 if connection.submit(pass.submissions) {
@@ -485,9 +495,9 @@ impl ConnectionTask {
             let shared = &connection.shared;
             let start = shared.clock.nanos();
             let mut core = connection.core.lock();
-            let pass = core.receive(start / 1_000_000, buffer.filled(), &shared.around);
-            shared.metrics.bytes_received.add(buffer.filled().len() as u64);
-            connection.count(&pass, start);
+            let mut pass = core.receive(start / 1_000_000, buffer.filled(), &shared.around);
+            shared.metrics.bytes_received_count.add(buffer.filled().len() as u64);
+            connection.count(&mut pass, start);
             let written = connection.write(&mut core);
             drop(core);
             let carried_out = connection.submit(pass.submissions);
@@ -509,6 +519,9 @@ impl Drop for ConnectionTask {
         connection.queue.kill();
         let core = connection.core.lock();
         shared.around.watches.remove_connection(connection.id);
+        if core.ending().is_none() && !core.is_talking() {
+            shared.metrics.connection_drop_count.add(1);
+        }
         log_ending(&core, connection);
         // A reset would take away what was just written, and unread input causes one.
         discard_input(&self.reader);

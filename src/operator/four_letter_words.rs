@@ -5,11 +5,13 @@
 
 mod clients;
 mod dump;
+mod metrics;
 mod server;
 mod setup;
 mod watches;
 
 use crate::config::FourLetterWhitelist;
+use crate::metrics::Sample;
 use crate::proto::{CompatibilityLevel, Zxid};
 use crate::status::{ClientLine, Descriptors, DirSizes, Dump, Settings, Status, WatchedPath};
 use crate::watch::WatchesSummary;
@@ -74,6 +76,8 @@ pub trait Sources {
     fn version(&self) -> &'static str;
     /// The server in numbers.
     fn status(&self) -> Status;
+    /// What was counted and measured.
+    fn metrics(&self) -> Vec<Sample>;
     /// File descriptors: one look at each that is open, so only whoever tells them asks.
     fn descriptors(&self) -> Descriptors;
     /// The connections.
@@ -145,7 +149,10 @@ pub fn answer(
         b"isro" => "rw".to_owned(),
         b"srvr" => server::srvr(sources.version(), &sources.status(), None),
         b"stat" => server::srvr(sources.version(), &sources.status(), Some(&sources.clients())),
-        b"mntr" => server::mntr(sources.version(), &sources.status(), sources.descriptors()),
+        b"mntr" => {
+            let metrics = sources.metrics();
+            metrics::mntr(sources.version(), &sources.status(), sources.descriptors(), metrics)
+        }
         b"cons" => clients::cons(&sources.clients()),
         b"conf" => setup::conf(&sources.settings(), sources.dir_sizes()),
         b"dirs" => setup::dirs(sources.dir_sizes()),

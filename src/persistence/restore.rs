@@ -218,6 +218,8 @@ pub struct RestoreStage<'a> {
     pub total: u64,
     /// Transactions applied from the logs.
     pub txns: u64,
+    /// This is the moment between snapshot and log, and the rest is empty.
+    pub snapshot_is_loaded: bool,
 }
 
 /// [`restore`]; `tell` hears of its progress at every MiB or so.
@@ -246,6 +248,7 @@ fn restore_noting(
     let has_logs = !logs.is_empty();
     let mut unwritten = take_unwritten(dir, &mut logs, options)?;
     let (loaded, origin) = base(dir, &logs, options, notices, tell)?;
+    tell(RestoreStage { file: "", done: 0, total: 0, txns: 0, snapshot_is_loaded: true });
     if let Some(path) = loaded.misread_ttl {
         return Err(RestoreError::TtlNode(path));
     }
@@ -361,7 +364,8 @@ fn newest_usable(
         } else {
             tried += 1;
             let progress = &mut |done, total| {
-                tell(RestoreStage { file: &file.name, done, total, txns: 0 });
+                let file = &file.name;
+                tell(RestoreStage { file, done, total, txns: 0, snapshot_is_loaded: false });
             };
             let (tree, max_field) = (options.tree, options.max_record);
             match read_snapshot_telling(disk, &path, file.zxid, tree, max_field, progress) {
@@ -478,7 +482,8 @@ impl Replay<'_> {
             if record.offset >= told + TOLD_EVERY {
                 told = record.offset;
                 let (done, total, txns) = (self.done + told, self.total, self.txns);
-                (self.tell)(RestoreStage { file: &log.name, done, total, txns });
+                let file = &log.name;
+                (self.tell)(RestoreStage { file, done, total, txns, snapshot_is_loaded: false });
             }
             if record.zxid <= self.last {
                 // Below the snapshot that is how it should be. Above it, servers of 3.8 and

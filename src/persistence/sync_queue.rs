@@ -79,6 +79,10 @@ pub struct Persisted {
     pub bytes: u64,
     /// Whether the bytes were synced, not only written (`forceSync=no`).
     pub synced: bool,
+    /// When the batch was begun, on the clock's nanoseconds.
+    pub began_nanos: u64,
+    /// How long all of it took, in nanoseconds.
+    pub nanos: u64,
     /// How long the syncs of the batch took, in nanoseconds.
     pub sync_nanos: u64,
     /// Whether one of them took longer than the threshold.
@@ -143,6 +147,8 @@ impl SyncQueue {
             txns: 0,
             bytes: 0,
             synced: self.options.force_sync,
+            began_nanos: self.clock.nanos(),
+            nanos: 0,
             sync_nanos: 0,
             slow_sync: false,
             new_log: false,
@@ -150,6 +156,7 @@ impl SyncQueue {
         self.failed = true;
         self.carry_out(batch, &mut report)?;
         self.failed = false;
+        report.nanos = self.clock.nanos().saturating_sub(report.began_nanos);
         self.last_ticket = report.ticket;
         batch.clear();
         self.frames.shrink_to(FRAMES_KEPT);

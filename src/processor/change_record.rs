@@ -96,6 +96,7 @@ pub struct OutstandingChanges {
     ephemerals: HashMap<i64, VecDeque<Bytes>, FixedState>,
     /// What the records of an unfinished transaction replaced, newest last.
     undo: Vec<Undo>,
+    retired: u64,
     digest: u64,
     digest_enabled: bool,
     /// What is to come to the quotas' statistics, where they are enforced.
@@ -127,6 +128,7 @@ impl OutstandingChanges {
             ephemerals: HashMap::with_hasher(state.clone()),
             state,
             undo: Vec::new(),
+            retired: 0,
             digest,
             digest_enabled,
             usage: None,
@@ -157,6 +159,11 @@ impl OutstandingChanges {
     /// Whether everything prepared has been applied.
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
+    }
+
+    /// How many records have retired so far.
+    pub fn retired(&self) -> u64 {
+        self.retired
     }
 
     /// The node at `path` (the root is empty) as the next request will find it.
@@ -299,6 +306,7 @@ impl OutstandingChanges {
         while self.order.front().is_some_and(|change| change.zxid <= applied) {
             let Change { zxid, hash, owner } =
                 self.order.pop_front().expect("the front was looked at");
+            self.retired += 1;
             self.forget_ephemeral(owner, VecDeque::pop_front);
             self.remove(hash, zxid);
         }

@@ -41,8 +41,9 @@ use super::connection_throttle::BlueThrottle;
 use super::large_requests::{LargeRequests, LargeShare};
 use super::read::{LongList, Reading, Unanswered};
 use super::request::{Origin, Request, Submission};
-use crate::auth::{AuthPolicy, Identities};
+use crate::auth::{AuthPolicy, Heard, Identities};
 use crate::jute::{Reader, next_frame};
+use crate::metrics::{Namespaces, Sizes};
 use crate::proto::requests::{RequestHeader, read_path};
 use crate::proto::responses::{ReplyHeader, write_header_only};
 use crate::proto::{ConnectionId, ErrorCode, OpCode, SessionId, Zxid};
@@ -184,8 +185,16 @@ pub struct Pass {
     pub submissions: Vec<Submission>,
     /// Requests taken.
     pub taken: usize,
+    /// Connect requests among them.
+    pub connects: usize,
+    /// What the client said last of the ensemble that it means.
+    pub heard: Option<Heard>,
     /// Requests answered at once.
     pub answered: usize,
+    /// The sizes of the replies to reads.
+    pub sizes: Sizes,
+    /// What the reads read, by namespace.
+    pub namespaces: Namespaces,
     /// The last of the reads among these.
     pub last_read: Option<LastRead>,
     /// One of the messages that nearly reach the largest frame, or pass it.
@@ -391,6 +400,11 @@ impl ConnectionCore {
         self.talked = true;
     }
 
+    /// Whether a word was asked for instead of a session.
+    pub fn is_talking(&self) -> bool {
+        self.talked || matches!(self.phase, Phase::Talking(_))
+    }
+
     /// Whether a word was answered: the connection ends once the answer is written.
     pub fn is_done_talking(&self) -> bool {
         self.phase == Phase::Ending && self.talked
@@ -482,6 +496,7 @@ impl ConnectionCore {
                     self.connect(now_ms, frame.body, around, pass);
                     self.large.is_answered();
                     pass.taken += 1;
+                    pass.connects += 1;
                     used += frame.size;
                 }
                 Phase::Established => {
@@ -588,7 +603,8 @@ impl ConnectionCore {
                 self.note_size(Some(op), &frame.body[8..], bytes, true, pass);
             }
             used += frame.size;
-            self.count_read(op, xid, db.last_processed(), pass);
+            let read = LastRead { op, cxid: xid, zxid: db.last_processed() };
+            self.count_read(read, &frame.body[8..], before, pass);
         }
         // Only the first can have been large.
         self.large.is_answered();
@@ -689,6 +705,8 @@ impl ConnectionCore {
     }
 }
 
+/// The length in front of a frame.
+const LENGTH_BYTES: usize = 4;
 /// The xid of every reply to a ping.
 const PING_XID: i32 = -2;
 

@@ -164,9 +164,10 @@ impl ConnectionQueue {
     }
 
     /// Appends the reply to a submission, which is finished with it. `answered` is what it means
-    /// for the connection's statistics; `None` if no request of a session was answered.
-    pub fn reply(&self, answered: Option<&Answered>, write: impl FnOnce(&mut Vec<u8>)) {
-        self.finish(None, answered, write);
+    /// for the connection's statistics; `None` if no request of a session was answered. Returns
+    /// the reply's size in bytes.
+    pub fn reply(&self, answered: Option<&Answered>, write: impl FnOnce(&mut Vec<u8>)) -> usize {
+        self.finish(None, answered, write)
     }
 
     /// Gives the connection its session; the connect response is appended with it.
@@ -184,12 +185,14 @@ impl ConnectionQueue {
         grant: Option<Grant>,
         answered: Option<&Answered>,
         write: impl FnOnce(&mut Vec<u8>),
-    ) {
+    ) -> usize {
         let mut state = self.state.lock();
         if state.dead {
-            return;
+            return 0;
         }
+        let before = state.bytes.len();
         write(&mut state.bytes);
+        let size = state.bytes.len() - before;
         state.finished += 1;
         state.submissions_finished += 1;
         if grant.is_some() {
@@ -200,6 +203,7 @@ impl ConnectionQueue {
             state.stats.answered(answered);
         }
         self.filled.store(true, Ordering::Release);
+        size
     }
 
     /// Leaves a read to whoever finishes the submission before it.

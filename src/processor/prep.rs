@@ -139,6 +139,11 @@ impl PrepRequestProcessor {
         self.outstanding.len()
     }
 
+    /// How many change records have retired so far.
+    pub fn retired(&self) -> u64 {
+        self.outstanding.retired()
+    }
+
     /// Everything up to `zxid` has been applied: its change records retire.
     pub fn retire(&mut self, zxid: Zxid) {
         self.outstanding.retire(zxid);

@@ -5,9 +5,11 @@
 //! moment, and no event that moment includes is still unsent.
 
 mod long_list;
+mod measure;
 mod set_watches;
 
 pub use self::long_list::{ListStep, LongList};
+pub use self::measure::measure;
 
 use crate::auth::{AuthPolicy, Identities, mask_digest_ids, who_am_i};
 use crate::jute::{JuteError, Reader, Writer};

@@ -38,6 +38,13 @@ impl QuorumPeer {
         }
     }
 
+    /// How many change records prep has made so far, and how many of them have retired.
+    pub fn change_records(&self) -> (u64, u64) {
+        match &self.role {
+            Role::Standalone(standalone) => standalone.change_records(),
+        }
+    }
+
     /// When the peer wants a [`Input::Tick`], on the monotonic clock in milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
         match &self.role {

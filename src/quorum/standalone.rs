@@ -107,6 +107,12 @@ impl Standalone {
         self.commit.len()
     }
 
+    /// How many change records prep has made so far, and how many of them have retired.
+    pub fn change_records(&self) -> (u64, u64) {
+        let retired = self.prep.retired();
+        (retired + self.prep.outstanding() as u64, retired)
+    }
+
     /// When the next session may have to end.
     pub fn next_deadline(&self) -> Option<u64> {
         if !self.started {

@@ -144,11 +144,11 @@ impl Server {
             die(ExitCode::UnexpectedError, &format!("port {port} of {host}: {error}{help}"))
         });
 
-        let loaded = load(config, &*clock, seed);
+        let metrics = Arc::new(Metrics::new(seed));
+        let loaded = load(config, &*clock, seed, &metrics);
         let policy = policy(config);
         let watches = Arc::new(Watches::new(seed));
         let connections = Arc::new(Connections::new(seed));
-        let metrics = Arc::new(Metrics::default());
         let inbox = Arc::new(Inbox::default());
         let disk_inbox = Arc::new(DiskInbox::default());
 
@@ -168,6 +168,7 @@ impl Server {
             clock.clone(),
             loaded.ledger.clone(),
             care.wake.clone(),
+            metrics.clone(),
         );
         let clients = CarryOut::new(
             loaded.database.clone(),
@@ -187,7 +188,14 @@ impl Server {
             reports: inbox.clone(),
             snapshots,
         };
-        let driver = Driver::new(peer, loaded.database.clone(), door, clients);
+        let driver = Driver::new(
+            peer,
+            loaded.database.clone(),
+            door,
+            clients,
+            metrics.clone(),
+            clock.clone(),
+        );
         let throttle =
             RequestThrottler::new(config.limits.requests.clone(), seed).map(|throttler| {
                 let (connections, database) = (connections.clone(), loaded.database.clone());

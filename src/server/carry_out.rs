@@ -10,6 +10,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use parking_lot::RwLockReadGuard;
 
+use super::counts::Counts;
 use crate::auth::AuthPolicy;
 use crate::jute::{Reader, Writer};
 use crate::metrics::Metrics;
@@ -126,11 +127,11 @@ impl CarryOut {
                     max_field_bytes: self.max_field_bytes,
                     events_have_zxid: self.events_have_zxid,
                     connections: connections.read(),
-                    metrics: &self.metrics,
                     holders: &mut self.holders,
                     touched: &mut self.touched,
                     now_ms: now.mono_ms,
                     work: 0,
+                    counts: Counts::new(&self.metrics, now),
                 };
                 while left > 0
                     && hold.work < WORK_PER_HOLD
@@ -161,12 +162,12 @@ struct Hold<'a> {
     max_field_bytes: usize,
     events_have_zxid: bool,
     connections: RwLockReadGuard<'a, ConnectionMap>,
-    metrics: &'a Metrics,
     holders: &'a mut HashMap<SessionId, ConnectionId, FixedState>,
     touched: &'a mut Touched,
     now_ms: u64,
     /// What was done in this hold.
     work: usize,
+    counts: Counts<'a>,
 }
 
 impl Hold<'_> {
@@ -179,21 +180,22 @@ impl Hold<'_> {
                 let Resumption { connection, timeout_ms, had_read_only, grant } = resumption;
                 self.take_over(grant.session, connection);
                 self.grant(connection, timeout_ms, had_read_only, grant, None);
-                self.metrics.outstanding_requests.add(-1);
+                self.counts.finished();
             }
             ClientEffect::Refuse { connection, session, had_read_only } => {
-                self.metrics.outstanding_requests.add(-1);
+                self.counts.finished();
                 tracing::info!(%session, "session refused: it is not known here");
                 let response = ConnectResponse::refused(had_read_only.then_some(false));
+                self.counts.granted();
                 self.reply(connection, None, |out| response.write(out));
                 self.close(connection, CloseReason::SessionRefused);
             }
             ClientEffect::Drop(connection, reason) => {
-                self.metrics.outstanding_requests.add(-1);
+                self.counts.finished();
                 self.close(connection, reason);
             }
             ClientEffect::QuotaExceeded(namespace) => {
-                self.metrics.quota_exceeded_error_per_namespace.add(&namespace, 1);
+                self.counts.quota_exceeded(&namespace);
             }
             ClientEffect::SessionsListed { page, to } => {
                 // Whoever asked may have given up.
@@ -207,16 +209,19 @@ impl Hold<'_> {
             TxnRecord::read(&proposal.txn, usize::MAX).expect("what prep has written can be read");
         let mut delivery = Delivery { hold: self, frame: Vec::new() };
         let applied = db.apply(&record, &mut delivery);
+        self.counts.committed(&record.header, &record.txn);
         if let Some(origin) = &proposal.origin {
-            self.metrics.outstanding_requests.add(-1);
+            self.counts.finished();
+            let latency_ms = self.counts.update_latency_ms(origin);
             // A write that failed has no operation to its name, as in Apache ZooKeeper.
             let op = (!matches!(applied, Applied::Error(_))).then_some(origin.op);
-            let answered = self.answered(origin, op, proposal.zxid);
+            let answered = self.answered(origin, op, proposal.zxid, latency_ms);
             match &proposal.new_session {
                 None => {
-                    self.reply(origin.connection, Some(&answered), |out| {
+                    let size = self.reply(origin.connection, Some(&answered), |out| {
                         write_reply(origin, &record, &applied, out)
                     });
+                    self.counts.replied(size);
                 }
                 Some(new) => {
                     let session = proposal.session;
@@ -258,8 +263,7 @@ impl Hold<'_> {
                 touch(&mut self.touched.others, connection);
                 return;
             }
-            let latency_ms = self.now_ms.saturating_sub(read.received_ms);
-            self.metrics.latency.record(latency_ms, 1);
+            let latency_ms = self.counts.read_latency_ms(read.received_ms);
             let answered = Answered {
                 op: Some(read.op),
                 cxid: read.xid,
@@ -269,7 +273,8 @@ impl Hold<'_> {
                 latency_ms,
             };
             connection.queue().answer_deferred(&answered, &frame);
-            self.metrics.packets_sent.add(1);
+            self.counts.replied(frame.len());
+            self.counts.read(read.op, &read.body, &frame);
         }
     }
 
@@ -281,7 +286,7 @@ impl Hold<'_> {
                 CloseReason::SessionClosed
             }
             None => {
-                self.metrics.stale_sessions_expired.add(1);
+                self.counts.expired();
                 CloseReason::SessionExpired
             }
         };
@@ -291,26 +296,31 @@ impl Hold<'_> {
     }
 
     fn answer_sync(&mut self, origin: &Origin, body: &[u8], db: &Database) {
-        self.metrics.outstanding_requests.add(-1);
-        let answered = self.answered(origin, Some(origin.op), db.last_processed());
+        self.counts.finished();
+        let latency_ms = self.counts.read_latency_ms(origin.received_ms);
+        let answered = self.answered(origin, Some(origin.op), db.last_processed(), latency_ms);
         let path = Reader::unlimited(body).ustring().unwrap_or_default();
         let header = ReplyHeader { xid: origin.xid, zxid: db.last_processed(), err: 0 };
-        self.reply(origin.connection, Some(&answered), |out| {
+        let size = self.reply(origin.connection, Some(&answered), |out| {
             let frame = ReplyFrame::open(header, out);
             out.put_buffer(path);
             frame.finish(out);
         });
+        self.counts.replied(size);
         self.answer_deferred(origin.connection, db);
     }
 
     /// The request was not executed; what waits behind it is answered as if it had not come
     /// (C-162).
     fn answer_throttled(&mut self, origin: &Origin, db: &Database) {
-        self.metrics.outstanding_requests.add(-1);
-        let answered = self.answered(origin, None, db.last_processed());
+        self.counts.finished();
+        let latency_ms = self.now_ms.saturating_sub(origin.received_ms);
+        let answered = self.answered(origin, None, db.last_processed(), latency_ms);
         let err = ErrorCode::ThrottledOp.code();
         let header = ReplyHeader { xid: origin.xid, zxid: db.last_processed(), err };
-        self.reply(origin.connection, Some(&answered), |out| write_header_only(header, out));
+        let size =
+            self.reply(origin.connection, Some(&answered), |out| write_header_only(header, out));
+        self.counts.replied(size);
         self.answer_deferred(origin.connection, db);
     }
 
@@ -329,7 +339,7 @@ impl Hold<'_> {
             password: password::generate(grant.session),
             read_only: had_read_only.then_some(false),
         };
-        self.metrics.packets_sent.add(1);
+        self.counts.granted();
         connection.queue().grant(grant, answered, |out| response.write(out));
         touch(&mut self.touched.answered, connection);
     }
@@ -343,23 +353,28 @@ impl Hold<'_> {
         }
     }
 
-    /// Measures a submission that is answered now.
-    fn answered(&self, origin: &Origin, op: Option<OpCode>, zxid: Zxid) -> Answered {
-        let latency_ms = self.now_ms.saturating_sub(origin.received_ms);
-        self.metrics.latency.record(latency_ms, 1);
+    /// A submission that is answered now.
+    fn answered(
+        &self,
+        origin: &Origin,
+        op: Option<OpCode>,
+        zxid: Zxid,
+        latency_ms: u64,
+    ) -> Answered {
         Answered { op, cxid: origin.xid, zxid, count: 1, at_ms: self.now_ms, latency_ms }
     }
 
+    /// Returns the reply's size in bytes, 0 if there is no connection any more.
     fn reply(
         &mut self,
         connection: ConnectionId,
         answered: Option<&Answered>,
         write: impl FnOnce(&mut Vec<u8>),
-    ) {
-        let Some(connection) = self.connections.get(&connection) else { return };
-        self.metrics.packets_sent.add(1);
-        connection.queue().reply(answered, write);
+    ) -> usize {
+        let Some(connection) = self.connections.get(&connection) else { return 0 };
+        let size = connection.queue().reply(answered, write);
         touch(&mut self.touched.answered, connection);
+        size
     }
 
     fn close(&mut self, connection: ConnectionId, reason: CloseReason) {
@@ -387,7 +402,8 @@ impl Observer for Delivery<'_, '_> {
         self.frame.clear();
         self.hold.work += 1;
         let watches = self.hold.watches;
-        watches.trigger(event, path, acl, zxid, self);
+        let clients = watches.trigger(event, path, acl, zxid, self);
+        self.hold.counts.triggered(event, clients);
     }
 }
 
@@ -407,7 +423,7 @@ impl Deliver for Delivery<'_, '_> {
         self.hold.work += 1;
         let Some(connection) = self.hold.connections.get(&to) else { return };
         if connection.queue().event(&self.frame, acl, self.hold.policy) {
-            self.hold.metrics.packets_sent.add(1);
+            self.hold.counts.notified(self.frame.len());
             touch(&mut self.hold.touched.others, connection);
         }
     }

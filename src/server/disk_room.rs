@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::metrics::{Kind, Sample, Value};
 use crate::persistence::Room;
 
 /// Bytes that are free, as they were found last; the four-letter words read them.
@@ -29,16 +30,20 @@ impl FreeBytes {
         self.short.store(short.into(), Ordering::Relaxed);
     }
 
-    /// The lines of `mntr`; none of what is not known.
-    pub fn lines(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    /// As metrics; none of what is not known.
+    pub fn samples(&self) -> impl Iterator<Item = Sample> {
         [
-            ("data_dir_free_bytes", &self.data),
-            ("data_log_dir_free_bytes", &self.log),
-            ("disk_reserve_reached", &self.short),
+            ("data_dir_free_bytes", "Bytes free where the snapshots are.", &self.data),
+            ("data_log_dir_free_bytes", "Bytes free where the logs are.", &self.log),
+            ("disk_reserve_reached", "1 while either is below its reserve.", &self.short),
         ]
-        .map(|(name, value)| (name, value.load(Ordering::Relaxed)))
         .into_iter()
-        .filter(|(_, value)| *value != UNKNOWN)
+        .filter_map(|(name, help, value)| {
+            let value = value.load(Ordering::Relaxed);
+            let number = i64::try_from(value).unwrap_or(i64::MAX);
+            let value = (value != UNKNOWN).then_some(Value::Integer(number))?;
+            Some(Sample { name, key: None, kind: Kind::Gauge, help, value })
+        })
     }
 }
 
@@ -149,10 +154,11 @@ mod tests {
     #[test]
     fn what_is_not_known_has_no_line() {
         let free = FreeBytes::default();
-        assert_eq!(free.lines().collect::<Vec<_>>(), [("disk_reserve_reached", 0)]);
+        let told = || free.samples().map(|s| (s.name, s.value)).collect::<Vec<_>>();
+        assert_eq!(told(), [("disk_reserve_reached", Value::Integer(0))]);
         free.set(Some(5), Some(7), true);
-        let lines: Vec<_> = free.lines().collect();
         let names = ["data_dir_free_bytes", "data_log_dir_free_bytes", "disk_reserve_reached"];
-        assert_eq!(lines, [(names[0], 5), (names[1], 7), (names[2], 1)]);
+        let [data, log, short] = [5, 7, 1].map(Value::Integer);
+        assert_eq!(told(), [(names[0], data), (names[1], log), (names[2], short)]);
     }
 }

@@ -16,9 +16,10 @@ use super::fatal::{ExitCode, die};
 use super::inbox::Inbox;
 use super::jobs::SnapshotJobs;
 use crate::metrics::Metrics;
-use crate::persistence::{DiskRequest, SyncQueue};
+use crate::persistence::{DiskRequest, Persisted, SyncQueue};
 use crate::proto::Ticket;
 use crate::quorum::effect::{DiskEffect, Input};
+use crate::time::Instant;
 
 /// The queue in front of the disk thread.
 #[derive(Debug, Default)]
@@ -30,13 +31,18 @@ pub struct DiskInbox {
 #[derive(Debug, Default)]
 struct State {
     requests: Vec<DiskRequest>,
+    /// When the first of them came, milliseconds on the monotonic clock.
+    since_ms: u64,
     waiting: bool,
     stopped: bool,
 }
 
 impl DiskInbox {
-    fn push(&self, requests: impl Iterator<Item = DiskRequest>) {
+    fn push(&self, now_ms: u64, requests: impl Iterator<Item = DiskRequest>) {
         let mut state = self.state.lock();
+        if state.requests.is_empty() {
+            state.since_ms = now_ms;
+        }
         state.requests.extend(requests);
         if state.waiting {
             self.filled.notify_one();
@@ -56,19 +62,19 @@ impl DiskInbox {
         self.filled.notify_one();
     }
 
-    /// Takes everything that waits; false once stopped and empty.
-    fn take(&self, batch: &mut Vec<DiskRequest>) -> bool {
+    /// Takes everything that waits and tells since when it does; `None` once stopped and empty.
+    fn take(&self, batch: &mut Vec<DiskRequest>) -> Option<u64> {
         let mut state = self.state.lock();
         while state.requests.is_empty() {
             if state.stopped {
-                return false;
+                return None;
             }
             state.waiting = true;
             self.filled.wait(&mut state);
             state.waiting = false;
         }
         std::mem::swap(&mut state.requests, batch);
-        true
+        Some(state.since_ms)
     }
 }
 
@@ -86,9 +92,10 @@ impl SharedSyncQueue {
         SharedSyncQueue { queue: Mutex::new(Some(queue)), metrics, care }
     }
 
-    /// Carries the batch out and returns the ticket up to which everything is durable. Ends the
-    /// process if the disk fails.
-    fn process(&self, batch: &mut Vec<DiskRequest>) -> Ticket {
+    /// Carries the batch out, which has waited since `since_ms`, and returns the ticket up to
+    /// which everything is durable. Ends the process if the disk fails.
+    fn process(&self, since_ms: u64, batch: &mut Vec<DiskRequest>) -> Ticket {
+        let size = batch.len();
         let mut queue = self.queue.lock();
         let queue = queue.as_mut().expect("nothing is logged after the end");
         let persisted =
@@ -103,7 +110,28 @@ impl SharedSyncQueue {
             let _ = self.care.send(Wake::NewLog(queue.last_zxid()));
         }
         batch.clear();
+        self.count(since_ms, size, &persisted);
         persisted.ticket
+    }
+
+    fn count(&self, since_ms: u64, requests: usize, persisted: &Persisted) {
+        if persisted.txns == 0 {
+            return;
+        }
+        let metrics = &self.metrics;
+        let waited_ms = (persisted.began_nanos / 1_000_000).saturating_sub(since_ms);
+        let took_ms = persisted.nanos / 1_000_000;
+        let written_ms = persisted.nanos.saturating_sub(persisted.sync_nanos) / 1_000_000;
+        metrics.sync_processor_request_queued.add(persisted.txns as u64);
+        metrics.sync_processor_queue_size.record(requests as u64);
+        metrics.sync_processor_batch_size.record(persisted.txns as u64);
+        metrics.sync_process_time.record(written_ms);
+        metrics.sync_processor_queue_time_ms.record(waited_ms);
+        metrics.sync_processor_queue_flush_time_ms.record(took_ms);
+        metrics.sync_processor_queue_and_flush_time_ms.record(waited_ms + took_ms);
+        if persisted.synced {
+            metrics.fsynctime.record(persisted.sync_nanos / 1_000_000);
+        }
     }
 
     fn close(&self) {
@@ -127,7 +155,12 @@ pub struct ToDisk {
 }
 
 impl DiskDoor for ToDisk {
-    fn carry_out(&mut self, effects: &mut Vec<DiskEffect>, alone: bool) -> Option<Ticket> {
+    fn carry_out(
+        &mut self,
+        now: Instant,
+        effects: &mut Vec<DiskEffect>,
+        alone: bool,
+    ) -> Option<Ticket> {
         let mut snapshot = false;
         let requests = effects.drain(..).map(|effect| match effect {
             DiskEffect::Append { ticket, zxid, txn } => {
@@ -141,9 +174,9 @@ impl DiskDoor for ToDisk {
         let ticket = if alone && self.inbox.is_idle() && !self.reports.has_reports() {
             // Nobody but the driver fills the inbox, so the thread stays idle meanwhile; and it
             // reports before it waits, so no report of its own can come after this one.
-            Some(self.queue.process(&mut requests.collect()))
+            Some(self.queue.process(now.mono_ms, &mut requests.collect()))
         } else {
-            self.inbox.push(requests);
+            self.inbox.push(now.mono_ms, requests);
             None
         };
         if snapshot {
@@ -156,8 +189,8 @@ impl DiskDoor for ToDisk {
 /// The thread: until stopped, writes, syncs and reports; then closes the log.
 pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox) {
     let mut batch = Vec::new();
-    while inbox.take(&mut batch) {
-        reports.push_first(Input::Persisted(queue.process(&mut batch)));
+    while let Some(since_ms) = inbox.take(&mut batch) {
+        reports.push_first(Input::Persisted(queue.process(since_ms, &mut batch)));
     }
     queue.close();
 }

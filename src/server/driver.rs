@@ -12,9 +12,10 @@ use parking_lot::Mutex;
 use super::carry_out::CarryOut;
 use super::inbox::Inbox;
 use super::throttle::Throttle;
+use crate::metrics::{Metrics, Run};
 use crate::net::Submit;
 use crate::processor::request::Submission;
-use crate::proto::{Ticket, Zxid};
+use crate::proto::{OpCode, SessionId, Ticket, Zxid};
 use crate::quorum::effect::{DiskEffect, Effects, Input};
 use crate::quorum::peer::QuorumPeer;
 use crate::time::{Clock, Instant};
@@ -25,7 +26,12 @@ pub trait DiskDoor {
     /// Takes effects in order, and does not block. Unless the driver is `alone`, with nothing
     /// else to do: then the door may carry them out at once, and returns the ticket up to which
     /// everything is durable.
-    fn carry_out(&mut self, effects: &mut Vec<DiskEffect>, alone: bool) -> Option<Ticket>;
+    fn carry_out(
+        &mut self,
+        now: Instant,
+        effects: &mut Vec<DiskEffect>,
+        alone: bool,
+    ) -> Option<Ticket>;
 }
 
 /// The peer core with its doors.
@@ -36,6 +42,11 @@ pub struct Driver<D> {
     clients: CarryOut,
     effects: Effects,
     applied: Option<Zxid>,
+    metrics: Arc<Metrics>,
+    /// Only for measuring: what is decided is decided by the turn's moment.
+    clock: Arc<dyn Clock>,
+    /// What was counted of the change records so far: made, and retired.
+    change_records: (u64, u64),
 }
 
 /// Inputs of one turn, at most.
@@ -48,8 +59,20 @@ impl<D: DiskDoor> Driver<D> {
         database: Arc<SharedDatabase>,
         disk: D,
         clients: CarryOut,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
-        Driver { peer, database, disk, clients, effects: Effects::default(), applied: None }
+        Driver {
+            peer,
+            database,
+            disk,
+            clients,
+            effects: Effects::default(),
+            applied: None,
+            metrics,
+            clock,
+            change_records: (0, 0),
+        }
     }
 
     /// Steps the core once for each input, then carries the effects out: first the disk's, which
@@ -57,6 +80,9 @@ impl<D: DiskDoor> Driver<D> {
     /// inputs wait.
     pub fn turn(&mut self, now: Instant, inputs: &mut Vec<Input>, more: bool) {
         let alone = !more && inputs.len() <= 1;
+        let mut now = now;
+        let mut arrivals = Arrivals::default();
+        arrivals.look_at(inputs, now, &self.metrics);
         {
             // The driver is the only writer, so readers may come along.
             let db = self.database.read();
@@ -70,9 +96,12 @@ impl<D: DiskDoor> Driver<D> {
                 self.peer.step(now, Input::Tick, &db, &mut self.effects);
             }
         }
+        self.count_preparation(now, &arrivals);
         if !self.effects.disk.is_empty()
-            && let Some(ticket) = self.disk.carry_out(&mut self.effects.disk, alone)
+            && let Some(ticket) = self.disk.carry_out(now, &mut self.effects.disk, alone)
         {
+            // What the clients see next waited for the disk.
+            now = self.clock.now();
             let db = self.database.read();
             self.peer.step(now, Input::Persisted(ticket), &db, &mut self.effects);
         }
@@ -86,9 +115,61 @@ impl<D: DiskDoor> Driver<D> {
         self.peer.in_process()
     }
 
+    fn count_preparation(&mut self, now: Instant, arrivals: &Arrivals) {
+        let metrics = &self.metrics;
+        let (made, retired) = self.peer.change_records();
+        metrics.outstanding_changes_queued.add(made - self.change_records.0);
+        metrics.outstanding_changes_removed.add(retired - self.change_records.1);
+        self.change_records = (made, retired);
+        if arrivals.requests == 0 {
+            return;
+        }
+        metrics.prep_processor_request_queued.add(arrivals.requests);
+        metrics.prep_processor_queue_size.record(arrivals.requests);
+        // Both moments are cut to whole milliseconds: too short as often as too long.
+        let took_ms = (self.clock.nanos() / 1_000_000).saturating_sub(now.mono_ms);
+        metrics.prep_process_time.record(took_ms);
+        if arrivals.close_session {
+            metrics.close_session_prep_time.record(took_ms);
+        }
+    }
+
     /// When the next turn is due without any input, milliseconds on the monotonic clock.
     fn next_deadline(&self) -> Option<u64> {
         if self.applied.is_some() { Some(0) } else { self.peer.next_deadline() }
+    }
+}
+
+/// What came in for prep.
+#[derive(Debug, Default)]
+struct Arrivals {
+    requests: u64,
+    close_session: bool,
+}
+
+impl Arrivals {
+    fn look_at(&mut self, inputs: &[Input], now: Instant, metrics: &Metrics) {
+        let mut waited = Run::new(&metrics.prep_processor_queue_time_ms);
+        for input in inputs {
+            let Input::Submitted(submissions) = input else { continue };
+            self.requests += submissions.len() as u64;
+            for submission in submissions {
+                let received_ms = match submission {
+                    Submission::Connect(attempt) => {
+                        if attempt.session != SessionId::NONE {
+                            metrics.connection_revalidate_count.add(1);
+                        }
+                        attempt.received_ms
+                    }
+                    Submission::Dropped(_) => continue,
+                    Submission::Request(request) => {
+                        self.close_session |= request.op == OpCode::CloseSession;
+                        request.origin.map_or(now.mono_ms, |origin| origin.received_ms)
+                    }
+                };
+                waited.record(now.mono_ms.saturating_sub(received_ms));
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::disk_care::Wake;
 use super::fatal::{ExitCode, die};
 use super::progress::{HowFar, Progress};
+use crate::metrics::Metrics;
 use crate::persistence::snapshot::{
     SnapshotOptions, SnapshotWriteError, WrittenSnapshot, file_name, write_snapshot,
 };
@@ -30,6 +31,7 @@ pub struct SnapshotJobs {
     database: Arc<SharedDatabase>,
     options: SnapshotOptions,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     running: Arc<AtomicBool>,
     ledger: Arc<Mutex<Ledger>>,
     care: mpsc::Sender<Wake>,
@@ -48,9 +50,10 @@ impl SnapshotJobs {
         clock: Arc<dyn Clock>,
         ledger: Arc<Mutex<Ledger>>,
         care: mpsc::Sender<Wake>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let running = Arc::new(AtomicBool::new(false));
-        SnapshotJobs { disk, dir, database, options, clock, running, ledger, care }
+        SnapshotJobs { disk, dir, database, options, clock, metrics, running, ledger, care }
     }
 
     /// Begins a snapshot, unless one is being written. It shows the database as it is when the
@@ -67,12 +70,14 @@ impl SnapshotJobs {
         let (database, options) = (self.database.clone(), self.options);
         let (clock, running) = (self.clock.clone(), self.running.clone());
         let (ledger, care) = (self.ledger.clone(), self.care.clone());
+        let metrics = self.metrics.clone();
         let job = move || {
             let began = clock.now().mono_ms;
             match write_now(&*disk, &dir, &database, options, &ledger, &*clock) {
                 Ok(snapshot) => {
                     let WrittenSnapshot { name, zxid, bytes } = snapshot;
                     let millis = clock.now().mono_ms - began;
+                    metrics.snapshottime.record(millis);
                     tracing::info!(name, %zxid, bytes, millis, "snapshot written");
                     // Nobody may take care of the directory; the snapshot is there all the same.
                     let _ = care.send(Wake::NewSnapshot);

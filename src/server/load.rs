@@ -8,6 +8,7 @@ use super::fatal::{ExitCode, die};
 use super::jobs::write_now;
 use super::progress::{HowFar, Progress};
 use crate::config::{Config, SnapshotCompression};
+use crate::metrics::Metrics;
 use crate::persistence::snapshot::{Compression, SnapshotOptions};
 use crate::persistence::{
     DataDir, DataDirOptions, Disk, Ledger, Origin, RealDisk, RestoreOptions, RestoreStage,
@@ -33,7 +34,7 @@ pub struct Loaded {
 
 /// Opens the directories and restores what is in them; says what was found, and ends the process
 /// if it must not be served.
-pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> Loaded {
+pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64, metrics: &Metrics) -> Loaded {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let options = DataDirOptions {
         data_dir: config.data_dir.clone(),
@@ -58,8 +59,13 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> Loaded {
         snapshot_trust_empty: config.snapshot_trust_empty,
         force_sync: config.force_sync,
     };
+    let mut snapshot_loaded = began;
     let mut progress = Progress::new(clock);
     let mut tell = |stage: RestoreStage<'_>| {
+        if stage.snapshot_is_loaded {
+            snapshot_loaded = clock.now().mono_ms;
+            return;
+        }
         let Some(HowFar { percent, seconds_left }) = progress.due(stage.done, stage.total) else {
             return;
         };
@@ -74,7 +80,14 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> Loaded {
         }
         die(ExitCode::UnexpectedError, &refusal)
     });
-    report(&restored, clock.now().mono_ms - began);
+    let ended = clock.now().mono_ms;
+    metrics.dbinittime.record(ended - began);
+    metrics.startup_snap_load_time.record(snapshot_loaded - began);
+    if restored.origin != Origin::New {
+        metrics.startup_txns_loaded.record(restored.txns_replayed);
+        metrics.startup_txns_load_time.record(ended - snapshot_loaded);
+    }
+    report(&restored, ended - began);
     if restored.origin == Origin::Amnesia {
         die(
             ExitCode::UnexpectedError,
@@ -92,6 +105,7 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> Loaded {
     let database = Arc::new(SharedDatabase::new(restored.database));
     if needs_snapshot {
         // Logs without a snapshot are refused, by Apache and by us: it comes first.
+        let began = clock.now().mono_ms;
         if let Err(error) = write_now(
             &*disk,
             dir.snapshot_dir(),
@@ -102,6 +116,7 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64) -> Loaded {
         ) {
             die(ExitCode::ErrorWritingSnapshot, &error);
         }
+        metrics.snapshottime.record(clock.now().mono_ms - began);
     }
     if let Err(error) = dir.remove_initialize() {
         die(ExitCode::UnableToAccessDatadir, &error);

@@ -11,6 +11,7 @@ pub mod assembly;
 pub mod carry_out;
 pub mod clock;
 pub mod configuration;
+pub mod counts;
 pub mod disk_care;
 pub mod disk_room;
 pub mod disk_thread;

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Kind, Sample, Value};
 use crate::proto::path;
 use crate::tree::DataTree;
 
-/// The limits and the usage of each namespace, summed over its quotas, and how many writes were
-/// refused there. A hard limit counts before a soft one. As in Apache ZooKeeper, a limit that is
-/// not set is summed as -1, and statistics count though their limits are gone.
-pub fn quota_figures(tree: &DataTree, metrics: &Metrics) -> Vec<(String, &'static str, i64)> {
-    let mut sums: BTreeMap<(&[u8], &'static str), i64> = BTreeMap::new();
-    let mut add = |namespace, name, value| {
-        let sum = sums.entry((namespace, name)).or_default();
+/// The limits and the usage of each namespace, summed over its quotas. A hard limit counts before a
+/// soft one. As in Apache ZooKeeper, a limit that is not set is summed as -1, and statistics count
+/// though their limits are gone.
+pub fn quota_figures(tree: &DataTree) -> Vec<Sample> {
+    let mut sums: BTreeMap<(&[u8], &'static str), (&'static str, i64)> = BTreeMap::new();
+    let mut add = |namespace, name, help, value| {
+        let (_, sum) = sums.entry((namespace, name)).or_insert((help, 0));
         *sum = sum.wrapping_add(value);
     };
     for quota in tree.quotas() {
@@ -21,20 +21,21 @@ pub fn quota_figures(tree: &DataTree, metrics: &Metrics) -> Vec<(String, &'stati
             let either = |hard, soft| if hard > -1 { hard } else { soft };
             let count = either(limits.count_hard_limit(), limits.count);
             let bytes = either(limits.byte_hard_limit(), limits.bytes);
-            add(namespace, "quota_count_limit_per_namespace", count);
-            add(namespace, "quota_bytes_limit_per_namespace", bytes);
+            add(namespace, "quota_count_limit_per_namespace", "Nodes that quotas allow.", count);
+            add(namespace, "quota_bytes_limit_per_namespace", "Bytes that quotas allow.", bytes);
         }
         if let Some(stats) = quota.stats() {
-            add(namespace, "quota_count_usage_per_namespace", stats.count);
-            add(namespace, "quota_bytes_usage_per_namespace", stats.bytes);
+            let (count, bytes) = (stats.count, stats.bytes);
+            add(namespace, "quota_count_usage_per_namespace", "Nodes that quotas count.", count);
+            add(namespace, "quota_bytes_usage_per_namespace", "Bytes that quotas count.", bytes);
         }
     }
-    let text = |namespace: &[u8]| String::from_utf8_lossy(namespace).into_owned();
-    let mut figures: Vec<_> =
-        sums.into_iter().map(|((namespace, name), value)| (text(namespace), name, value)).collect();
-    for (namespace, count) in metrics.quota_exceeded_error_per_namespace.get() {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        figures.push((text(&namespace), "quota_exceeded_error_per_namespace", count));
-    }
-    figures
+    let sample = |((namespace, name), (help, value)): ((&[u8], &'static str), _)| Sample {
+        name,
+        key: Some(String::from_utf8_lossy(namespace).into_owned()),
+        kind: Kind::Gauge,
+        help,
+        value: Value::Integer(value),
+    };
+    sums.into_iter().map(sample).collect()
 }

@@ -14,7 +14,7 @@ use super::environment::environment;
 use super::inbox::Inbox;
 use super::jobs::open_descriptors;
 use super::quota_figures::quota_figures;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Sample};
 use crate::net::client_connection::ClientConnection;
 use crate::net::connections::Connections;
 use crate::operator::four_letter_words::{Sources, version};
@@ -68,12 +68,13 @@ impl Sources for WordSources {
 
     fn status(&self) -> Status {
         let metrics = &self.metrics;
+        let latency = metrics.latency();
         let db = self.database.read();
         Status {
             connections: self.connections.len(),
-            latency_ms_min: metrics.latency.min(),
-            latency_ms_avg: metrics.latency.avg(),
-            latency_ms_max: metrics.latency.max(),
+            latency_ms_min: latency.min,
+            latency_ms_avg: latency.avg(),
+            latency_ms_max: latency.max,
             packets_received: metrics.packets_received.get(),
             packets_sent: metrics.packets_sent.get(),
             outstanding_requests: metrics.outstanding_requests.get(),
@@ -85,24 +86,18 @@ impl Sources for WordSources {
             global_sessions: db.session_count(),
             digest_mismatches: db.digest_mismatches(),
             watch_count: self.watches.watch_count(),
+            reply_bytes_last: metrics.response_bytes.last(),
+            reply_bytes_min: metrics.response_bytes.min(),
+            reply_bytes_max: metrics.response_bytes.max(),
             uptime_ms: self.clock.now().mono_ms - self.serving_since_ms,
-            by_namespace: quota_figures(&db.tree, metrics),
-            counters: vec![
-                ("bytes_received_count", metrics.bytes_received.get()),
-                ("connection_rejected", metrics.connection_rejected.get()),
-                ("sessionless_connections_expired", metrics.sessionless_connections_expired.get()),
-                ("stale_sessions_expired", metrics.stale_sessions_expired.get()),
-                ("throttled_ops", metrics.throttled_ops.get()),
-                ("stale_requests", metrics.stale_requests.get()),
-                ("stale_requests_dropped", metrics.stale_requests_dropped.get()),
-                ("request_throttle_wait_count", metrics.request_throttle_wait_count.get()),
-                ("large_requests_rejected", metrics.large_requests_rejected.get()),
-                ("fsync_threshold_exceed_count", metrics.fsync_threshold_exceed_count.get()),
-            ]
-            .into_iter()
-            .chain(self.free.lines())
-            .collect(),
         }
+    }
+
+    fn metrics(&self) -> Vec<Sample> {
+        let mut samples = self.metrics.samples();
+        samples.extend(quota_figures(&self.database.read().tree));
+        samples.extend(self.free.samples());
+        samples
     }
 
     fn descriptors(&self) -> Descriptors {

@@ -39,7 +39,7 @@ pub use kind::{Kind, Kinds, WatcherType};
 
 use crate::proto::{AclList, ConnectionId, EventType, Zxid};
 use connections::{Connections, PathRef};
-use paths::{PathShard, slot_and_kinds, watcher};
+use paths::{PathShard, WatchedPath, slot_and_kinds, watcher};
 
 /// As many as a [`PathRef`] can tell apart.
 const SHARDS: usize = 16;
@@ -211,31 +211,53 @@ impl Watches {
         self.connections.count()
     }
 
-    /// The numbers of `wchs`, which looks at the data table only. Visits every watch.
+    /// The numbers of `wchs`, which looks at the data table only. Visits every watch, a piece at
+    /// a time: what changes between two pieces may be seen or not.
     pub fn summary(&self) -> WatchesSummary {
         let mut summary = WatchesSummary::default();
         let mut slots = HashSet::with_hasher(self.hasher.clone());
-        for shard in &self.shards {
-            for watched in shard.lock().iter() {
+        self.by_pieces(
+            |watched| {
                 let before = summary.watches;
-                for (slot, kinds) in watched.watchers.iter().map(slot_and_kinds) {
-                    if kinds.in_data_table() {
-                        summary.watches += 1;
-                        slots.insert(slot);
-                    }
+                for slot in in_data_table(watched) {
+                    summary.watches += 1;
+                    slots.insert(slot);
                 }
-                summary.paths += usize::from(summary.watches > before);
-            }
-        }
+                let watchers = summary.watches - before;
+                summary.paths += usize::from(watchers > 0);
+                watchers
+            },
+            || {},
+        );
         summary.connections = slots.len();
         summary
     }
 
     /// Every watched path of the data table with its connections (`wchc`, `wchp`), in no
-    /// particular order. No lock is held for long: a piece at a time is looked at, and what
-    /// changes between two of them may be seen or not.
+    /// particular order. Visits every watch, a piece at a time: what changes between two pieces
+    /// may be seen or not.
     pub fn data_table(&self) -> Vec<(Box<[u8]>, Vec<ConnectionId>)> {
         let mut table = Vec::new();
+        self.by_pieces(
+            |watched| {
+                let slots = in_data_table(watched);
+                let mut ids: Vec<_> = slots.map(|slot| self.connections.id(slot)).collect();
+                let watchers = ids.len();
+                if watchers > 0 {
+                    ids.sort_unstable();
+                    table.push((watched.path.clone(), ids));
+                }
+                watchers
+            },
+            || {},
+        );
+        table
+    }
+
+    /// Shows every watched path to `look`, which tells how many watchers it looked at. A shard is
+    /// locked for [`MOST_PER_HOLD`] of both together, or for one path; then it is let go, and
+    /// `pause` is called.
+    fn by_pieces(&self, mut look: impl FnMut(&WatchedPath) -> usize, mut pause: impl FnMut()) {
         for shard in &self.shards {
             let mut next = Some(0);
             while let Some(first) = next.take() {
@@ -246,27 +268,19 @@ impl Watches {
                         next = Some(index);
                         break;
                     }
-                    seen += 1;
-                    let watchers = watched.watchers.iter().map(slot_and_kinds);
-                    let in_table = watchers.filter(|(_, kinds)| kinds.in_data_table());
-                    let mut ids: Vec<_> =
-                        in_table.map(|(slot, _)| self.connections.id(slot)).collect();
-                    seen += ids.len();
-                    if !ids.is_empty() {
-                        ids.sort_unstable();
-                        table.push((watched.path.clone(), ids));
-                    }
+                    seen += 1 + look(watched);
                 }
+                drop(shard);
+                pause();
             }
         }
-        table
     }
 
     /// Tells every watch, a shard at a time.
     #[cfg(test)]
     fn for_each(&self, mut tell: impl FnMut(ConnectionId, &[u8], Kinds)) {
         for shard in &self.shards {
-            for watched in shard.lock().iter() {
+            for (_, watched) in shard.lock().iter_from(0) {
                 for (slot, kinds) in watched.watchers.iter().map(slot_and_kinds) {
                     tell(self.connections.id(slot), &watched.path, kinds);
                 }
@@ -313,6 +327,12 @@ impl Watches {
         // Not the bits that the tables use: those are the highest and the lowest.
         ((hash >> 32) as usize % SHARDS, hash)
     }
+}
+
+/// The slots of those who watch the path's data.
+fn in_data_table(watched: &WatchedPath) -> impl Iterator<Item = u32> {
+    let watchers = watched.watchers.iter().map(slot_and_kinds);
+    watchers.filter(|(_, kinds)| kinds.in_data_table()).map(|(slot, _)| slot)
 }
 
 fn move_by(count: &AtomicUsize, old: usize, new: usize) {

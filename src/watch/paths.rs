@@ -85,8 +85,4 @@ impl PathShard {
     pub(super) fn iter_from(&self, first: u32) -> impl Iterator<Item = (u32, &WatchedPath)> {
         self.paths.iter_from(first)
     }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &WatchedPath> {
-        self.paths.iter()
-    }
 }

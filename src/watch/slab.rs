@@ -50,8 +50,4 @@ impl<T> Slab<T> {
         let places = self.places.get(first as usize..).unwrap_or_default();
         (first..).zip(places).filter_map(|(index, place)| Some((index, place.as_ref()?)))
     }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.places.iter().flatten()
-    }
 }

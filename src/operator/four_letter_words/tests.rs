@@ -35,11 +35,16 @@ impl Sources for Sample {
             approximate_data_size: 44,
             global_sessions: 1,
             digest_mismatches: 0,
+            reply_bytes_last: -1,
+            reply_bytes_min: -1,
+            reply_bytes_max: -1,
             watch_count: 0,
             uptime_ms: 10,
-            counters: vec![],
-            by_namespace: vec![("app".to_owned(), "quota_count_limit_per_namespace", -1)],
         }
+    }
+
+    fn metrics(&self) -> Vec<crate::metrics::Sample> {
+        Vec::new()
     }
 
     fn descriptors(&self) -> Descriptors {

@@ -18,6 +18,7 @@ impl ConnectionCore {
             self.end(Ending::Garbage("an auth packet that ends early".to_owned()));
             return;
         };
+        pass.heard = around.policy.hears(packet.scheme, packet.auth);
         match around.policy.authenticate(packet.scheme, packet.auth, &self.identities) {
             Ok(identities) => {
                 self.admitted = around.policy.admits(&identities);

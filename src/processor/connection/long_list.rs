@@ -1,7 +1,7 @@
 //! Answering long lists of children a piece at a time, others' requests in between.
 
-use super::{ConnectionCore, Ending, LastRead, Pass, Surroundings};
-use crate::processor::read::{ListStep, Reading};
+use super::{ConnectionCore, Ending, LENGTH_BYTES, LastRead, Pass, Surroundings};
+use crate::processor::read::{ListStep, Reading, measure};
 use crate::proto::OpCode;
 
 /// Holds of the database for one list in one pass.
@@ -51,29 +51,31 @@ impl ConnectionCore {
             let zxid = db.last_processed();
             drop(db);
             self.long_list = None;
-            let bytes = (self.output.len() - before).saturating_sub(4);
+            let bytes = (self.output.len() - before).saturating_sub(LENGTH_BYTES);
             if bytes > around.options.near_limit_bytes() {
                 self.note_size(Some(op), body, bytes, true, pass);
             }
-            self.count_read(op, xid, zxid, pass);
+            self.count_read(LastRead { op, cxid: xid, zxid }, body, before, pass);
             return true;
         }
         pass.more = true;
         false
     }
 
-    /// Counts a read that was answered.
-    pub(super) fn count_read(
-        &self,
-        op: OpCode,
-        xid: i32,
-        zxid: crate::proto::Zxid,
-        pass: &mut Pass,
-    ) {
+    /// Counts a read that was answered: its reply is the output from `before` on.
+    pub(super) fn count_read(&self, read: LastRead, body: &[u8], before: usize, pass: &mut Pass) {
         pass.taken += 1;
         pass.answered += 1;
-        let cxid = pass.last_read.map_or(-1, |last| last.cxid);
-        let cxid = if xid >= 0 { xid } else { cxid };
-        pass.last_read = Some(LastRead { op, cxid, zxid });
+        let reply = &self.output[before..];
+        pass.sizes.record(reply.len().saturating_sub(LENGTH_BYTES));
+        if let Some((path, bytes)) = measure(read.op, body, reply) {
+            pass.namespaces.record(path, bytes);
+        }
+        let cxid = match pass.last_read {
+            Some(last) if read.cxid < 0 => last.cxid,
+            None if read.cxid < 0 => -1,
+            _ => read.cxid,
+        };
+        pass.last_read = Some(LastRead { cxid, ..read });
     }
 }
