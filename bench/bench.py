@@ -6,7 +6,7 @@ taken over pairs of runs that followed each other directly (the order within a
 pair alternates). See README.md for what the rows mean.
 
     bench.py --peer java@3.9.5 --binary PATH/zkserver    full comparison
-    bench.py --peer java@3.9.5 --quick                   three minutes at most
+    bench.py --peer java@3.9.5 --quick                   a few minutes, indicative
     bench.py --peer java 'java:parallel:-Xms1g -Xmx4g -XX:+UseParallelGC'
     bench.py --server 'old=/path/old --config {cfg}' --binary new=/path/new
 """
@@ -856,7 +856,7 @@ def parse_options():
     add("--floor", action="store_true", help="add the physical floor as a column, where it has a say")
     add("--only", default=",".join(PHASES), help=f"phases, of {','.join(PHASES)}")
     add("--workloads", default=",".join(MICRO), help="of the micro phase")
-    add("--quick", action="store_true", help="three minutes at most, with smaller sizes")
+    add("--quick", action="store_true", help="a few minutes, with smaller sizes")
     add("--rounds", type=int, default=6, help="pairs per row of the throughput phases")
     add("--starts", type=int, default=2, help="server starts that those rounds are spread over")
     add("--heavy-rounds", type=int, default=3, help="pairs per row of the other phases")

@@ -30,6 +30,16 @@ pub struct Metrics {
     pub fsync_threshold_exceed_count: Count,
     /// `quota_exceeded_error_per_namespace`: writes refused by a hard quota.
     pub quota_exceeded_error_per_namespace: CountSet,
+    /// `throttled_ops`: requests that waited too long and were told so.
+    pub throttled_ops: Count,
+    /// `stale_requests`: requests let in although their clients can hardly wait for them any more.
+    pub stale_requests: Count,
+    /// `stale_requests_dropped`: those that were dropped.
+    pub stale_requests_dropped: Count,
+    /// `request_throttle_wait_count`: times that requests had to wait for others to finish.
+    pub request_throttle_wait_count: Count,
+    /// `large_requests_rejected`: connections closed because too many large requests were under way.
+    pub large_requests_rejected: Count,
     /// `outstanding_requests`: submissions whose replies are not out yet.
     pub outstanding_requests: Level,
     /// `min_latency`, `avg_latency`, `max_latency`: from a request's receipt to its reply.
@@ -49,6 +59,11 @@ impl Metrics {
             stale_sessions_expired,
             fsync_threshold_exceed_count: _,
             quota_exceeded_error_per_namespace,
+            throttled_ops,
+            stale_requests,
+            stale_requests_dropped,
+            request_throttle_wait_count,
+            large_requests_rejected,
             outstanding_requests: _,
             latency,
         } = self;
@@ -61,6 +76,11 @@ impl Metrics {
             connection_rejected,
             sessionless_connections_expired,
             stale_sessions_expired,
+            throttled_ops,
+            stale_requests,
+            stale_requests_dropped,
+            request_throttle_wait_count,
+            large_requests_rejected,
         ] {
             count.reset();
         }

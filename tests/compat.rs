@@ -19,6 +19,8 @@ mod connect;
 mod containers_ttl;
 #[path = "compat/create.rs"]
 mod create;
+#[path = "compat/crowds.rs"]
+mod crowds;
 #[path = "compat/data.rs"]
 mod data;
 #[path = "compat/ephemerals.rs"]
@@ -51,6 +53,8 @@ mod recovery;
 mod sequence;
 #[path = "compat/sessions.rs"]
 mod sessions;
+#[path = "compat/throttling.rs"]
+mod throttling;
 #[path = "compat/watch_events.rs"]
 mod watch_events;
 #[path = "compat/watches.rs"]

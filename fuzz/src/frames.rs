@@ -129,6 +129,8 @@ impl Play {
             max_session_timeout_ms: 40_000,
             words: WORDS,
             word_with_number: Some(*b"stmk"),
+            throttle: None,
+            large_requests: None,
         };
         let prep = PrepOptions {
             policy: policy.clone(),
@@ -308,6 +310,7 @@ impl Play {
                 session: read.session,
                 identities: &read.identities,
                 max_field_bytes: MAX_FRAME,
+                long_lists: true,
             };
             let mut frame = Vec::new();
             if reading.answer(read.xid, read.op, &read.body, &mut frame).is_err() {

@@ -76,7 +76,8 @@ impl Config {
             ("log.level", self.log_levels.to_string()),
             ("log.format", self.log_format.to_string()),
         ];
-        pairs.map(|(key, value)| (key.to_owned(), value)).into()
+        let pairs = pairs.into_iter().chain(self.limits.effective());
+        pairs.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }
 

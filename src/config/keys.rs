@@ -97,7 +97,12 @@ pub fn canonical(name: &str) -> &str {
     ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, real)| real)
 }
 
-/// Names to suggest in place of one nobody knows.
+/// Names to suggest in place of one nobody knows: those of the table, and Apache's documentation's.
+pub fn spellings() -> impl Iterator<Item = &'static str> {
+    names().chain(ALIASES.iter().map(|(alias, _)| *alias))
+}
+
+/// The names of the table that are whole.
 pub fn names() -> impl Iterator<Item = &'static str> {
     KEYS.iter().map(|key| key.name).filter(|name| !name.ends_with('*'))
 }
@@ -179,8 +184,8 @@ const KEYS: &[Key] = &[
     in_effect("jute.maxbuffer.extrasize"),
     in_effect("4lw.commands.whitelist"),
     in_effect("compatibilityLevel"),
-    unless("maxCnxns", "0"),
-    unless("clientTcpKeepAlive", "false"),
+    in_effect("maxCnxns"),
+    in_effect("clientTcpKeepAlive"),
     ignored("maxResponseCacheSize", Why::Internals),
     ignored("maxGetChildrenResponseCacheSize", Why::Internals),
     ignored("intBufferStartingSizeBytes", Why::Internals),
@@ -189,26 +194,26 @@ const KEYS: &[Key] = &[
     ignored("maxBatchSize", Why::Batching),
     ignored("enableEagerACLCheck", Why::Ensemble),
     in_effect("enforceQuota"),
-    unless("request_throttle_max_requests", "0"),
-    text("request_throttle_stall_time"),
-    text("request_throttle_drop_stale"),
-    text("request_stale_connection_check"),
-    unless("request_stale_latency_check", "false"),
+    in_effect("request_throttle_max_requests"),
+    in_effect("request_throttle_stall_time"),
+    in_effect("request_throttle_drop_stale"),
+    in_effect("request_stale_connection_check"),
+    in_effect("request_stale_latency_check"),
     ignored("request_throttler.shutdownTimeout", Why::Internals),
-    unless("throttled_op_wait_time", "0"),
-    text("largeRequestMaxBytes"),
-    unless("largeRequestThreshold", "-1"),
-    unless("connection_throttle_tokens", "0"),
-    text("connection_throttle_fill_time"),
-    text("connection_throttle_fill_count"),
-    unless("connection_throttle_freeze_time", "-1"),
-    text("connection_throttle_drop_increase"),
-    text("connection_throttle_drop_decrease"),
-    text("connection_throttle_decrease_ratio"),
-    unless("connection_throttle_weight_enabled", "false"),
-    text("connection_throttle_global_session_weight"),
-    text("connection_throttle_local_session_weight"),
-    text("connection_throttle_renew_session_weight"),
+    in_effect("throttled_op_wait_time"),
+    in_effect("largeRequestMaxBytes"),
+    in_effect("largeRequestThreshold"),
+    in_effect("connection_throttle_tokens"),
+    in_effect("connection_throttle_fill_time"),
+    in_effect("connection_throttle_fill_count"),
+    in_effect("connection_throttle_freeze_time"),
+    in_effect("connection_throttle_drop_increase"),
+    in_effect("connection_throttle_drop_decrease"),
+    in_effect("connection_throttle_decrease_ratio"),
+    in_effect("connection_throttle_weight_enabled"),
+    in_effect("connection_throttle_global_session_weight"),
+    in_effect("connection_throttle_local_session_weight"),
+    in_effect("connection_throttle_renew_session_weight"),
     ignored("nio.numSelectorThreads", Why::Internals),
     ignored("nio.numWorkerThreads", Why::Internals),
     ignored("nio.directBufferBytes", Why::Internals),

@@ -25,6 +25,7 @@ mod asked;
 mod effective;
 mod jvm_flags;
 pub mod keys;
+mod limits;
 mod log_levels;
 mod membership;
 mod notice;
@@ -47,6 +48,7 @@ mod samples;
 
 use std::path::PathBuf;
 
+pub use limits::{ConnectionThrottle, Limits, Ratio, RequestThrottle};
 pub use log_levels::{Level, LogFormat, LogLevels};
 pub use notice::{ConfigError, ConfigErrors, Notice, NoticeKind};
 pub use parse::{Parsed, parse, resolve};
@@ -73,6 +75,8 @@ pub struct Config {
     pub client_port_listen_backlog: Option<u32>,
     /// `maxClientCnxns`: connections per client IP; 0 is without limit.
     pub max_client_cnxns: u32,
+    /// Limits that are off unless a key sets them.
+    pub limits: Limits,
     /// `globalOutstandingLimit`: unfinished requests above which busy connections are not read.
     pub global_outstanding_limit: u32,
     /// `nio.sessionlessCnxnTimeout`: a connection without a session is closed after this, ms.
@@ -249,6 +253,7 @@ impl Config {
             client_port_address: None,
             client_port_listen_backlog: None,
             max_client_cnxns: 60,
+            limits: Limits::default(),
             global_outstanding_limit: 1000,
             sessionless_cnxn_timeout_ms: 10_000,
             read_only_mode: false,

@@ -169,9 +169,11 @@ impl Gathered {
     }
 
     fn unknown(&mut self, origin: Origin, bare: &str, prefixed: bool, written: String) {
-        let candidates = keys::names()
-            .filter(|name| prefixed || reach(name) == Reach::BareProperty)
-            .filter(|name| reach(name) != Reach::File);
+        let candidates = keys::spellings().filter(|name| match reach(keys::canonical(name)) {
+            Reach::File => false,
+            Reach::Property => prefixed,
+            Reach::BareProperty => !prefixed,
+        });
         let prefix = if prefixed { "zookeeper." } else { "" };
         let (kind, what) = match nearest(bare, candidates) {
             Some(name) => {

@@ -167,7 +167,10 @@ impl Draft {
                 config.compatibility_level = CompatibilityLevel::from_name(value)
                     .ok_or_else(|| format!("one of {}", known()))?;
             }
-            key => unreachable!("{key} is in effect according to the table, but nothing takes it"),
+            key => match config.limits.take(key, value) {
+                Some(taken) => taken?,
+                None => unreachable!("{key} is in effect by the table, but nothing takes it"),
+            },
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
@@ -24,10 +24,11 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::connections::Connections;
 use super::limits::ConnectionLimits;
+use super::log_limit::LogLimit;
 use super::{Submit, WordHandler};
 use crate::auth::Identities;
 use crate::metrics::Metrics;
-use crate::processor::connection::{ConnectionCore, Ending, Pass, Surroundings};
+use crate::processor::connection::{ConnectionCore, Ending, NearLimit, Pass, Surroundings};
 use crate::processor::connection_queue::{CloseReason, ConnectionQueue};
 use crate::processor::request::Submission;
 use crate::proto::{ConnectionId, SessionId};
@@ -44,8 +45,18 @@ pub struct Shared {
     pub words: Arc<WordHandler>,
     /// The open connections.
     pub connections: Arc<Connections>,
-    /// Connections by address.
+    /// How many connections there may be.
     pub limits: ConnectionLimits,
+    /// `clientTcpKeepAlive`: the system probes silent connections.
+    pub tcp_keep_alive: bool,
+    /// Lines of the log about refused connections …
+    pub refusals: LogLimit,
+    /// … about connections that broke the protocol …
+    pub breaches: LogLimit,
+    /// … and about messages that nearly reach `jute.maxbuffer`.
+    pub near_limits: LogLimit,
+    /// Bytes of answers to words that their clients have not taken yet.
+    pub word_bytes: AtomicUsize,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What is counted.
@@ -78,6 +89,8 @@ pub struct ClientConnection {
     ending_since_ms: AtomicU64,
     /// The client has had its chance.
     abandoned: AtomicBool,
+    /// Bytes of the answer to its word.
+    word_bytes: AtomicUsize,
     shared: Arc<Shared>,
 }
 
@@ -112,6 +125,7 @@ impl ClientConnection {
             paused: AtomicBool::new(false),
             ending_since_ms: AtomicU64::new(0),
             abandoned: AtomicBool::new(false),
+            word_bytes: AtomicUsize::new(0),
             shared: shared.clone(),
         });
         shared.connections.insert(connection.clone());
@@ -207,12 +221,23 @@ impl ClientConnection {
         }
     }
 
-    /// Writes as much of the core's output as the socket takes.
+    /// Has the connection's own task send what is queued.
+    pub fn leave_to_task(&self) {
+        self.touched.store(false, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Writes as much of the core's output as the socket takes, and at most a piece.
     fn write(&self, core: &mut ConnectionCore) -> io::Result<()> {
-        while !core.output().is_empty() {
-            match self.writer.try_write(core.output()) {
+        let mut left = MOST_WRITTEN;
+        while !core.output().is_empty() && left > 0 {
+            let piece = core.output().len().min(left);
+            match self.writer.try_write(&core.output()[..piece]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => core.wrote(n),
+                Ok(n) => {
+                    core.wrote(n);
+                    left -= n;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
@@ -226,9 +251,14 @@ impl ClientConnection {
     fn count(&self, pass: &Pass, start: u64) {
         let (taken, answered) = (pass.taken as u64, pass.answered as u64);
         let metrics = &self.shared.metrics;
-        metrics.outstanding_requests.add(pass.submissions.len() as i64);
+        if !pass.submissions.is_empty() {
+            metrics.outstanding_requests.add(pass.submissions.len() as i64);
+        }
         if taken == 0 && answered == 0 {
             return;
+        }
+        if let Some(near) = &pass.near_limit {
+            self.warn_of_size(near);
         }
         metrics.packets_received.add(taken);
         metrics.packets_sent.add(answered);
@@ -256,16 +286,59 @@ impl ClientConnection {
     }
 }
 
+impl Drop for ClientConnection {
+    /// The descriptor is closed with it, so only now there is room for another.
+    fn drop(&mut self) {
+        self.shared.limits.release(self.peer.ip());
+        self.shared.word_bytes.fetch_sub(*self.word_bytes.get_mut(), Ordering::Relaxed);
+    }
+}
+
+/// Above so many bytes of answers that clients have not taken, words are not answered.
+const MAX_WORD_BYTES: usize = 64 << 20;
+
+impl ClientConnection {
+    /// Says which message comes near `jute.maxbuffer`, before one goes over it.
+    #[cold]
+    fn warn_of_size(&self, near: &NearLimit) {
+        let shared = &self.shared;
+        let Some(withheld) = shared.near_limits.admit(shared.clock.now().mono_ms) else { return };
+        let NearLimit { op, bytes, is_reply, .. } = *near;
+        let path = String::from_utf8_lossy(&near.path);
+        let limit = shared.around.options.max_frame_bytes;
+        let (peer, session) = (self.peer, near.session);
+        if !is_reply {
+            let what = "a request nearly reaches jute.maxbuffer; a larger one ends its connection";
+            tracing::warn!(%peer, %session, ?op, %path, bytes, limit, withheld, "{what}");
+        } else if bytes <= limit {
+            let what = "a reply nearly reaches jute.maxbuffer; clients refuse larger ones";
+            tracing::warn!(%peer, %session, ?op, %path, bytes, limit, withheld, "{what}");
+        } else {
+            let what = "a reply is above jute.maxbuffer; a client with this limit refuses it and \
+                        reconnects";
+            tracing::warn!(%peer, %session, ?op, %path, bytes, limit, withheld, "{what}");
+        }
+    }
+}
+
 /// Where the answer to a four-letter word goes.
 pub struct WordReply {
     connection: Arc<ClientConnection>,
 }
 
 impl WordReply {
-    /// Has the text sent, after which the connection closes. Never blocks for long.
+    /// Has the text sent, after which the connection closes. Never blocks for long. While
+    /// others' answers fill the memory that answers may have, the connection only closes.
     pub fn send(self, text: &[u8]) {
-        self.connection.core.lock().answer_word(text);
-        self.connection.waker.wake();
+        let connection = &*self.connection;
+        let waiting = connection.shared.word_bytes.fetch_add(text.len(), Ordering::Relaxed);
+        connection.word_bytes.store(text.len(), Ordering::Relaxed);
+        if waiting > MAX_WORD_BYTES {
+            connection.close(CloseReason::TooManyUnreadAnswers);
+            return;
+        }
+        connection.core.lock().answer_word(text);
+        connection.waker.wake();
     }
 }
 
@@ -283,6 +356,8 @@ fn is_final(ending: &Ending) -> bool {
             CloseReason::SessionExpired
                 | CloseReason::SessionTakenOver
                 | CloseReason::TooManyUnreadEvents
+                | CloseReason::TooManyUnreadAnswers
+                | CloseReason::StaleRequest
                 | CloseReason::NoHandshake
                 | CloseReason::ServerStops
         )
@@ -290,10 +365,10 @@ fn is_final(ending: &Ending) -> bool {
 }
 
 enum Progress {
-    /// Look again: something may have changed.
-    Again,
     /// Look again when other tasks had their turn.
     Yield,
+    /// Look again: something may have changed.
+    Again,
     /// Wait for the socket, the server, or both.
     Wait,
     /// The connection is over.
@@ -305,21 +380,27 @@ impl Future for ConnectionTask {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        loop {
+        for _ in 0..TURNS_IN_A_ROW {
             // Before looking, so that whatever comes after the look wakes us.
             this.connection.waker.register(cx.waker());
             match this.turn(cx) {
                 Progress::Again => {}
-                Progress::Yield => {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+                Progress::Yield => break,
                 Progress::Wait => return Poll::Pending,
                 Progress::Over => return Poll::Ready(()),
             }
         }
+        // Behind all that are ready now.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
+
+/// Bytes written in one turn, at most: the kernel copies a megabyte in a quarter of a millisecond,
+/// and others want theirs.
+const MOST_WRITTEN: usize = 128 << 10;
+/// Turns of one connection before the others get theirs; a turn reads at most once.
+const TURNS_IN_A_ROW: usize = 4;
 
 impl ConnectionTask {
     fn turn(&mut self, cx: &mut Context<'_>) -> Progress {
@@ -354,7 +435,10 @@ impl ConnectionTask {
             return Progress::Over;
         }
         let all_written = core.output().is_empty();
-        if all_written && (more || core.has_waiting_input() && connection.queue.is_filled()) {
+        if all_written && more {
+            return Progress::Yield;
+        }
+        if all_written && core.has_waiting_input() && connection.queue.is_filled() {
             return Progress::Again;
         }
         if core.ending().is_some_and(|ending| all_written || is_final(ending)) {
@@ -376,7 +460,7 @@ impl ConnectionTask {
         }
         if !all_written {
             match self.reader.as_ref().poll_write_ready(cx) {
-                Poll::Ready(Ok(())) => return Progress::Again,
+                Poll::Ready(Ok(())) => return Progress::Yield,
                 Poll::Ready(Err(_)) => return Progress::Over,
                 Poll::Pending => {}
             }
@@ -422,11 +506,10 @@ impl Drop for ConnectionTask {
         let connection = &self.connection;
         let shared = &connection.shared;
         shared.connections.remove(connection.id);
-        shared.limits.release(connection.peer.ip());
         connection.queue.kill();
         let core = connection.core.lock();
         shared.around.watches.remove_connection(connection.id);
-        log_ending(&core, connection.peer);
+        log_ending(&core, connection);
         // A reset would take away what was just written, and unread input causes one.
         discard_input(&self.reader);
     }
@@ -446,27 +529,46 @@ fn discard_input(reader: &OwnedReadHalf) {
     });
 }
 
-fn log_ending(core: &ConnectionCore, peer: SocketAddr) {
-    let session = core.session();
+fn log_ending(core: &ConnectionCore, connection: &ClientConnection) {
+    let (session, peer, shared) = (core.session(), connection.peer, &connection.shared);
+    // What hostile clients can cause as often as they like is not written as often.
+    let breach = || shared.breaches.admit(shared.clock.now().mono_ms);
     match core.ending() {
         None => tracing::debug!(%peer, %session, "the client closed its connection"),
         Some(Ending::Asked(reason @ (CloseReason::SessionClosed | CloseReason::ServerStops))) => {
             tracing::debug!(%peer, %session, ?reason, "connection closed");
         }
+        Some(Ending::Asked(CloseReason::NoHandshake)) => {
+            if let Some(withheld) = breach() {
+                tracing::info!(%peer, withheld, "connection closed: no session was asked for");
+            }
+        }
         Some(Ending::Asked(reason)) => {
             tracing::info!(%peer, %session, ?reason, "connection closed");
         }
         Some(Ending::Garbage(what)) => {
-            tracing::warn!(%peer, %session, %what, "connection closed: it broke the protocol");
+            if let Some(withheld) = breach() {
+                tracing::warn!(
+                    %peer, %session, %what, withheld, "connection closed: it broke the protocol"
+                );
+            }
         }
         Some(Ending::AheadOfUs(seen)) => {
-            tracing::info!(%peer, %seen, "connection refused: the client has seen a newer state");
+            if let Some(withheld) = breach() {
+                let what = "connection refused: the client has seen a newer state";
+                tracing::info!(%peer, %seen, withheld, "{what}");
+            }
         }
         Some(Ending::WrongPassword(session)) => {
-            tracing::warn!(%peer, %session, "session refused: wrong password");
+            if let Some(withheld) = breach() {
+                tracing::warn!(%peer, %session, withheld, "session refused: wrong password");
+            }
         }
         Some(Ending::AuthFailed) => {
-            tracing::warn!(%peer, %session, "connection closed: authentication failed");
+            if let Some(withheld) = breach() {
+                let what = "connection closed: authentication failed";
+                tracing::warn!(%peer, %session, withheld, "{what}");
+            }
         }
         Some(Ending::NotAuthenticated) => {
             tracing::warn!(
@@ -479,6 +581,20 @@ fn log_ending(core: &ConnectionCore, peer: SocketAddr) {
         }
         Some(Ending::ReplyTooLarge) => {
             tracing::warn!(%peer, %session, "connection closed: a multiRead's reply is too large");
+        }
+        Some(Ending::Throttled) => {
+            shared.metrics.connection_rejected.add(1);
+            if let Some(withheld) = shared.refusals.admit(shared.clock.now().mono_ms) {
+                let why = "too many sessions begin (connection_throttle_tokens)";
+                tracing::warn!(%peer, withheld, "connection refused: {why}");
+            }
+        }
+        Some(Ending::TooManyLargeRequests(bytes)) => {
+            shared.metrics.large_requests_rejected.add(1);
+            if let Some(withheld) = breach() {
+                let why = "no room for another large request (largeRequestMaxBytes)";
+                tracing::warn!(%peer, %session, bytes, withheld, "connection closed: {why}");
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::client_connection::{ClientConnection, Shared};
@@ -44,31 +44,78 @@ pub fn bind(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListen
     Ok(socket.into())
 }
 
+/// Connections accepted before the present clients get their turn.
+const ACCEPTED_IN_A_ROW: usize = 8;
+/// After a failure to accept, how long until the next try: at once it would only fail again.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
 /// Accepts clients until it is dropped. Call it on the runtime that is to serve them.
 pub async fn accept_forever(listener: std::net::TcpListener, shared: Arc<Shared>) {
     let listener = TcpListener::from_std(listener).expect("a bound, non-blocking listener");
+    let mut in_trouble = false;
+    let mut in_a_row = 0;
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => admit(stream, peer, &shared),
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                // Out of descriptors: accepting again at once would only spin.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            Ok((stream, peer)) => {
+                if std::mem::take(&mut in_trouble) {
+                    tracing::info!("connections are accepted again");
+                }
+                admit(stream, peer, &shared);
             }
+            Err(error) if is_of_one_connection(&error) => {
+                tracing::debug!(%error, "a connection was gone before it was accepted");
+            }
+            Err(error) => {
+                // Said once: it lasts until somebody else lets go of something.
+                if !std::mem::replace(&mut in_trouble, true) {
+                    let open = shared.connections.len();
+                    tracing::error!(
+                        %error,
+                        open,
+                        "connections cannot be accepted; those that are open are served, and new \
+                         ones wait. If descriptors are short, raise the hard limit of the process \
+                         (ulimit -Hn, or LimitNOFILE of its systemd unit) or of the system \
+                         (fs.file-max)"
+                    );
+                }
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+        }
+        in_a_row += 1;
+        if in_a_row >= ACCEPTED_IN_A_ROW {
+            in_a_row = 0;
+            tokio::task::yield_now().await;
         }
     }
 }
 
+/// Whether the failure says nothing about the next connection.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}
+
 fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    if !shared.limits.admit(peer.ip()) {
+    if let Err(refused) = shared.limits.admit(peer.ip()) {
         shared.metrics.connection_rejected.add(1);
-        tracing::warn!(%peer, "connection refused: too many from this address (maxClientCnxns)");
+        if let Some(withheld) = shared.refusals.admit(shared.clock.now().mono_ms) {
+            tracing::warn!(%peer, withheld, "connection refused: {refused}");
+        }
         return;
     }
     // Apache never lets a reply wait for a fuller packet either.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
+    }
+    if shared.tcp_keep_alive
+        && let Err(error) = SockRef::from(&stream).set_keepalive(true)
+    {
+        tracing::debug!(%peer, %error, "SO_KEEPALIVE could not be set");
     }
     tokio::spawn(ClientConnection::open(stream, peer, shared.clone()));
 }

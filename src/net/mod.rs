@@ -7,6 +7,7 @@ pub mod client_connection;
 pub mod client_listener;
 pub mod connections;
 pub mod limits;
+pub mod log_limit;
 
 use client_connection::WordReply;
 

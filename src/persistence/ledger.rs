@@ -50,10 +50,11 @@ struct List {
 }
 
 impl Ledger {
-    /// Reads the lists. To be called before anything is written to the directory.
+    /// Reads the lists. To be called before anything is written to the directory. A list that
+    /// cannot be read is as good as none.
     ///
     /// # Errors
-    /// The disk's.
+    /// A directory cannot be listed.
     pub fn open(dir: &DataDir) -> Result<Self, DiskError> {
         let snapshots = List::open(&**dir.disk(), dir.snapshot_dir())?;
         let one = dir.log_dir() == dir.snapshot_dir();
@@ -101,7 +102,12 @@ impl Ledger {
 impl List {
     fn open(disk: &dyn Disk, dir: &Path) -> Result<Self, DiskError> {
         let path = dir.join(NAME);
-        let text = if disk.exists(&path)? { disk.read(&path)? } else { Vec::new() };
+        let text = disk.read(&path).unwrap_or_else(|error| {
+            if !error.is_not_found() {
+                tracing::warn!("{error}: all files here count as somebody else's");
+            }
+            Vec::new()
+        });
         let listed: BTreeSet<String> =
             String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
         let (written, foreign) = data_files(disk, dir, Zxid(u64::MAX))?

@@ -18,6 +18,8 @@ pub enum Committed {
     Txn(Proposal),
     /// A sync to answer; its body is the path to echo.
     Sync(Origin, Bytes),
+    /// A request to answer with THROTTLEDOP.
+    Throttled(Origin),
     /// A session to resume.
     Resume(Resumption),
 }
@@ -38,6 +40,11 @@ impl CommitProcessor {
     /// A sync that may go after everything proposed before it.
     pub fn sync(&mut self, last_proposed: Ticket, origin: Origin, body: Bytes) {
         self.waiting.push_back((last_proposed, Committed::Sync(origin, body)));
+    }
+
+    /// A request that is not executed, but answered in its place.
+    pub fn throttled(&mut self, last_proposed: Ticket, origin: Origin) {
+        self.waiting.push_back((last_proposed, Committed::Throttled(origin)));
     }
 
     /// A session that may be resumed after everything proposed before it: whoever guesses the id

@@ -26,14 +26,20 @@
 mod authentication;
 mod defer;
 mod handshake;
+mod long_list;
+mod near_limit;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use self::handshake::IsWord;
+pub use self::near_limit::NearLimit;
 use super::connection_queue::{CloseReason, ConnectionQueue};
-use super::read::Reading;
+use super::connection_throttle::BlueThrottle;
+use super::large_requests::{LargeRequests, LargeShare};
+use super::read::{LongList, Reading, Unanswered};
 use super::request::{Origin, Request, Submission};
 use crate::auth::{AuthPolicy, Identities};
 use crate::jute::{Reader, next_frame};
@@ -69,6 +75,10 @@ pub struct ConnectionOptions {
     pub max_session_timeout_ms: i32,
     /// The four-letter words that are looked for before the handshake.
     pub words: &'static [[u8; 4]],
+    /// How many sessions may begin in a time, if that is limited.
+    pub throttle: Option<Arc<Mutex<BlueThrottle>>>,
+    /// What large requests under way may have, if that is limited.
+    pub large_requests: Option<Arc<LargeRequests>>,
     /// The word that is complete only with the eight bytes behind it, if there is one.
     pub word_with_number: Option<[u8; 4]>,
 }
@@ -86,6 +96,8 @@ pub struct Word {
 const MAX_READS_PER_HOLD: usize = 64;
 /// … or so many bytes.
 const MAX_BYTES_PER_HOLD: usize = 64 << 10;
+/// One pass takes at most so many requests, and a hold more: others want their turn.
+const MAX_PER_PASS: usize = 1024;
 /// Above so many bytes of output no further request is taken before some are written.
 pub const MAX_OUTPUT_BYTES: usize = 256 << 10;
 /// A buffer of more bytes is given back when it is empty.
@@ -113,6 +125,10 @@ pub enum Ending {
     WrongEnsemble,
     /// A reply grew beyond what is kept for one connection.
     ReplyTooLarge,
+    /// Too many sessions begin at the moment.
+    Throttled,
+    /// Too many large requests are under way, this one of so many bytes among them.
+    TooManyLargeRequests(usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +164,10 @@ pub struct ConnectionCore {
     unfinished_bytes: usize,
     /// What the replies to deferred reads may amount to.
     deferred_bytes: usize,
+    /// The large requests among what was submitted or comes.
+    large: LargeShare,
+    /// What there is of the answer to the first request, if that is a long list of children.
+    long_list: Option<Box<LongList>>,
     /// Submissions since the connection began.
     submitted: u64,
     ending: Option<Ending>,
@@ -168,6 +188,8 @@ pub struct Pass {
     pub answered: usize,
     /// The last of the reads among these.
     pub last_read: Option<LastRead>,
+    /// One of the messages that nearly reach the largest frame, or pass it.
+    pub near_limit: Option<Box<NearLimit>>,
     /// There is more input that could be answered, were it not for the bound of one pass.
     pub more: bool,
 }
@@ -208,6 +230,8 @@ impl ConnectionCore {
             unfinished: 0,
             unfinished_bytes: 0,
             deferred_bytes: 0,
+            large: LargeShare::default(),
+            long_list: None,
             submitted: 0,
             ending: None,
             talked: false,
@@ -282,6 +306,7 @@ impl ConnectionCore {
         if self.unfinished == 0 {
             self.unfinished_bytes = 0;
             self.deferred_bytes = 0;
+            self.large.finished();
         }
         // A connection that has ended meanwhile has no use for its session; it lives on.
         if let Some(grant) = drained.grant
@@ -434,23 +459,38 @@ impl ConnectionCore {
             let rest = &input[used..];
             let frame = match next_frame(rest, around.options.max_frame_bytes) {
                 Ok(Some(frame)) => frame,
-                Ok(None) => break,
+                Ok(None) => {
+                    if let (Some(limit), Some(length)) =
+                        (&around.options.large_requests, rest.first_chunk::<4>())
+                    {
+                        self.large_request_comes(i32::from_be_bytes(*length) as usize, limit);
+                    }
+                    break;
+                }
                 Err(error) => {
-                    self.end(Ending::Garbage(error.to_string()));
+                    let limit = around.options.max_frame_bytes;
+                    self.end(Ending::Garbage(format!("{error} (jute.maxbuffer is {limit})")));
                     break;
                 }
             };
-            if self.output().len() >= MAX_OUTPUT_BYTES {
+            if self.output().len() >= MAX_OUTPUT_BYTES || pass.taken >= MAX_PER_PASS {
                 pass.more = true;
                 break;
             }
             match self.phase {
                 Phase::Connecting => {
                     self.connect(now_ms, frame.body, around, pass);
+                    self.large.is_answered();
                     pass.taken += 1;
                     used += frame.size;
                 }
                 Phase::Established => {
+                    if let Some(limit) = &around.options.large_requests {
+                        self.large_request_comes(frame.body.len(), limit);
+                        if self.is_ending() {
+                            break;
+                        }
+                    }
                     let Some((header, op)) = self.header(frame.body) else { break };
                     if !self.admitted && !matches!(op, Some(OpCode::Auth | OpCode::Sasl)) {
                         self.refuse_unauthenticated(header.xid, pass);
@@ -458,10 +498,19 @@ impl ConnectionCore {
                         used += frame.size;
                         continue;
                     }
+                    if frame.body.len() > around.options.near_limit_bytes() {
+                        let bytes = frame.body.len();
+                        self.note_size(op, &frame.body[8..], bytes, false, pass);
+                    }
                     if op.is_some_and(OpCode::is_read) {
                         if self.unfinished == 0 {
-                            used += self.answer_reads(rest, around, pass);
+                            let answered = self.answer_reads(rest, around, pass);
+                            if answered == 0 {
+                                break;
+                            }
+                            used += answered;
                         } else if self.defer(now_ms, header, &frame.body[8..], around) {
+                            self.large.is_answered();
                             pass.taken += 1;
                             used += frame.size;
                         } else if self.unfinished > 0 {
@@ -471,6 +520,7 @@ impl ConnectionCore {
                     }
                     match self.take(now_ms, header, op, &frame.body[8..], around, pass) {
                         Taken::Done => {
+                            self.large.is_answered();
                             pass.taken += 1;
                             used += frame.size;
                         }
@@ -494,6 +544,7 @@ impl ConnectionCore {
         self.drain();
         let mut used = 0;
         let start = self.output.len();
+        let near_limit = around.options.near_limit_bytes();
         for _ in 0..MAX_READS_PER_HOLD {
             if self.is_ending() || self.output.len() - start > MAX_BYTES_PER_HOLD {
                 break;
@@ -516,18 +567,31 @@ impl ConnectionCore {
                 session: self.session,
                 identities: &self.identities,
                 max_field_bytes: around.options.max_field_bytes,
+                long_lists: false,
             };
-            if reading.answer(xid, op, &frame.body[8..], &mut self.output).is_err() {
-                self.end(Ending::ReplyTooLarge);
-                break;
+            let before = self.output.len();
+            match reading.answer(xid, op, &frame.body[8..], &mut self.output) {
+                Ok(()) => {}
+                Err(Unanswered::TooLarge) => {
+                    self.end(Ending::ReplyTooLarge);
+                    break;
+                }
+                Err(Unanswered::LongList) if used == 0 => {
+                    drop(db);
+                    let answered = self.continue_list(xid, op, &frame.body[8..], around, pass);
+                    return if answered { frame.size } else { 0 };
+                }
+                Err(Unanswered::LongList) => break,
+            }
+            let bytes = self.output.len() - before - 4;
+            if bytes > near_limit {
+                self.note_size(Some(op), &frame.body[8..], bytes, true, pass);
             }
             used += frame.size;
-            pass.taken += 1;
-            pass.answered += 1;
-            let cxid = pass.last_read.map_or(-1, |last| last.cxid);
-            let cxid = if xid >= 0 { xid } else { cxid };
-            pass.last_read = Some(LastRead { op, cxid, zxid: db.last_processed() });
+            self.count_read(op, xid, db.last_processed(), pass);
         }
+        // Only the first can have been large.
+        self.large.is_answered();
         used
     }
 
@@ -585,6 +649,12 @@ impl ConnectionCore {
         }
     }
 
+    fn large_request_comes(&mut self, length: usize, limit: &Arc<LargeRequests>) {
+        if self.large.comes(length, limit).is_err() {
+            self.end(Ending::TooManyLargeRequests(length));
+        }
+    }
+
     fn submit(&mut self, now_ms: u64, xid: i32, op: OpCode, body: &[u8], pass: &mut Pass) {
         if op == OpCode::CloseSession {
             self.phase = Phase::Ending;
@@ -596,7 +666,9 @@ impl ConnectionCore {
             body: Bytes::copy_from_slice(body),
             identities: self.identities.clone(),
             origin: Some(Origin { connection: self.id, xid, op, received_ms: now_ms }),
+            throttled: false,
         };
+        self.large.is_submitted();
         let submission = Submission::Request(request);
         self.submitted += 1;
         self.unfinished += 1;

@@ -40,6 +40,10 @@ pub enum CloseReason {
     TooManyUnreadEvents,
     /// No session was asked for in time.
     NoHandshake,
+    /// A request of it was stale and was dropped; later ones must not be executed.
+    StaleRequest,
+    /// Too much waits for clients that asked for words and do not read the answers.
+    TooManyUnreadAnswers,
     /// A reply grew beyond what is kept for one connection.
     ReplyTooLarge,
     /// The server stops.

@@ -8,6 +8,8 @@
 //!                        change records
 //! ```
 //!
+//! `RequestThrottler`, if the configuration asks for it, stands before prep.
+//!
 //! The stages are plain values that the role composes (`quorum::standalone`); apply and final run
 //! where the effects are carried out (`server`). The names are Apache's: `PrepRequestProcessor`,
 //! `SyncRequestProcessor`, `CommitProcessor`, `FinalRequestProcessor`.
@@ -16,13 +18,16 @@ pub mod change_record;
 pub mod commit;
 pub mod connection;
 pub mod connection_queue;
+pub mod connection_throttle;
 pub mod container_manager;
 pub mod final_request;
+pub mod large_requests;
 pub mod pending_usage;
 pub mod prep;
 pub mod proposal;
 pub mod read;
 pub mod request;
+pub mod request_throttler;
 pub mod sync;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -4,7 +4,10 @@
 //! same hold. So the answer, the watch that goes with it and the header's zxid belong to one
 //! moment, and no event that moment includes is still unsent.
 
+mod long_list;
 mod set_watches;
+
+pub use self::long_list::{ListStep, LongList};
 
 use crate::auth::{AuthPolicy, Identities, mask_digest_ids, who_am_i};
 use crate::jute::{JuteError, Reader, Writer};
@@ -39,15 +42,27 @@ pub struct Reading<'a> {
     pub identities: &'a Identities,
     /// The longest field of a request, in bytes.
     pub max_field_bytes: usize,
+    /// Whether a list of more than [`LONG_LIST`] children is answered at once.
+    pub long_lists: bool,
 }
 
-/// The reply grew beyond what one connection may hold.
+/// A list of more children is better answered over several holds
+/// ([`continue_list`](Reading::continue_list)).
+pub const LONG_LIST: usize = 4096;
+
+/// Why there is no reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReplyTooLarge;
+pub enum Unanswered {
+    /// It grew beyond what one connection may hold.
+    TooLarge,
+    /// It would be a long list of children, which was not wanted at once.
+    LongList,
+}
 
 enum Failure {
     Code(ErrorCode),
     TooLarge,
+    LongList,
     /// An error whose reply has a body all the same.
     WithBody(ErrorCode),
 }
@@ -76,7 +91,7 @@ impl Reading<'_> {
         op: OpCode,
         body: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<(), ReplyTooLarge> {
+    ) -> Result<(), Unanswered> {
         let header = ReplyHeader { xid, zxid: self.db.last_processed(), err: 0 };
         if matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
             let mut r = Reader::new(body, self.max_field_bytes);
@@ -99,10 +114,14 @@ impl Reading<'_> {
                 None
             }
             Err(Failure::Code(code)) => Some(code),
-            Err(Failure::TooLarge) => return Err(ReplyTooLarge),
+            Err(Failure::TooLarge) => return Err(Unanswered::TooLarge),
+            Err(Failure::LongList) => {
+                out.truncate(start);
+                return Err(Unanswered::LongList);
+            }
         };
         if out.len() - start > MAX_REPLY_BYTES {
-            return Err(ReplyTooLarge);
+            return Err(Unanswered::TooLarge);
         }
         match code {
             None => frame.finish(out),
@@ -120,8 +139,12 @@ impl Reading<'_> {
             OpCode::Ping => Ok(()),
             OpCode::Exists => self.exists(WatchedRead::read(&mut r)?, out),
             OpCode::GetData => self.get_data(WatchedRead::read(&mut r)?, out),
-            OpCode::GetChildren => self.get_children(WatchedRead::read(&mut r)?, false, out),
-            OpCode::GetChildren2 => self.get_children(WatchedRead::read(&mut r)?, true, out),
+            OpCode::GetChildren => {
+                self.get_children(WatchedRead::read(&mut r)?, false, self.long_lists, out)
+            }
+            OpCode::GetChildren2 => {
+                self.get_children(WatchedRead::read(&mut r)?, true, self.long_lists, out)
+            }
             OpCode::GetAcl => self.get_acl(read_path(&mut r)?, out),
             OpCode::GetAllChildrenNumber => self.get_all_children_number(read_path(&mut r)?, out),
             OpCode::GetEphemerals => {
@@ -187,10 +210,14 @@ impl Reading<'_> {
         &self,
         request: WatchedRead<'_>,
         with_stat: bool,
+        long_lists: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         let path = request.path.ok_or(ErrorCode::MarshallingError)?;
         let node = self.readable(path)?;
+        if !long_lists && node.num_children() > LONG_LIST {
+            return Err(Failure::LongList);
+        }
         self.watch(request.watch, path, Kind::Child);
         out.put_int(node.num_children() as i32);
         for name in node.children() {
@@ -299,7 +326,7 @@ impl Reading<'_> {
         let result = if op == OpCode::GetData {
             self.get_data(request, out)
         } else {
-            self.get_children(request, false, out)
+            self.get_children(request, false, true, out)
         };
         if let Err(Failure::Code(code)) = result {
             out.truncate(start);

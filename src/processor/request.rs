@@ -35,6 +35,8 @@ pub struct Request {
     pub identities: Arc<Identities>,
     /// `None` for the server's own requests, such as the close of an expired session.
     pub origin: Option<Origin>,
+    /// It waited too long: it is answered in its place with THROTTLEDOP and not executed.
+    pub throttled: bool,
 }
 
 /// A connection's wish for a session, after its password was checked.
@@ -61,15 +63,26 @@ pub enum Submission {
     Connect(ConnectAttempt),
     /// A request of an established session.
     Request(Request),
+    /// In place of one that was dropped: its connection must close.
+    Dropped(ConnectionId),
 }
 
 impl Submission {
+    /// The connection that submitted it; `None` for the server's own.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Submission::Connect(attempt) => Some(attempt.connection),
+            Submission::Request(request) => request.origin.map(|origin| origin.connection),
+            Submission::Dropped(connection) => Some(*connection),
+        }
+    }
+
     /// Bytes the submission keeps alive, for the bound at admission. Its identities count, since
     /// a list that stands for them becomes part of the transaction.
     pub fn weight(&self) -> usize {
         const FIXED: usize = 128;
         match self {
-            Submission::Connect(_) => FIXED,
+            Submission::Connect(_) | Submission::Dropped(_) => FIXED,
             Submission::Request(request) => FIXED + request.body.len() + request.identities.bytes(),
         }
     }

@@ -118,6 +118,7 @@ pub(crate) fn request(session: i64, op: OpCode, body: Vec<u8>) -> Request {
         body: body.into(),
         identities: Arc::new(Identities::of_peer([127, 0, 0, 1].into())),
         origin: Some(Origin { connection, xid: 1, op, received_ms: 0 }),
+        throttled: false,
     }
 }
 

@@ -53,6 +53,11 @@ impl ReplyFrame {
         frame
     }
 
+    /// The frame that begins where the output does.
+    pub fn at_start() -> Self {
+        ReplyFrame { start: 0 }
+    }
+
     /// Fills the length in.
     pub fn finish(self, out: &mut Vec<u8>) {
         let length = out.len() - self.start - 4;

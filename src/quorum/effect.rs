@@ -59,6 +59,8 @@ pub enum ClientEffect {
     Commit(Proposal),
     /// Answer a sync; its body is the path to echo.
     AnswerSync(Origin, Bytes),
+    /// Answer a request that waited too long with THROTTLEDOP.
+    AnswerThrottled(Origin),
     /// Answer the connection that resumes a session.
     Resume(Resumption),
     /// The session cannot be resumed.
@@ -70,7 +72,8 @@ pub enum ClientEffect {
         /// Whether the response has the readOnly field.
         had_read_only: bool,
     },
-    /// A request that is not answered because its session has ended: its connection closes.
+    /// A request that is not answered because its session has ended, or that is stale: its
+    /// connection closes.
     Drop(ConnectionId, CloseReason),
     /// A request in this namespace was refused: it would exceed a hard quota.
     QuotaExceeded(Box<[u8]>),

@@ -31,6 +31,13 @@ impl QuorumPeer {
         }
     }
 
+    /// Requests that were taken and are not finished yet.
+    pub fn in_process(&self) -> usize {
+        match &self.role {
+            Role::Standalone(standalone) => standalone.in_process(),
+        }
+    }
+
     /// When the peer wants a [`Input::Tick`], on the monotonic clock in milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
         match &self.role {

@@ -78,6 +78,10 @@ impl Standalone {
                     match submission {
                         Submission::Request(request) => self.request(now, request, db, effects),
                         Submission::Connect(attempt) => self.connect(now, attempt, db, effects),
+                        Submission::Dropped(connection) => {
+                            let reason = CloseReason::StaleRequest;
+                            effects.client.push(ClientEffect::Drop(connection, reason));
+                        }
                     }
                 }
             }
@@ -96,6 +100,11 @@ impl Standalone {
         self.expire(now, db, effects);
         self.sweep_containers(now, db, effects);
         self.let_go(effects);
+    }
+
+    /// Requests that were taken and are not let go yet.
+    pub fn in_process(&self) -> usize {
+        self.commit.len()
     }
 
     /// When the next session may have to end.
@@ -121,6 +130,9 @@ impl Standalone {
             return;
         }
         match (request.op, origin) {
+            (_, Some(origin)) if request.throttled => {
+                self.commit.throttled(self.sync.last_ticket(), origin);
+            }
             (OpCode::Sync, Some(origin)) => {
                 self.commit.sync(self.sync.last_ticket(), origin, request.body);
             }
@@ -168,6 +180,7 @@ impl Standalone {
             body: body.into(),
             identities: attempt.identities,
             origin: Some(Origin { connection, xid: 0, op, received_ms: attempt.received_ms }),
+            throttled: false,
         };
         let mut proposal = self.prep.prepare(now, &request, db, &self.sessions);
         proposal.new_session = Some(NewSession { timeout_ms, had_read_only, touch });
@@ -207,6 +220,7 @@ impl Standalone {
             effects.client.push(match committed {
                 Committed::Txn(proposal) => ClientEffect::Commit(proposal),
                 Committed::Sync(origin, body) => ClientEffect::AnswerSync(origin, body),
+                Committed::Throttled(origin) => ClientEffect::AnswerThrottled(origin),
                 Committed::Resume(resumption) => ClientEffect::Resume(resumption),
             });
         }
@@ -230,6 +244,7 @@ impl Standalone {
                 body: path.into(),
                 identities: self.nobody.clone(),
                 origin: None,
+                throttled: false,
             };
             let proposal = self.prep.prepare(now, &request, db, &self.sessions);
             self.propose(proposal, effects);
@@ -270,6 +285,7 @@ impl Standalone {
             body: Bytes::new(),
             identities: self.nobody.clone(),
             origin: None,
+            throttled: false,
         };
         self.close_session(now, request, db, effects);
     }

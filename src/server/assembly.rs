@@ -1,11 +1,13 @@
 //! Assembly: from a configuration to a running server, and to its orderly end.
 
+use std::io;
 use std::path::Path;
 use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,6 +22,7 @@ use super::inbox::Inbox;
 use super::jobs::{SnapshotJobs, zero_filler};
 use super::load::{Loaded, load, max_field_bytes, owners, snapshot_options};
 use super::sweep::sweep_forever;
+use super::throttle::Throttle;
 use super::word_sources::WordSources;
 use super::words::Words;
 use super::{disk_thread, logging};
@@ -30,12 +33,16 @@ use crate::net::client_connection::Shared;
 use crate::net::client_listener::{accept_forever, bind, resolve};
 use crate::net::connections::Connections;
 use crate::net::limits::ConnectionLimits;
+use crate::net::log_limit::LogLimit;
 use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, SET_TRACE_MASK, WORDS, version};
 use crate::persistence::{SyncQueue, SyncQueueOptions};
 use crate::processor::connection::{ConnectionOptions, Surroundings};
 use crate::processor::connection_queue::CloseReason;
+use crate::processor::connection_throttle::BlueThrottle;
 use crate::processor::container_manager::ContainerOptions;
+use crate::processor::large_requests::LargeRequests;
 use crate::processor::prep::PrepOptions;
+use crate::processor::request_throttler::RequestThrottler;
 use crate::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
 use crate::quorum::peer::{QuorumPeer, Role};
 use crate::quorum::standalone::Standalone;
@@ -125,7 +132,16 @@ impl Server {
             .and_then(|address| bind(address, backlog).map(|listener| (listener, address)));
         let (listener, address) = listener.unwrap_or_else(|error| {
             let host = config.client_port_address.as_deref().unwrap_or("every address");
-            die(ExitCode::UnexpectedError, &format!("port {port} of {host}: {error}"))
+            let help = match error.kind() {
+                io::ErrorKind::AddrInUse => {
+                    format!("; ss -ltnp 'sport = :{port}' tells which process has it")
+                }
+                io::ErrorKind::AddrNotAvailable => {
+                    "; clientPortAddress must be an address of this machine".to_owned()
+                }
+                _ => String::new(),
+            };
+            die(ExitCode::UnexpectedError, &format!("port {port} of {host}: {error}{help}"))
         });
 
         let loaded = load(config, &*clock, seed);
@@ -172,7 +188,12 @@ impl Server {
             snapshots,
         };
         let driver = Driver::new(peer, loaded.database.clone(), door, clients);
-        let driver = Arc::new(SharedDriver::new(driver, inbox.clone(), clock.clone()));
+        let throttle =
+            RequestThrottler::new(config.limits.requests.clone(), seed).map(|throttler| {
+                let (connections, database) = (connections.clone(), loaded.database.clone());
+                Throttle::new(throttler, connections, database, inbox.clone(), metrics.clone())
+            });
+        let driver = Arc::new(SharedDriver::new(driver, throttle, inbox.clone(), clock.clone()));
 
         let listening = listener.local_addr().unwrap_or(address);
         let whitelist = config.four_letter_whitelist.clone();
@@ -193,9 +214,10 @@ impl Server {
         };
         let word_with_number = whitelist.allows("stmk").then_some(SET_TRACE_MASK);
         let words = Words::start(whitelist, sources);
+        let database = loaded.database;
         let shared = Arc::new(Shared {
             around: Surroundings {
-                database: loaded.database,
+                database: database.clone(),
                 watches,
                 policy,
                 options: ConnectionOptions {
@@ -203,6 +225,13 @@ impl Server {
                     max_field_bytes: max_field_bytes(config),
                     min_session_timeout_ms: config.min_session_timeout_ms,
                     max_session_timeout_ms: config.max_session_timeout_ms,
+                    throttle: BlueThrottle::new(
+                        config.limits.connections.clone(),
+                        clock.now().mono_ms,
+                        seed,
+                    )
+                    .map(|throttle| Arc::new(Mutex::new(throttle))),
+                    large_requests: large_requests(config),
                     words: WORDS,
                     word_with_number,
                 },
@@ -210,7 +239,17 @@ impl Server {
             submit: driver.clone(),
             words: Arc::new(move |word, reply| words.answer(word, reply)),
             connections,
-            limits: ConnectionLimits::new(config.max_client_cnxns, seed),
+            limits: ConnectionLimits::new(
+                config.max_client_cnxns,
+                config.limits.max_cnxns,
+                rlimit::Resource::NOFILE.get_soft().ok(),
+                seed,
+            ),
+            tcp_keep_alive: config.limits.client_tcp_keep_alive,
+            refusals: LogLimit::default(),
+            breaches: LogLimit::default(),
+            near_limits: LogLimit::default(),
+            word_bytes: 0.into(),
             clock: clock.clone(),
             metrics: metrics.clone(),
             outstanding_limit: config.global_outstanding_limit.into(),
@@ -312,6 +351,12 @@ fn peer(
     QuorumPeer::new(Role::Standalone(Box::new(standalone)))
 }
 
+fn large_requests(config: &Config) -> Option<Arc<LargeRequests>> {
+    let threshold = usize::try_from(config.limits.large_request_threshold).ok()?;
+    let max_bytes = config.limits.large_request_max_bytes as usize;
+    (threshold > 0).then(|| Arc::new(LargeRequests::new(threshold, max_bytes)))
+}
+
 /// What `conf` tells. A standalone server says that its id is 0, whatever its session ids have.
 fn settings(config: &Config, loaded: &Loaded, client_port: u16) -> Settings {
     let absolute = |dir: &Path| std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
@@ -351,6 +396,9 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("client")
+        // Sockets are looked at after so many tasks. With tokio's 61, a client with one request
+        // waits for 61 others with a thousand each.
+        .event_interval(7)
         .enable_all()
         .build()
         .unwrap_or_else(|error| die(ExitCode::UnexpectedError, &error))

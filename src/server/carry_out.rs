@@ -20,18 +20,25 @@ use crate::processor::final_request::write_reply;
 use crate::processor::proposal::{Proposal, Resumption};
 use crate::processor::read::Reading;
 use crate::processor::request::Origin;
-use crate::proto::responses::{ConnectResponse, ReplyFrame, ReplyHeader};
+use crate::proto::responses::{ConnectResponse, ReplyFrame, ReplyHeader, write_header_only};
 use crate::proto::txns::{Txn, TxnRecord};
 use crate::proto::watch_event::write_event;
-use crate::proto::{AclList, ConnectionId, EventType, OpCode, SessionId, Zxid, password};
+use crate::proto::{
+    AclList, ConnectionId, ErrorCode, EventType, OpCode, SessionId, Zxid, password,
+};
 use crate::quorum::effect::ClientEffect;
 use crate::status::Answered;
 use crate::time::Instant;
 use crate::tree::{Applied, Database, Observer, SharedDatabase};
 use crate::watch::{Deliver, Watches};
 
-/// One hold of the database carries out at most so many effects.
-const MOST_PER_HOLD: usize = 256;
+/// After so many effects the connections concerned are flushed.
+const MOST_PER_FLUSH: usize = 256;
+/// The driver itself sends the events of so many connections in a row.
+const MOST_FLUSHED: usize = 1024;
+/// One hold of the database does at most so much work before readers get their turn, and the rest
+/// of a transaction: effects, changed nodes and events count one each.
+const WORK_PER_HOLD: usize = 2000;
 
 /// The clients' side of the driver.
 pub struct CarryOut {
@@ -44,7 +51,33 @@ pub struct CarryOut {
     metrics: Arc<Metrics>,
     /// Which connection holds a session.
     holders: HashMap<SessionId, ConnectionId, FixedState>,
-    touched: Vec<Arc<ClientConnection>>,
+    touched: Touched,
+}
+
+/// The connections that have something to send.
+#[derive(Default)]
+struct Touched {
+    /// Those that were answered.
+    answered: Vec<Arc<ClientConnection>>,
+    /// Those that only have events, or must close.
+    others: Vec<Arc<ClientConnection>>,
+}
+
+impl Touched {
+    /// Sends what is queued: answers first, then events. Of ten thousand that watch one node most
+    /// are left to their own tasks, for the driver has other clients, too.
+    fn flush(&mut self) {
+        for connection in self.answered.drain(..) {
+            connection.flush();
+        }
+        for (n, connection) in self.others.drain(..).enumerate() {
+            if n < MOST_FLUSHED {
+                connection.flush();
+            } else {
+                connection.leave_to_task();
+            }
+        }
+    }
 }
 
 impl CarryOut {
@@ -67,7 +100,7 @@ impl CarryOut {
             connections,
             metrics,
             holders: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
-            touched: Vec::new(),
+            touched: Touched::default(),
         }
     }
 
@@ -80,39 +113,44 @@ impl CarryOut {
     /// was.
     pub fn carry_out(&mut self, lane: &mut Vec<ClientEffect>, now: Instant) -> Option<Zxid> {
         let mut applied = None;
-        let mut effects = lane.drain(..);
-        loop {
-            let database = self.database.clone();
-            let mut db = database.write();
-            let connections = self.connections.clone();
-            let mut hold = Hold {
-                watches: &self.watches,
-                policy: &self.policy,
-                max_field_bytes: self.max_field_bytes,
-                events_have_zxid: self.events_have_zxid,
-                connections: connections.read(),
-                metrics: &self.metrics,
-                holders: &mut self.holders,
-                touched: &mut self.touched,
-                now_ms: now.mono_ms,
-            };
-            let mut done = 0;
-            for effect in effects.by_ref().take(MOST_PER_HOLD) {
-                if let ClientEffect::Commit(proposal) = &effect {
-                    applied = Some(proposal.zxid);
+        let mut effects = lane.drain(..).peekable();
+        while effects.peek().is_some() {
+            let mut left = MOST_PER_FLUSH;
+            while left > 0 && effects.peek().is_some() {
+                let database = self.database.clone();
+                let mut db = database.write();
+                let connections = self.connections.clone();
+                let mut hold = Hold {
+                    watches: &self.watches,
+                    policy: &self.policy,
+                    max_field_bytes: self.max_field_bytes,
+                    events_have_zxid: self.events_have_zxid,
+                    connections: connections.read(),
+                    metrics: &self.metrics,
+                    holders: &mut self.holders,
+                    touched: &mut self.touched,
+                    now_ms: now.mono_ms,
+                    work: 0,
+                };
+                while left > 0
+                    && hold.work < WORK_PER_HOLD
+                    && let Some(effect) = effects.next()
+                {
+                    if let ClientEffect::Commit(proposal) = &effect {
+                        applied = Some(proposal.zxid);
+                    }
+                    hold.carry_out(effect, &mut db);
+                    hold.work += 1;
+                    left -= 1;
                 }
-                hold.carry_out(effect, &mut db);
-                done += 1;
+                drop(hold);
+                if left > 0 && effects.peek().is_some() {
+                    SharedDatabase::release(db);
+                }
             }
-            drop(hold);
-            drop(db);
-            for connection in self.touched.drain(..) {
-                connection.flush();
-            }
-            if done < MOST_PER_HOLD {
-                return applied;
-            }
+            self.touched.flush();
         }
+        applied
     }
 }
 
@@ -125,8 +163,10 @@ struct Hold<'a> {
     connections: RwLockReadGuard<'a, ConnectionMap>,
     metrics: &'a Metrics,
     holders: &'a mut HashMap<SessionId, ConnectionId, FixedState>,
-    touched: &'a mut Vec<Arc<ClientConnection>>,
+    touched: &'a mut Touched,
     now_ms: u64,
+    /// What was done in this hold.
+    work: usize,
 }
 
 impl Hold<'_> {
@@ -134,6 +174,7 @@ impl Hold<'_> {
         match effect {
             ClientEffect::Commit(proposal) => self.commit(&proposal, db),
             ClientEffect::AnswerSync(origin, body) => self.answer_sync(&origin, &body, db),
+            ClientEffect::AnswerThrottled(origin) => self.answer_throttled(&origin, db),
             ClientEffect::Resume(resumption) => {
                 let Resumption { connection, timeout_ms, had_read_only, grant } = resumption;
                 self.take_over(grant.session, connection);
@@ -208,12 +249,13 @@ impl Hold<'_> {
                 session: read.session,
                 identities: &read.identities,
                 max_field_bytes: self.max_field_bytes,
+                long_lists: true,
             };
             frame.clear();
             if reading.answer(read.xid, read.op, &read.body, &mut frame).is_err() {
                 // It was small when it was deferred, and has grown beyond all bounds since.
                 connection.queue().close(CloseReason::ReplyTooLarge);
-                touch(self.touched, connection);
+                touch(&mut self.touched.others, connection);
                 return;
             }
             let latency_ms = self.now_ms.saturating_sub(read.received_ms);
@@ -261,6 +303,17 @@ impl Hold<'_> {
         self.answer_deferred(origin.connection, db);
     }
 
+    /// The request was not executed; what waits behind it is answered as if it had not come
+    /// (C-162).
+    fn answer_throttled(&mut self, origin: &Origin, db: &Database) {
+        self.metrics.outstanding_requests.add(-1);
+        let answered = self.answered(origin, None, db.last_processed());
+        let err = ErrorCode::ThrottledOp.code();
+        let header = ReplyHeader { xid: origin.xid, zxid: db.last_processed(), err };
+        self.reply(origin.connection, Some(&answered), |out| write_header_only(header, out));
+        self.answer_deferred(origin.connection, db);
+    }
+
     fn grant(
         &mut self,
         connection: ConnectionId,
@@ -278,7 +331,7 @@ impl Hold<'_> {
         };
         self.metrics.packets_sent.add(1);
         connection.queue().grant(grant, answered, |out| response.write(out));
-        touch(self.touched, connection);
+        touch(&mut self.touched.answered, connection);
     }
 
     /// The session's former connection closes (C-020).
@@ -306,13 +359,13 @@ impl Hold<'_> {
         let Some(connection) = self.connections.get(&connection) else { return };
         self.metrics.packets_sent.add(1);
         connection.queue().reply(answered, write);
-        touch(self.touched, connection);
+        touch(&mut self.touched.answered, connection);
     }
 
     fn close(&mut self, connection: ConnectionId, reason: CloseReason) {
         let Some(connection) = self.connections.get(&connection) else { return };
         connection.queue().close(reason);
-        touch(self.touched, connection);
+        touch(&mut self.touched.others, connection);
     }
 }
 
@@ -332,6 +385,7 @@ struct Delivery<'h, 'a> {
 impl Observer for Delivery<'_, '_> {
     fn changed(&mut self, event: EventType, path: &[u8], acl: &AclList, zxid: Zxid) {
         self.frame.clear();
+        self.hold.work += 1;
         let watches = self.hold.watches;
         watches.trigger(event, path, acl, zxid, self);
     }
@@ -350,10 +404,11 @@ impl Deliver for Delivery<'_, '_> {
             let zxid = if self.hold.events_have_zxid { zxid } else { Zxid::from_long(-1) };
             write_event(event, path, zxid, &mut self.frame);
         }
+        self.hold.work += 1;
         let Some(connection) = self.hold.connections.get(&to) else { return };
         if connection.queue().event(&self.frame, acl, self.hold.policy) {
             self.hold.metrics.packets_sent.add(1);
-            touch(self.hold.touched, connection);
+            touch(&mut self.hold.touched.others, connection);
         }
     }
 }

@@ -48,7 +48,8 @@ pub fn configuration(command: &CommandLine) -> Result<Parsed, Refusal> {
         None => None,
     };
     let name = command.file.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
-    let variable = |name| Some((name, std::env::var(name).ok()?));
+    // What is no UTF-8 is not passed over: it may ask for protection.
+    let variable = |name| Some((name, std::env::var_os(name)?.to_string_lossy().into_owned()));
     let given = Given {
         file: text.as_deref().map(|text| File { name: &name, text }),
         short_form: command.short_form.clone(),

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::carry_out::CarryOut;
 use super::inbox::Inbox;
+use super::throttle::Throttle;
 use crate::net::Submit;
 use crate::processor::request::Submission;
 use crate::proto::{Ticket, Zxid};
@@ -80,6 +81,11 @@ impl<D: DiskDoor> Driver<D> {
         }
     }
 
+    /// Requests that were taken and are not finished yet.
+    pub fn in_process(&self) -> usize {
+        self.peer.in_process()
+    }
+
     /// When the next turn is due without any input, milliseconds on the monotonic clock.
     fn next_deadline(&self) -> Option<u64> {
         if self.applied.is_some() { Some(0) } else { self.peer.next_deadline() }
@@ -88,34 +94,63 @@ impl<D: DiskDoor> Driver<D> {
 
 /// The driver with its inbox: one thread at a time takes from the one and turns the other.
 ///
-/// Inputs are taken only under the driver's lock, so their order stays whoever turns.
+/// Inputs are taken only under the driver's lock, so their order stays whoever turns. Clients'
+/// requests go through the throttle, if there is one; then only the thread turns.
 pub struct SharedDriver<D> {
-    driver: Mutex<Driver<D>>,
+    state: Mutex<State<D>>,
     inbox: Arc<Inbox>,
     clock: Arc<dyn Clock>,
+    throttled: bool,
+}
+
+struct State<D> {
+    driver: Driver<D>,
+    throttle: Option<Throttle>,
+}
+
+impl<D: DiskDoor> State<D> {
+    fn turn(&mut self, inbox: &Inbox, clock: &dyn Clock, inputs: &mut Vec<Input>) {
+        let more = inbox.take(inputs, MOST_INPUTS);
+        let now = clock.now();
+        if let Some(throttle) = &mut self.throttle {
+            throttle.pass(inputs, self.driver.in_process(), now);
+        }
+        self.driver.turn(now, inputs, more);
+    }
+
+    fn next_deadline(&self, clock: &dyn Clock) -> Option<u64> {
+        let deadline = self.driver.next_deadline();
+        match &self.throttle {
+            None => deadline,
+            Some(throttle) => {
+                throttle.next_deadline(deadline, self.driver.in_process(), clock.now())
+            }
+        }
+    }
 }
 
 impl<D: DiskDoor + Send> SharedDriver<D> {
     /// Puts the driver where its thread and the connections find it.
-    pub fn new(driver: Driver<D>, inbox: Arc<Inbox>, clock: Arc<dyn Clock>) -> Self {
-        SharedDriver { driver: Mutex::new(driver), inbox, clock }
+    pub fn new(
+        driver: Driver<D>,
+        throttle: Option<Throttle>,
+        inbox: Arc<Inbox>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let throttled = throttle.is_some();
+        SharedDriver { state: Mutex::new(State { driver, throttle }), inbox, clock, throttled }
     }
 
     /// The thread: turns whenever something waits or is due, until the inbox is stopped.
     pub fn run(&self) {
         let mut inputs = Vec::with_capacity(MOST_INPUTS);
         loop {
-            let deadline = self.driver.lock().next_deadline();
+            let deadline = self.state.lock().next_deadline(&*self.clock);
             if !self.inbox.wait(deadline, &*self.clock) {
                 return;
             }
-            self.turn(&mut self.driver.lock(), &mut inputs);
+            self.state.lock().turn(&self.inbox, &*self.clock, &mut inputs);
         }
-    }
-
-    fn turn(&self, driver: &mut Driver<D>, inputs: &mut Vec<Input>) {
-        let more = self.inbox.take(inputs, MOST_INPUTS);
-        driver.turn(self.clock.now(), inputs, more);
     }
 }
 
@@ -124,13 +159,17 @@ impl<D: DiskDoor + Send> Submit for SharedDriver<D> {
         if !self.inbox.submit(submissions) {
             return false;
         }
+        if self.throttled {
+            self.inbox.wake_before(None);
+            return false;
+        }
         // Whoever has the lock came by the same way, or is the thread after all: both look at the
         // inbox again when they have let go.
-        let Some(mut driver) = self.driver.try_lock() else { return false };
-        self.turn(&mut driver, &mut Vec::with_capacity(1));
+        let Some(mut state) = self.state.try_lock() else { return false };
+        state.turn(&self.inbox, &*self.clock, &mut Vec::with_capacity(1));
         // That something was applied can wait for the next turn.
-        let deadline = driver.peer.next_deadline();
-        drop(driver);
+        let deadline = state.driver.peer.next_deadline();
+        drop(state);
         self.inbox.wake_before(deadline);
         true
     }

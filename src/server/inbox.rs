@@ -149,6 +149,18 @@ impl Inbox {
         !lanes.is_empty()
     }
 
+    /// Bytes that were taken and wait elsewhere still count as here, or count no longer.
+    pub fn hold(&self, before: usize, after: usize) {
+        // In this order, so that the sum never falls below zero.
+        self.bytes.fetch_add(after, Ordering::Relaxed);
+        self.bytes.fetch_sub(before, Ordering::Relaxed);
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.lanes.lock().is_empty()
+    }
+
     /// Whether reports of the disk wait.
     pub fn has_reports(&self) -> bool {
         !self.lanes.lock().first.is_empty()

@@ -12,8 +12,8 @@ use std::fmt::{self, Write};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, time as timer};
 use tracing_subscriber::registry::LookupSpan;
 
 /// Formats events as JSON.
@@ -31,7 +31,8 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut time = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut time))?;
+        // The clock of the text lines.
+        timer().format_time(&mut Writer::new(&mut time))?;
         let mut line = String::from("{");
         text(&mut line, "time", &time);
         text(&mut line, "level", event.metadata().level().as_str());

@@ -25,5 +25,6 @@ pub mod logging;
 pub mod progress;
 pub mod quota_figures;
 pub mod sweep;
+pub mod throttle;
 pub mod word_sources;
 pub mod words;

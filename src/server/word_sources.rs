@@ -92,6 +92,11 @@ impl Sources for WordSources {
                 ("connection_rejected", metrics.connection_rejected.get()),
                 ("sessionless_connections_expired", metrics.sessionless_connections_expired.get()),
                 ("stale_sessions_expired", metrics.stale_sessions_expired.get()),
+                ("throttled_ops", metrics.throttled_ops.get()),
+                ("stale_requests", metrics.stale_requests.get()),
+                ("stale_requests_dropped", metrics.stale_requests_dropped.get()),
+                ("request_throttle_wait_count", metrics.request_throttle_wait_count.get()),
+                ("large_requests_rejected", metrics.large_requests_rejected.get()),
                 ("fsync_threshold_exceed_count", metrics.fsync_threshold_exceed_count.get()),
             ]
             .into_iter()

@@ -282,6 +282,10 @@ impl DataTree {
     pub(super) fn stat(&self, id: u32) -> Stat {
         Node { tree: self, id }.stat()
     }
+
+    pub(super) fn name_of(&self, id: u32) -> &[u8] {
+        self.nodes.get(id).blob.name()
+    }
 }
 
 /// A node, borrowed from the tree.
@@ -336,6 +340,14 @@ impl<'t> Node<'t> {
     /// How many children the node has.
     pub fn num_children(&self) -> usize {
         self.tree.nodes.children(self.id).len()
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(super) fn child_ids(&self) -> impl ExactSizeIterator<Item = u32> + use<'t> {
+        self.tree.nodes.children(self.id)
     }
 
     /// The children's names, in no particular order.

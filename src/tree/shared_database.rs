@@ -30,6 +30,11 @@ impl SharedDatabase {
         self.lock.write()
     }
 
+    /// Ends a hold of the writer, who may come again at once: readers that wait go first.
+    pub fn release(guard: RwLockWriteGuard<'_, Database>) {
+        RwLockWriteGuard::unlock_fair(guard);
+    }
+
     /// Begins an exact snapshot of the database as it is now. Writers wait only while the
     /// sessions and ACL lists are copied.
     pub fn begin_snapshot(&self) -> SnapshotCapture {

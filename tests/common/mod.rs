@@ -41,6 +41,7 @@ pub mod err {
     pub const RECONFIG_DISABLED: i32 = -123;
     pub const SASL_REQUIRED: i32 = -124;
     pub const QUOTA_EXCEEDED: i32 = -125;
+    pub const THROTTLED_OP: i32 = -127;
 }
 
 /// Polls `condition` until it gives something; panics with `what` at the deadline.

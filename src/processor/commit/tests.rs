@@ -23,6 +23,7 @@ fn let_go(commit: &mut CommitProcessor) -> Vec<String> {
     next.map(|committed| match committed {
         Committed::Txn(proposal) => format!("txn {}", proposal.zxid.0),
         Committed::Sync(origin, _) => format!("sync {}", origin.xid),
+        Committed::Throttled(origin) => format!("throttled {}", origin.xid),
         Committed::Resume(resumption) => format!("resume {}", resumption.grant.session),
     })
     .collect()

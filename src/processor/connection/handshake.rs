@@ -2,6 +2,7 @@
 
 use super::{ConnectionCore, Ending, Pass, Phase, Surroundings, Word};
 use crate::jute::Reader;
+use crate::processor::connection_throttle::Asked;
 use crate::processor::request::{ConnectAttempt, Submission};
 use crate::proto::requests::ConnectRequest;
 use crate::proto::responses::ConnectResponse;
@@ -47,6 +48,14 @@ impl ConnectionCore {
             self.end(Ending::Garbage(format!("a connect request of {} bytes", body.len())));
             return;
         };
+        if let Some(throttle) = &around.options.throttle {
+            let is_new = request.session_id == SessionId::NONE;
+            let asked = if is_new { Asked::New } else { Asked::Renewed };
+            if !throttle.lock().admits(asked, now_ms) {
+                self.end(Ending::Throttled);
+                return;
+            }
+        }
         // A client that has seen more than this server must not see it go back (C-011).
         if request.last_zxid_seen.to_long() > around.database.read().last_processed().to_long() {
             self.end(Ending::AheadOfUs(request.last_zxid_seen));

@@ -3,6 +3,7 @@
 mod authentication;
 mod bounds;
 mod handshake;
+mod long_lists;
 mod order;
 
 use super::defer::MAX_DEFERRED_BYTES;
@@ -49,6 +50,8 @@ impl Client {
             min_session_timeout_ms: 4_000,
             max_session_timeout_ms: 40_000,
             words: WORDS,
+            throttle: None,
+            large_requests: None,
             word_with_number: Some(*b"stmk"),
         };
         let around = Surroundings {
@@ -116,6 +119,7 @@ impl Client {
                 session: read.session,
                 identities: &read.identities,
                 max_field_bytes: MAX_FRAME,
+                long_lists: true,
             };
             let mut frame = Vec::new();
             assert!(reading.answer(read.xid, read.op, &read.body, &mut frame).is_ok());
@@ -165,6 +169,7 @@ fn words(pass: &Pass) -> Vec<String> {
                 format!("connect {} {}", attempt.session, attempt.timeout_ms)
             }
             Submission::Request(request) => format!("{} {:?}", request.xid, request.op),
+            Submission::Dropped(_) => unreachable!("a connection drops nothing"),
         })
         .collect()
 }

@@ -7,6 +7,7 @@ mod pending;
 mod quotas;
 mod sequence;
 mod sessions;
+mod sizes;
 
 use std::collections::VecDeque;
 

@@ -117,6 +117,9 @@ fn client_in_words(effect: &ClientEffect) -> String {
             format!("commit {}{new}", proposal.zxid)
         }
         ClientEffect::AnswerSync(origin, _) => format!("answer sync of {}", origin.connection.0),
+        ClientEffect::AnswerThrottled(origin) => {
+            format!("answer throttled {} of {}", origin.xid, origin.connection.0)
+        }
         ClientEffect::Resume(Resumption { connection, timeout_ms, grant, .. }) => {
             format!("resume {} on {} for {timeout_ms} ms", grant.session, connection.0)
         }

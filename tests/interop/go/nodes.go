@@ -265,7 +265,7 @@ func fourLetterWords(t *T) {
 }
 
 // oldDate is the address of something that answers a word as the server does, but with the build's date as ZooKeeper
-// wrote it until 3.5: the only form that go-zookeeper reads, and the only thing in which it cannot read 3.9's srvr.
+// wrote it until 3.6: the only form that go-zookeeper reads, and the only thing in which it cannot read 3.9's srvr.
 func (t *T) oldDate() string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	t.ok(err)

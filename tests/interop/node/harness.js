@@ -1,7 +1,6 @@
 'use strict';
 // Runs node-zookeeper-client's tests, one for each line "NAME PORT" on standard input; ../program.py has the other end.
 
-const net = require('node:net');
 const readline = require('node:readline');
 const assert = require('node:assert');
 const zookeeper = require('node-zookeeper-client');
@@ -100,53 +99,14 @@ class Client {
   }
 }
 
-/**
- * The road to the server, closed while it starts: this client waits without end for a server that accepted it and does
- * not answer, which Apache's sometimes does while it is starting.
- */
-class Road {
-  constructor(port) {
-    this.open = true;
-    this.ends = new Set();
-    this.listener = net.createServer((near) => {
-      if (!this.open) {
-        near.destroy();
-        return;
-      }
-      const far = net.connect(port, '127.0.0.1');
-      for (const [end, other] of [[near, far], [far, near]]) {
-        this.ends.add(end);
-        end.on('error', () => {}).on('close', () => {
-          this.ends.delete(end);
-          other.destroy();
-        });
-        end.pipe(other);
-      }
-    });
-  }
-
-  listen() {
-    return new Promise((resolve) => this.listener.listen(0, '127.0.0.1', resolve));
-  }
-
-  get address() {
-    return `127.0.0.1:${this.listener.address().port}`;
-  }
-
-  close() {
-    this.listener.close();
-    for (const end of this.ends) end.destroy();
-  }
-}
-
 class Test {
   constructor(port) {
-    this.road = new Road(port);
+    this.address = `127.0.0.1:${port}`;
     this.clients = [];
   }
 
   async connect() {
-    const client = new Client(this.road.address);
+    const client = new Client(this.address);
     this.clients.push(client);
     await client.connect();
     return client;
@@ -154,10 +114,8 @@ class Test {
 
   /** kill -9 of the server, then a new start on the same directory. Returns once it serves again. */
   async restart() {
-    this.road.open = false;
     console.log('@restart');
     assert.strictEqual(await nextLine(), 'done');
-    this.road.open = true;
   }
 
   async close() {
@@ -166,7 +124,6 @@ class Test {
       client.inner.close();
       await Promise.race([gone, new Promise((resolve) => setTimeout(resolve, 1000))]);
     }
-    this.road.close();
   }
 }
 
@@ -191,7 +148,6 @@ async function main() {
     const t = new Test(port);
     let answer = '@passed';
     try {
-      await t.road.listen();
       await tests.get(name)(t);
     } catch (error) {
       answer = `@failed ${error.name}: ${error.message} ${(error.stack || '').split('\n').slice(1, 4).join(' ')}`;

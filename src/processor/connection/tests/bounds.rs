@@ -184,3 +184,71 @@ fn random_bytes_do_no_harm() {
         }
     }
 }
+
+/// A request near `jute.maxbuffer` is worth a warning, and so is a reply; with their paths.
+#[test]
+fn messages_near_the_largest_frame_are_noted() {
+    let mut client = Client::established();
+    let set = |bytes: usize| {
+        let body = crate::processor::testing::set_data("/big", &vec![0; bytes], -1);
+        request(1, OpCode::SetData, &body)
+    };
+    assert_eq!(client.send(&set(MAX_FRAME / 5 * 4 - 100)).near_limit, None);
+    client.commit(1, "/big", &vec![0; MAX_FRAME - 100]);
+    client.resume();
+    client.read_all();
+    let pass = client.send(&set(MAX_FRAME / 5 * 4));
+    let near = pass.near_limit.expect("a note");
+    assert_eq!(
+        (near.op, &near.path[..], near.is_reply),
+        (Some(OpCode::SetData), &b"/big"[..], false)
+    );
+    assert!(near.bytes > MAX_FRAME / 5 * 4 && near.session == SESSION);
+    let header = ReplyHeader { xid: 1, zxid: Zxid(1), err: 0 };
+    client.queue.reply(None, |out| write_header_only(header, out));
+    client.resume();
+    let near = client.send(&read(2, OpCode::GetData, "/big", false)).near_limit.expect("a note");
+    assert_eq!(
+        (near.op, &near.path[..], near.is_reply),
+        (Some(OpCode::GetData), &b"/big"[..], true)
+    );
+    assert_eq!(near.bytes, MAX_FRAME - 100 + 4 + 68 + 16);
+}
+
+/// A large request counts from the moment its length is known until it is finished; the one for
+/// which there is no room ends its connection before its bytes are here.
+#[test]
+fn large_requests_have_so_much_room_together() {
+    let limit = Arc::new(LargeRequests::new(1000, 10_000));
+    let client = || {
+        let mut client = Client::established();
+        client.around.options.large_requests = Some(limit.clone());
+        client
+    };
+    let write = |bytes: usize| {
+        let body = crate::processor::testing::set_data("/a", &vec![0; bytes], -1);
+        request(1, OpCode::SetData, &body)
+    };
+    let (mut one, mut other) = (client(), client());
+    one.send(&write(6000)[..4]);
+    assert!(limit.bytes() > 6000, "only its length is here");
+    one.send(&write(6000)[4..]);
+    assert!(limit.bytes() > 6000, "it is submitted");
+    other.send(&write(900));
+    assert!(limit.bytes() < 7000 && other.core.ending().is_none(), "a small one");
+    other.send(&write(5000)[..10]);
+    let Some(Ending::TooManyLargeRequests(5000..5100)) = other.core.ending() else {
+        panic!("{:?}", other.core.ending());
+    };
+    let header = ReplyHeader { xid: 1, zxid: Zxid(1), err: 0 };
+    one.queue.reply(None, |out| write_header_only(header, out));
+    one.resume();
+    assert_eq!(limit.bytes(), 0, "it is finished");
+    // A large read is answered at once, and one that is given up gives its room back.
+    one.send(&request(2, OpCode::SetWatches, &[b'x'; 5000]));
+    assert_eq!((one.codes(), limit.bytes()), (vec![(1, 0), (2, -5)], 0));
+    one.send(&write(9000)[..100]);
+    assert!(limit.bytes() > 9000);
+    drop(one);
+    assert_eq!(limit.bytes(), 0);
+}

@@ -117,3 +117,27 @@ fn a_refusal_goes_out_before_the_end() {
     assert_eq!(client.core.ending(), Some(&Ending::Asked(CloseReason::SessionRefused)));
     assert_eq!(client.read_all().len(), 4 + 36);
 }
+
+/// With connection tokens a client that finds none is closed without a word, before anything else
+/// is looked at.
+#[test]
+fn without_a_token_there_is_no_session() {
+    let mut options = crate::config::Limits::default().connections;
+    options.tokens = 1;
+    options.fill_time_ms = 1000;
+    let throttle = BlueThrottle::new(options, 0, 7).expect("it is on");
+    let throttle = Arc::new(Mutex::new(throttle));
+    let client = |now_ms| {
+        let mut client = Client::new();
+        client.around.options.throttle = Some(throttle.clone());
+        client.now_ms = now_ms;
+        client
+    };
+    let connected = |client: &mut Client, bytes: &[u8]| words(&client.send(bytes)).len();
+    assert_eq!(connected(&mut client(100), &connect(0, 10_000, b"")), 1);
+    let mut refused = client(100);
+    assert_eq!(connected(&mut refused, &connect(SESSION.0, 10_000, b"guess")), 0);
+    assert_eq!(refused.core.ending(), Some(&Ending::Throttled));
+    assert!(refused.core.output().is_empty());
+    assert_eq!(connected(&mut client(1000), &connect(0, 10_000, b"")), 1);
+}

@@ -146,3 +146,38 @@ fn sessions_are_listed_to_whoever_asks() {
     let told = play.step(Input::ListSessions { after: None, most: 10, to });
     assert_eq!(told, ["list 1 sessions"]);
 }
+
+/// C-162: a request that waited too long keeps its place in the order and makes no transaction.
+#[test]
+fn a_throttled_request_is_answered_in_its_place_and_not_executed() {
+    let mut play = Play::with_a_session();
+    let throttled = |xid, op, body| {
+        let mut late = request(1, op, body);
+        late.throttled = true;
+        late.origin = late.origin.map(|origin| Origin { xid, ..origin });
+        Submission::Request(late)
+    };
+    let submissions = vec![
+        Submission::Request(request(1, OpCode::Create, create("/a", 0))),
+        throttled(2, OpCode::Create, create("/b", 0)),
+        Submission::Request(request(1, OpCode::Create, create("/c", 0))),
+        throttled(4, OpCode::Sync, Vec::new()),
+    ];
+    let told = play.step(Input::Submitted(submissions));
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(play.role.in_process(), 4);
+    assert_eq!(
+        play.persisted(3),
+        ["commit 0x2", "answer throttled 2 of 1", "commit 0x3", "answer throttled 4 of 1"]
+    );
+    assert!(play.db.tree.node(b"/b").is_none() && play.db.tree.node(b"/c").is_some());
+    assert_eq!(play.role.in_process(), 0);
+}
+
+/// A request that was dropped closes its connection.
+#[test]
+fn a_dropped_request_closes_its_connection() {
+    let mut play = Play::with_a_session();
+    let told = play.step(Input::Submitted(vec![Submission::Dropped(ConnectionId(1))]));
+    assert_eq!(told, ["drop 1: StaleRequest"]);
+}
