@@ -4,7 +4,8 @@
 //! * A database that was read can be written, and what was written reads as the same tree.
 //!
 //! The first byte chooses: the rest is a file as it is, or the part before the seals, which are
-//! added, so that checksums do not keep the fuzzer out.
+//! added, so that checksums do not keep the fuzzer out; how the file is taken to be compressed, and
+//! how it is written again.
 
 use std::path::Path;
 
@@ -26,13 +27,9 @@ const ZXID: Zxid = Zxid(7);
 pub fn check(data: &[u8]) {
     let Some((&mode, rest)) = data.split_first() else { return };
     let file = if mode & 1 == 0 { rest.to_vec() } else { sealed(rest) };
-    let compression = match mode >> 1 & 3 {
-        1 => Compression::Gzip,
-        2 => Compression::Snappy,
-        _ => Compression::None,
-    };
-    let disk = MemoryDisk::default();
-    let path = &Path::new("/data").join(format!("snapshot.7{}", compression.suffix()));
+    let (disk, dir) = (MemoryDisk::default(), Path::new("/data"));
+    let path_of = |kind: Compression| dir.join(format!("snapshot.7{}", kind.suffix()));
+    let path = &path_of(compression(mode >> 1));
     disk.put(path, &file);
     let loaded = match read_snapshot(&disk, path, ZXID, TREE, MAX_FIELD) {
         Ok(loaded) => loaded,
@@ -50,13 +47,23 @@ pub fn check(data: &[u8]) {
     let sessions = loaded.database.session_count();
     let shared = SharedDatabase::new(loaded.database);
     let capture = shared.begin_snapshot();
+    let compression = compression(mode >> 3);
     let options = SnapshotOptions { digest: true, last_zxid: true, compression };
-    let dir = Path::new("/data");
     disk.remove(path).expect("removed from memory");
+    let path = &path_of(compression);
     write_snapshot(&disk, dir, &shared, capture, options, |_| ()).expect("written to memory");
     let again = read_snapshot(&disk, path, ZXID, TREE, MAX_FIELD).expect("what was written");
     assert_eq!((again.database.tree.digest(), again.database.tree.node_count()), before);
     assert_eq!(again.database.session_count(), sessions);
+}
+
+/// What two bits of the mode choose.
+fn compression(bits: u8) -> Compression {
+    match bits & 3 {
+        1 => Compression::Gzip,
+        2 => Compression::Snappy,
+        _ => Compression::None,
+    }
 }
 
 /// A whole snapshot around sessions, lists and nodes.
