@@ -160,16 +160,17 @@ impl Server {
             clock.clone(),
         );
         let peer = peer(config, &loaded, &policy, &*clock, seed);
-        let snapshots = SnapshotJobs::new(
-            loaded.disk.clone(),
-            loaded.dir.snapshot_dir().to_owned(),
-            loaded.database.clone(),
-            snapshot_options(config),
-            clock.clone(),
-            loaded.ledger.clone(),
-            care.wake.clone(),
-            metrics.clone(),
-        );
+        let snapshots = SnapshotJobs {
+            disk: loaded.disk.clone(),
+            dir: loaded.dir.snapshot_dir().to_owned(),
+            database: loaded.database.clone(),
+            options: snapshot_options(config),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            running: Arc::default(),
+            ledger: loaded.ledger.clone(),
+            care: care.wake.clone(),
+        };
         let clients = CarryOut::new(
             loaded.database.clone(),
             watches.clone(),

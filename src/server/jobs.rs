@@ -26,36 +26,30 @@ use crate::tree::SharedDatabase;
 
 /// Takes snapshots, one at a time.
 pub struct SnapshotJobs {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    database: Arc<SharedDatabase>,
-    options: SnapshotOptions,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
-    running: Arc<AtomicBool>,
-    ledger: Arc<Mutex<Ledger>>,
-    care: mpsc::Sender<Wake>,
+    /// Where they are written …
+    pub disk: Arc<dyn Disk>,
+    /// … and in which directory.
+    pub dir: PathBuf,
+    /// What they show.
+    pub database: Arc<SharedDatabase>,
+    /// What they look like.
+    pub options: SnapshotOptions,
+    /// To tell how long they took.
+    pub clock: Arc<dyn Clock>,
+    /// Where that is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether one is being written.
+    pub running: Arc<AtomicBool>,
+    /// Each is entered here.
+    pub ledger: Arc<Mutex<Ledger>>,
+    /// Whoever takes care of the directory is told.
+    pub care: mpsc::Sender<Wake>,
 }
 
 /// A snapshot is written at most this fast, so that the log's syncs are not held up.
 const BYTES_PER_SECOND: u64 = 100 << 20;
 
 impl SnapshotJobs {
-    /// Snapshots of `database` into `dir`; each is entered in `ledger`, and `care` is told.
-    pub fn new(
-        disk: Arc<dyn Disk>,
-        dir: PathBuf,
-        database: Arc<SharedDatabase>,
-        options: SnapshotOptions,
-        clock: Arc<dyn Clock>,
-        ledger: Arc<Mutex<Ledger>>,
-        care: mpsc::Sender<Wake>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let running = Arc::new(AtomicBool::new(false));
-        SnapshotJobs { disk, dir, database, options, clock, metrics, running, ledger, care }
-    }
-
     /// Begins a snapshot, unless one is being written. It shows the database as it is when the
     /// job gets hold of it, and the log is never cut by it, so nothing depends on the moment.
     pub fn take_one(&mut self) {
