@@ -10,7 +10,8 @@
 //! * Seldom, or by one thread only: [`Counter`], [`Basic`], [`Advanced`].
 //! * By every client's task with every read from its socket: [`HotCounter`], [`HotAdvanced`],
 //!   which have a copy for each thread, so that threads do not wait for each other's cache lines.
-//! * By every request: collected first, as [`Sizes`], [`Namespaces`] and [`Run`]s, and taken together.
+//! * By every request: collected first, as [`Sizes`], [`Namespaces`] and [`Run`]s, and taken
+//!   together.
 //!
 //! Nothing here reads a clock.
 

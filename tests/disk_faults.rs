@@ -81,7 +81,8 @@ fn any<T: Copy>(random: &mut Random, of: &[T]) -> T {
 const CHANGES: &[Op] =
     &[Op::Write, Op::SetLen, Op::Sync, Op::SyncDir, Op::Create, Op::Rename, Op::Remove];
 
-/// C-239, C-240, C-253: the power goes at any operation, and any unsynced sectors and names with it.
+/// C-156, C-239, C-240, C-253: the power goes at any operation, and any unsynced sectors and names
+/// with it.
 #[test]
 fn power_cuts_lose_only_what_was_never_acknowledged() {
     run("power_cuts", 700, |random| Fault {

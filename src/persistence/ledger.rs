@@ -12,9 +12,9 @@
 //! * Whatever goes wrong with the list (lost, cut, not written in time before a crash) makes fewer
 //!   files ours, never more.
 //!
-//! A snapshot is listed before it is there, a log a transaction in it is durable: an
-//! empty one would be begun anew, under its old name, by whoever has the directory next. A snapshot that Apache ZooKeeper's start puts
-//! in the place of ours shows the same tree, and stays listed.
+//! A snapshot is listed before it is there, a log once a transaction in it is durable: an empty one
+//! would be begun anew, under its old name, by whoever has the directory next. A snapshot that
+//! Apache ZooKeeper's start puts in the place of ours shows the same tree, and stays listed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! The tree's digest, version 2: the sum of its nodes' digests modulo 2^64.
 //!
 //! Each node keeps its part. A change takes the old part of each node it touches out of the sum and
-//! puts the new one in, so the sum is always that of the tree as it stands. Nodes strictly below `/zookeeper/` count
-//! nothing: servers change some of them without a transaction.
+//! puts the new one in, so the sum is always that of the tree as it stands. Nodes strictly below
+//! `/zookeeper/` count nothing: servers change some of them without a transaction.
 
 use super::data_tree::DataTree;
 use crate::proto::stat::content_crc;

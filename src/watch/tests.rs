@@ -341,7 +341,7 @@ fn the_data_table_is_told_whole() {
     assert!(busy.iter().copied().eq((1..3000).map(ConnectionId)));
 }
 
-/// A look at all watches stalls nobody: between two small pieces every shard is free.
+/// C-142: a look at all watches stalls nobody: between two small pieces every shard is free.
 #[test]
 fn a_look_at_a_million_watches_lets_others_in_all_the_time() {
     const WATCHES: usize = 1_000_000;

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::common::client::CREATED;
 use crate::common::{Hello, RawClient, Setup, TestServer, bodies, eventually, op};
 
 /// A server that may have so many descriptors; it cannot raise them itself.
@@ -204,4 +205,42 @@ fn an_answer_to_a_word_that_nobody_reads_is_given_up() {
         (descriptors(&server) <= before).then_some(())
     });
     assert_eq!(server.word("ruok"), "imok");
+}
+
+/// A million watches, each on a path of its own.
+const WATCHERS: usize = 10;
+const WATCHES_EACH: usize = 100_000;
+/// What one of them may add to the resident memory, in bytes: it does 85.
+const WATCH_BYTES: u64 = 120;
+
+/// C-142: a million watches have their budget, and who watches is told, and nobody else.
+#[test]
+fn a_million_watches_cost_little_and_are_delivered() {
+    let server = TestServer::start(&[]);
+    let mut c = RawClient::new(&server);
+    let mut watchers: Vec<RawClient> = (0..WATCHERS).map(|_| RawClient::new(&server)).collect();
+    let before = server.resident_kib();
+    for (n, watcher) in watchers.iter_mut().enumerate() {
+        let paths: Vec<String> = (0..WATCHES_EACH).map(|i| format!("/watch-{n}-{i}")).collect();
+        for some in paths.chunks(10_000) {
+            let missing: Vec<&str> = some.iter().map(String::as_str).collect();
+            watcher.set_watches(0, [&[], &missing, &[]]).ok();
+        }
+    }
+    let each =
+        server.resident_kib().saturating_sub(before) * 1024 / (WATCHERS * WATCHES_EACH) as u64;
+    println!("{each} bytes for each of a million watches");
+    if !crate::common::foreign_server() {
+        assert!(each <= WATCH_BYTES, "{each} bytes for each watch");
+        let counted = server.mntr("zk_watch_count").expect("the metric");
+        assert_eq!(counted, (WATCHERS * WATCHES_EACH).to_string());
+    }
+    for i in [0, 1, WATCHES_EACH / 2, WATCHES_EACH - 1] {
+        for (n, watcher) in watchers.iter_mut().enumerate() {
+            let path = format!("/watch-{n}-{i}");
+            c.create(&path, b"", 0).ok();
+            assert_eq!(watcher.fired(), (CREATED, path));
+        }
+    }
+    assert!(watchers.iter_mut().all(|watcher| watcher.all_fired().is_empty()), "and no more");
 }

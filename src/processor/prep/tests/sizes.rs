@@ -90,7 +90,8 @@ impl Leader {
     }
 }
 
-/// C-296: the list of a session's ephemerals is left out when it would be too long: the session must end.
+/// C-296: the list of a session's ephemerals is left out when it would be too long: the session must
+/// end.
 #[test]
 fn the_end_of_a_session_always_fits() {
     let mut leader = Leader::new();
