@@ -28,7 +28,7 @@ pub use count_set::CountSet;
 pub use counter::{Counter, HotCounter, Level};
 pub use run::Run;
 pub use sample::{Digest, Kind, Sample, Value};
-pub use sets::{BasicSet, Namespaces, namespace};
+pub use sets::{BasicSet, Namespaces};
 pub use sizes::{ReplySizes, Sizes};
 pub use summary::{Advanced, Basic, HotAdvanced};
 

@@ -16,13 +16,6 @@ const MOST_NAMESPACES: usize = 1024;
 /// As many are collected before the rest is left out.
 const MOST_COLLECTED: usize = 64;
 
-/// The first component of a path; the root has none.
-pub fn namespace(path: &[u8]) -> Option<&[u8]> {
-    let below_root = path.strip_prefix(b"/")?;
-    let end = below_root.iter().position(|byte| *byte == b'/').unwrap_or(below_root.len());
-    (end > 0).then(|| &below_root[..end])
-}
-
 /// Values by namespace, collected by one thread.
 #[derive(Debug, Default)]
 pub struct Namespaces(SmallVec<[Collected; 1]>);
@@ -51,10 +44,12 @@ impl From<Few> for Digest {
 }
 
 impl Namespaces {
-    /// A value of the namespace of `path`.
+    /// A value of the namespace called `name`. The root has none, and is not counted.
     #[inline]
-    pub fn record(&mut self, path: &[u8], value: u64) {
-        let Some(name) = namespace(path) else { return };
+    pub fn record(&mut self, name: &[u8], value: u64) {
+        if name.is_empty() {
+            return;
+        }
         let small = u32::try_from(value).unwrap_or(u32::MAX);
         if let Some(same) = self.0.iter_mut().find(|collected| *collected.name == *name) {
             let few = &mut same.few;
@@ -74,11 +69,11 @@ impl Namespaces {
     }
 }
 
-type Table<V> = Mutex<HashMap<Box<[u8]>, V, FixedState>>;
-
 /// A summary for each namespace.
 #[derive(Debug)]
-pub struct BasicSet(PerThread<Table<Digest>>);
+pub struct BasicSet(PerThread<Table>);
+
+type Table = Mutex<HashMap<Box<[u8]>, Digest, FixedState>>;
 
 impl BasicSet {
     /// Takes what was collected.
@@ -100,7 +95,7 @@ impl BasicSet {
 
 impl Metric for BasicSet {
     fn new(seed: u64) -> Self {
-        BasicSet(PerThread::new(|| table(seed)))
+        BasicSet(PerThread::new(|| Table::new(HashMap::with_hasher(FixedState::with_seed(seed)))))
     }
 
     fn sample(&self, name: &'static str, help: &'static str, to: &mut Vec<Sample>) {
@@ -125,22 +120,9 @@ impl Metric for BasicSet {
     }
 }
 
-fn table<V>(seed: u64) -> Table<V> {
-    Mutex::new(HashMap::with_hasher(FixedState::with_seed(seed)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_namespace_is_what_comes_first() {
-        assert_eq!(namespace(b"/app/x/y"), Some(&b"app"[..]));
-        assert_eq!(namespace(b"/app"), Some(&b"app"[..]));
-        for none in [&b"/"[..], b"", b"app", b"//x"] {
-            assert_eq!(namespace(none), None);
-        }
-    }
 
     #[test]
     fn members_are_added_up_over_threads_and_told_by_name() {
@@ -150,10 +132,10 @@ mod tests {
                 let set = &set;
                 scope.spawn(move || {
                     let mut namespaces = Namespaces::default();
-                    namespaces.record(b"/b/x", value);
-                    namespaces.record(b"/a", 1);
-                    namespaces.record(b"/b", 2 * value);
-                    namespaces.record(b"/", 100);
+                    namespaces.record(b"b", value);
+                    namespaces.record(b"a", 1);
+                    namespaces.record(b"b", 2 * value);
+                    namespaces.record(b"", 100);
                     set.take(&mut namespaces);
                     assert!(namespaces.is_empty());
                 });
@@ -177,7 +159,7 @@ mod tests {
         let set = BasicSet::new(7);
         for i in 0..3 * MOST_NAMESPACES {
             let mut namespaces = Namespaces::default();
-            namespaces.record(format!("/n{i}").as_bytes(), 1);
+            namespaces.record(format!("n{i}").as_bytes(), 1);
             set.take(&mut namespaces);
         }
         let mut samples = Vec::new();

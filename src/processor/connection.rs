@@ -23,15 +23,16 @@
 //!   (C-205).
 //! - After closeSession, or once it must close, no further frame is looked at (C-019).
 
+mod answers;
 mod authentication;
 mod defer;
 mod handshake;
 mod long_list;
 mod near_limit;
+mod submit;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
 use self::handshake::IsWord;
@@ -39,12 +40,12 @@ pub use self::near_limit::NearLimit;
 use super::connection_queue::{CloseReason, ConnectionQueue};
 use super::connection_throttle::BlueThrottle;
 use super::large_requests::{LargeRequests, LargeShare};
-use super::read::{LongList, Reading, Unanswered};
-use super::request::{Origin, Request, Submission};
+use super::read::LongList;
+use super::request::Submission;
 use crate::auth::{AuthPolicy, Heard, Identities};
 use crate::jute::{Reader, next_frame};
 use crate::metrics::{Namespaces, Sizes};
-use crate::proto::requests::{RequestHeader, read_path};
+use crate::proto::requests::RequestHeader;
 use crate::proto::responses::{ReplyHeader, write_header_only};
 use crate::proto::{ConnectionId, ErrorCode, OpCode, SessionId, Zxid};
 use crate::session::SessionTouch;
@@ -93,10 +94,6 @@ pub struct Word {
     pub number: i64,
 }
 
-/// One hold of the database answers at most so many requests …
-const MAX_READS_PER_HOLD: usize = 64;
-/// … or so many bytes.
-const MAX_BYTES_PER_HOLD: usize = 64 << 10;
 /// One pass takes at most so many requests, and a hold more: others want their turn.
 const MAX_PER_PASS: usize = 1024;
 /// Above so many bytes of output no further request is taken before some are written.
@@ -550,67 +547,6 @@ impl ConnectionCore {
         used
     }
 
-    /// Answers the reads at the start of `input` under one hold of the database, and returns how
-    /// many bytes they took.
-    fn answer_reads(&mut self, input: &[u8], around: &Surroundings, pass: &mut Pass) -> usize {
-        let db = around.database.read();
-        // No apply can run while we hold the database: what is drained now is all there is
-        // before the state that we answer from.
-        self.drain();
-        let mut used = 0;
-        let start = self.output.len();
-        let near_limit = around.options.near_limit_bytes();
-        for _ in 0..MAX_READS_PER_HOLD {
-            if self.is_ending() || self.output.len() - start > MAX_BYTES_PER_HOLD {
-                break;
-            }
-            let Ok(Some(frame)) = next_frame(&input[used..], around.options.max_frame_bytes) else {
-                break;
-            };
-            let mut r = Reader::unlimited(frame.body);
-            let Ok(header) = RequestHeader::read(&mut r) else { break };
-            let Some(op) = OpCode::from_int(header.op).filter(|op| op.is_read()) else {
-                break;
-            };
-            // A ping is always answered with xid -2 (C-012).
-            let xid = if op == OpCode::Ping { PING_XID } else { header.xid };
-            let reading = Reading {
-                db: &db,
-                watches: &around.watches,
-                policy: &around.policy,
-                connection: self.id,
-                session: self.session,
-                identities: &self.identities,
-                max_field_bytes: around.options.max_field_bytes,
-                long_lists: false,
-            };
-            let before = self.output.len();
-            match reading.answer(xid, op, &frame.body[8..], &mut self.output) {
-                Ok(()) => {}
-                Err(Unanswered::TooLarge) => {
-                    self.end(Ending::ReplyTooLarge);
-                    break;
-                }
-                Err(Unanswered::LongList) if used == 0 => {
-                    drop(db);
-                    let answered = self.continue_list(xid, op, &frame.body[8..], around, pass);
-                    return if answered { frame.size } else { 0 };
-                }
-                Err(Unanswered::LongList) => break,
-            }
-            let bytes = self.output.len() - before - 4;
-            if bytes > near_limit {
-                self.note_size(Some(op), &frame.body[8..], bytes, true, pass);
-            }
-            used += frame.size;
-            let read = LastRead { op, cxid: xid, zxid: db.last_processed() };
-            self.count_read(read, &frame.body[8..], before, pass);
-        }
-        // Only the first can have been large.
-        self.large.is_answered();
-        used
-    }
-
     fn header(&mut self, body: &[u8]) -> Option<(RequestHeader, Option<OpCode>)> {
         match RequestHeader::read(&mut Reader::unlimited(body)) {
             Ok(header) => Some((header, OpCode::from_int(header.op))),
@@ -664,51 +600,7 @@ impl ConnectionCore {
             }
         }
     }
-
-    fn large_request_comes(&mut self, length: usize, limit: &Arc<LargeRequests>) {
-        if self.large.comes(length, limit).is_err() {
-            self.end(Ending::TooManyLargeRequests(length));
-        }
-    }
-
-    fn submit(&mut self, now_ms: u64, xid: i32, op: OpCode, body: &[u8], pass: &mut Pass) {
-        if op == OpCode::CloseSession {
-            self.phase = Phase::Ending;
-        }
-        let request = Request {
-            session: self.session,
-            xid,
-            op,
-            body: Bytes::copy_from_slice(body),
-            identities: self.identities.clone(),
-            origin: Some(Origin { connection: self.id, xid, op, received_ms: now_ms }),
-            throttled: false,
-        };
-        self.large.is_submitted();
-        let submission = Submission::Request(request);
-        self.submitted += 1;
-        self.unfinished += 1;
-        self.unfinished_bytes += submission.weight();
-        pass.submissions.push(submission);
-    }
-
-    /// A sync goes to the server like a write; its path is echoed, never looked at (C-153).
-    fn sync(&mut self, now_ms: u64, xid: i32, body: &[u8], around: &Surroundings, pass: &mut Pass) {
-        if read_path(&mut Reader::new(body, around.options.max_field_bytes)).is_ok() {
-            self.submit(now_ms, xid, OpCode::Sync, body, pass);
-            return;
-        }
-        let zxid = around.database.read().last_processed();
-        let err = ErrorCode::MarshallingError.code();
-        write_header_only(ReplyHeader { xid, zxid, err }, &mut self.output);
-        pass.answered += 1;
-    }
 }
-
-/// The length in front of a frame.
-const LENGTH_BYTES: usize = 4;
-/// The xid of every reply to a ping.
-const PING_XID: i32 = -2;
 
 #[cfg(test)]
 mod tests;

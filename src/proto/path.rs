@@ -125,7 +125,9 @@ mod tests {
         for path in [&b"/app"[..], b"/app/a/b", b"/app/"] {
             assert_eq!(top_namespace(path), b"app");
         }
-        assert_eq!((top_namespace(b"/"), top_namespace(b"")), (&b""[..], &b""[..]));
+        for none in [&b"/"[..], b"", b"app", b"//x"] {
+            assert_eq!(top_namespace(none), b"");
+        }
     }
 
     #[test]

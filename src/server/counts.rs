@@ -4,7 +4,7 @@ use crate::metrics::{Metrics, Namespaces, Run, Sizes};
 use crate::processor::read::measure;
 use crate::processor::request::Origin;
 use crate::proto::txns::{Txn, TxnHeader};
-use crate::proto::{EventType, OpCode};
+use crate::proto::{EventType, OpCode, path};
 use crate::time::Instant;
 
 /// The counts of one hold.
@@ -62,7 +62,8 @@ impl<'a> Counts<'a> {
     /// What a transaction writes, by namespace: of each node its path, and its data.
     fn written(&mut self, txn: &Txn<'_>) {
         let mut count = |path: &[u8], data: Option<&[u8]>| {
-            self.written.record(path, (path.len() + data.map_or(0, <[u8]>::len)) as u64);
+            let bytes = path.len() + data.map_or(0, <[u8]>::len);
+            self.written.record(path::top_namespace(path), bytes as u64);
         };
         match txn {
             Txn::Create(create) => count(create.path, create.data),
@@ -113,7 +114,7 @@ impl<'a> Counts<'a> {
     /// A read was answered with that frame.
     pub fn read(&mut self, op: OpCode, body: &[u8], frame: &[u8]) {
         if let Some((path, bytes)) = measure(op, body, frame) {
-            self.read.record(path, bytes);
+            self.read.record(path::top_namespace(path), bytes);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{ConnectionCore, PING_XID, Surroundings};
+use super::answers::PING_XID;
+use super::{ConnectionCore, Surroundings};
 use crate::jute::Reader;
 use crate::processor::connection_queue::DeferredRead;
 use crate::proto::OpCode;

@@ -1,15 +1,13 @@
 //! Answering long lists of children a piece at a time, others' requests in between.
 
-use super::{ConnectionCore, Ending, LENGTH_BYTES, LastRead, Pass, Surroundings};
-use crate::processor::read::{ListStep, Reading, measure};
+use super::answers::LENGTH_BYTES;
+use super::{ConnectionCore, Ending, LastRead, Pass, Surroundings};
+use crate::processor::read::ListStep;
 use crate::proto::OpCode;
 
-/// Holds of the database for one list in one pass.
-const HOLDS_PER_PASS: usize = 1;
-
 impl ConnectionCore {
-    /// Goes on with the list that the first frame asks for. Whether it is answered; if not, the
-    /// frame stays where it is, and the next pass goes on.
+    /// Goes on, for one hold of the database, with the list that the first frame asks for. Whether
+    /// it is answered; if not, the frame stays where it is, and the next pass goes on.
     pub(super) fn continue_list(
         &mut self,
         xid: i32,
@@ -18,64 +16,37 @@ impl ConnectionCore {
         around: &Surroundings,
         pass: &mut Pass,
     ) -> bool {
-        for _ in 0..HOLDS_PER_PASS {
-            let db = around.database.read();
-            self.drain();
-            if self.is_ending() {
-                self.long_list = None;
+        let db = around.database.read();
+        self.drain();
+        if self.is_ending() {
+            self.long_list = None;
+            return false;
+        }
+        let reading = around.reading(&db, self.id, self.session, &self.identities, true);
+        let before = self.output.len();
+        match reading.continue_list(xid, op, body, &mut self.long_list) {
+            ListStep::More => {
+                pass.more = true;
                 return false;
             }
-            let reading = Reading {
-                db: &db,
-                watches: &around.watches,
-                policy: &around.policy,
-                connection: self.id,
-                session: self.session,
-                identities: &self.identities,
-                max_field_bytes: around.options.max_field_bytes,
-                long_lists: true,
-            };
-            let before = self.output.len();
-            match reading.continue_list(xid, op, body, &mut self.long_list) {
-                ListStep::More => continue,
-                ListStep::AtOnce => {
-                    if reading.answer(xid, op, body, &mut self.output).is_err() {
-                        self.end(Ending::ReplyTooLarge);
-                    }
+            ListStep::AtOnce => {
+                if reading.answer(xid, op, body, &mut self.output).is_err() {
+                    self.end(Ending::ReplyTooLarge);
                 }
-                ListStep::Reply(mut reply) if self.output.is_empty() => {
-                    std::mem::swap(&mut self.output, &mut reply);
-                }
-                ListStep::Reply(reply) => self.output.extend_from_slice(&reply),
             }
-            let zxid = db.last_processed();
-            drop(db);
-            self.long_list = None;
-            let bytes = (self.output.len() - before).saturating_sub(LENGTH_BYTES);
-            if bytes > around.options.near_limit_bytes() {
-                self.note_size(Some(op), body, bytes, true, pass);
+            ListStep::Reply(mut reply) if self.output.is_empty() => {
+                std::mem::swap(&mut self.output, &mut reply);
             }
-            self.count_read(LastRead { op, cxid: xid, zxid }, body, before, pass);
-            return true;
+            ListStep::Reply(reply) => self.output.extend_from_slice(&reply),
         }
-        pass.more = true;
-        false
-    }
-
-    /// Counts a read that was answered: its reply is the output from `before` on.
-    pub(super) fn count_read(&self, read: LastRead, body: &[u8], before: usize, pass: &mut Pass) {
-        pass.taken += 1;
-        pass.answered += 1;
-        let reply = &self.output[before..];
-        pass.sizes.record(reply.len().saturating_sub(LENGTH_BYTES));
-        if let Some((path, bytes)) = measure(read.op, body, reply) {
-            pass.namespaces.record(path, bytes);
+        let zxid = db.last_processed();
+        drop(db);
+        self.long_list = None;
+        let bytes = (self.output.len() - before).saturating_sub(LENGTH_BYTES);
+        if bytes > around.options.near_limit_bytes() {
+            self.note_size(Some(op), body, bytes, true, pass);
         }
-        let cxid = match pass.last_read {
-            Some(last) if read.cxid < 0 => last.cxid,
-            None if read.cxid < 0 => -1,
-            _ => read.cxid,
-        };
-        pass.last_read = Some(LastRead { cxid, ..read });
+        self.count_read(LastRead { op, cxid: xid, zxid }, body, before, pass);
+        true
     }
 }

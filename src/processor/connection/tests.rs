@@ -6,10 +6,12 @@ mod handshake;
 mod long_lists;
 mod order;
 
+use super::answers::MAX_READS_PER_HOLD;
 use super::defer::MAX_DEFERRED_BYTES;
 use super::*;
 use crate::jute::Writer;
 use crate::processor::connection_queue::Grant;
+use crate::processor::read::Reading;
 use crate::processor::testing::{open, policy, tree_options};
 use crate::proto::password;
 use crate::proto::responses::ConnectResponse;
