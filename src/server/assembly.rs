@@ -1,13 +1,11 @@
 //! Assembly: from a configuration to a running server, and to its orderly end.
 
 use std::io;
-use std::path::Path;
 use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,13 +18,13 @@ use super::driver::{Driver, SharedDriver};
 use super::fatal::{ExitCode, abort_on_panic, die};
 use super::inbox::Inbox;
 use super::jobs::{SnapshotJobs, zero_filler};
-use super::load::{Loaded, load, max_field_bytes, owners, snapshot_options};
+use super::load::{Loaded, load};
 use super::sweep::sweep_forever;
 use super::throttle::Throttle;
 use super::word_sources::WordSources;
 use super::words::Words;
-use super::{disk_thread, logging};
-use crate::auth::{AuthPolicy, EnsembleNames};
+use super::{disk_thread, logging, options};
+use crate::auth::AuthPolicy;
 use crate::config::{Config, LogFormat, LogLevels};
 use crate::metrics::Metrics;
 use crate::net::client_connection::Shared;
@@ -34,21 +32,16 @@ use crate::net::client_listener::{accept_forever, bind, resolve};
 use crate::net::connections::Connections;
 use crate::net::limits::ConnectionLimits;
 use crate::net::log_limit::LogLimit;
-use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, SET_TRACE_MASK, WORDS, version};
-use crate::persistence::{SyncQueue, SyncQueueOptions};
-use crate::processor::connection::{ConnectionOptions, Surroundings};
+use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, version};
+use crate::persistence::{DataDir, SyncQueue};
+use crate::processor::connection::Surroundings;
 use crate::processor::connection_queue::CloseReason;
-use crate::processor::connection_throttle::BlueThrottle;
-use crate::processor::container_manager::ContainerOptions;
-use crate::processor::large_requests::LargeRequests;
-use crate::processor::prep::PrepOptions;
 use crate::processor::request_throttler::RequestThrottler;
-use crate::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
+use crate::processor::sync::SyncRequestProcessor;
 use crate::quorum::peer::{QuorumPeer, Role};
 use crate::quorum::standalone::Standalone;
 use crate::session::SessionTracker;
-use crate::status::Settings;
-use crate::time::Clock;
+use crate::time::{Clock, Instant};
 use crate::watch::Watches;
 
 /// The server id of a server that is alone, as Apache has it; it is the top byte of its session
@@ -114,7 +107,7 @@ struct Server {
     driver: JoinHandle<()>,
     disk: JoinHandle<()>,
     care: Care,
-    _dir: Arc<crate::persistence::DataDir>,
+    _dir: Arc<DataDir>,
 }
 
 impl Server {
@@ -145,8 +138,8 @@ impl Server {
         });
 
         let metrics = Arc::new(Metrics::new(seed));
-        let loaded = load(config, &*clock, seed, &metrics);
-        let policy = policy(config);
+        let loaded = load(config, &clock, seed, &metrics);
+        let policy = options::policy(config);
         let watches = Arc::new(Watches::new(seed));
         let connections = Arc::new(Connections::new(seed));
         let inbox = Arc::new(Inbox::default());
@@ -159,23 +152,12 @@ impl Server {
             loaded.database.clone(),
             clock.clone(),
         );
-        let peer = peer(config, &loaded, &policy, &*clock, seed);
-        let snapshots = SnapshotJobs {
-            disk: loaded.disk.clone(),
-            dir: loaded.dir.snapshot_dir().to_owned(),
-            database: loaded.database.clone(),
-            options: snapshot_options(config),
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            running: Arc::default(),
-            ledger: loaded.ledger.clone(),
-            care: care.wake.clone(),
-        };
+        let peer = peer(config, &loaded, policy.clone(), clock.now(), seed);
         let clients = CarryOut::new(
             loaded.database.clone(),
             watches.clone(),
             policy.clone(),
-            max_field_bytes(config),
+            options::max_field_bytes(config),
             connections.clone(),
             metrics.clone(),
             seed,
@@ -187,7 +169,7 @@ impl Server {
             inbox: disk_inbox.clone(),
             queue: queue.clone(),
             reports: inbox.clone(),
-            snapshots,
+            snapshots: SnapshotJobs::new(loaded.snapshots.clone(), care.wake.clone()),
         };
         let driver = Driver::new(
             peer,
@@ -205,7 +187,6 @@ impl Server {
         let driver = Arc::new(SharedDriver::new(driver, throttle, inbox.clone(), clock.clone()));
 
         let listening = listener.local_addr().unwrap_or(address);
-        let whitelist = config.four_letter_whitelist.clone();
         let sources = WordSources {
             database: loaded.database.clone(),
             watches: watches.clone(),
@@ -214,36 +195,20 @@ impl Server {
             clock: clock.clone(),
             disk: loaded.disk.clone(),
             inbox: inbox.clone(),
-            settings: settings(config, &loaded, listening.port()),
+            settings: options::settings(config, &loaded.dir, listening.port()),
             level: config.compatibility_level,
             sessionless_timeout_ms: config.sessionless_cnxn_timeout_ms,
             serving_since_ms: clock.now().mono_ms,
             free: care.free.clone(),
             trace_mask: DEFAULT_TRACE_MASK.into(),
         };
-        let word_with_number = whitelist.allows("stmk").then_some(SET_TRACE_MASK);
-        let words = Words::start(whitelist, sources);
-        let database = loaded.database;
+        let words = Words::start(config.four_letter_whitelist.clone(), sources);
         let shared = Arc::new(Shared {
             around: Surroundings {
-                database: database.clone(),
+                database: loaded.database,
                 watches,
                 policy,
-                options: ConnectionOptions {
-                    max_frame_bytes: config.jute_max_buffer,
-                    max_field_bytes: max_field_bytes(config),
-                    min_session_timeout_ms: config.min_session_timeout_ms,
-                    max_session_timeout_ms: config.max_session_timeout_ms,
-                    throttle: BlueThrottle::new(
-                        config.limits.connections.clone(),
-                        clock.now().mono_ms,
-                        seed,
-                    )
-                    .map(|throttle| Arc::new(Mutex::new(throttle))),
-                    large_requests: large_requests(config),
-                    words: WORDS,
-                    word_with_number,
-                },
+                options: options::connection(config, clock.now().mono_ms, seed),
             },
             submit: driver.clone(),
             words: Arc::new(move |word, reply| words.answer(word, reply)),
@@ -306,94 +271,29 @@ impl Server {
     }
 }
 
-/// Who may come in and do what.
-fn policy(config: &Config) -> AuthPolicy {
-    let schemes = config.enforce_auth_schemes.iter().map(|scheme| scheme.as_bytes().into());
-    let names = config.ensemble_auth_names.iter().map(String::as_str);
-    AuthPolicy {
-        skip_acl: config.skip_acl,
-        super_digest: config.super_digest.as_ref().map(|s| s.expose().as_bytes().into()),
-        digest_algorithm: config.digest_algorithm,
-        digest_enabled: config.digest_provider_enabled,
-        required_schemes: config.enforce_auth_enabled.then(|| schemes.collect()),
-        ensemble: config.ensemble_scheme.then(|| EnsembleNames::new(names)),
-    }
-}
-
 fn peer(
     config: &Config,
     loaded: &Loaded,
-    policy: &AuthPolicy,
-    clock: &dyn Clock,
+    policy: AuthPolicy,
+    now: Instant,
     seed: u64,
 ) -> QuorumPeer {
-    let now = clock.now();
-    let schedule = SnapshotSchedule {
-        snap_count: config.snap_count.into(),
-        snap_size_limit_bytes: u64::try_from(config.snap_size_limit_kb)
-            .ok()
-            .filter(|kb| *kb > 0)
-            .map(|kb| kb.saturating_mul(1024)),
-    };
-    let prep = PrepOptions {
-        policy: policy.clone(),
-        owners: owners(config),
-        digest_enabled: config.digest_enabled,
-        close_session_txn: config.close_session_txn,
-        multi_has_create2: config.compatibility_level.multi_has_create2(),
-        reconfig_enabled: config.reconfig_enabled,
-        enforce_quota: config.enforce_quota,
-        max_txn_bytes: max_field_bytes(config),
-        max_field_bytes: max_field_bytes(config),
-        hash_seed: seed,
-    };
     let sessions =
         SessionTracker::new(config.tick_time_ms.into(), STANDALONE_SERVER_ID, now.wall_ms);
+    let schedule = options::snapshot_schedule(config);
     let sync = SyncRequestProcessor::new(schedule, seed, loaded.txns_replayed, 0);
-    let containers = ContainerOptions {
-        check_interval_ms: config.container_check_interval_ms,
-        max_per_minute: config.container_max_per_minute,
-        max_never_used_ms: config.container_max_never_used_ms,
-    };
+    let (prep, containers) = (options::prep(config, policy, seed), options::containers(config));
     let database = loaded.database.read();
     let standalone = Standalone::new(now, prep, sync, sessions, containers, &database);
     QuorumPeer::new(Role::Standalone(Box::new(standalone)))
 }
 
-fn large_requests(config: &Config) -> Option<Arc<LargeRequests>> {
-    let threshold = usize::try_from(config.limits.large_request_threshold).ok()?;
-    let max_bytes = config.limits.large_request_max_bytes as usize;
-    (threshold > 0).then(|| Arc::new(LargeRequests::new(threshold, max_bytes)))
-}
-
-/// What `conf` tells. A standalone server says that its id is 0, whatever its session ids have.
-fn settings(config: &Config, loaded: &Loaded, client_port: u16) -> Settings {
-    let absolute = |dir: &Path| std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-    Settings {
-        client_port,
-        data_dir: absolute(loaded.dir.snapshot_dir()),
-        data_log_dir: absolute(loaded.dir.log_dir()),
-        tick_time_ms: config.tick_time_ms,
-        max_client_cnxns: config.max_client_cnxns,
-        min_session_timeout_ms: config.min_session_timeout_ms,
-        max_session_timeout_ms: config.max_session_timeout_ms,
-        client_port_listen_backlog: config.client_port_listen_backlog,
-        server_id: 0,
-    }
-}
-
 fn sync_queue(config: &Config, loaded: &Loaded, clock: Arc<dyn Clock>) -> SyncQueue {
-    let options = SyncQueueOptions {
-        force_sync: config.force_sync,
-        pre_alloc_kb: config.pre_alloc_size_kb,
-        txn_log_size_limit_kb: config.txn_log_size_limit_kb,
-        fsync_warning_threshold_ms: config.fsync_warning_threshold_ms,
-    };
     SyncQueue::new(
         loaded.disk.clone(),
         loaded.dir.log_dir().to_owned(),
         loaded.database.read().last_processed(),
-        options,
+        options::sync_queue(config),
         clock,
         zero_filler(),
     )

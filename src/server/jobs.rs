@@ -24,32 +24,21 @@ use crate::persistence::{Disk, Ledger, RealDisk};
 use crate::time::Clock;
 use crate::tree::SharedDatabase;
 
-/// Takes snapshots, one at a time.
+/// Takes snapshots beside the service, one at a time.
 pub struct SnapshotJobs {
-    /// Where they are written …
-    pub disk: Arc<dyn Disk>,
-    /// … and in which directory.
-    pub dir: PathBuf,
-    /// What they show.
-    pub database: Arc<SharedDatabase>,
-    /// What they look like.
-    pub options: SnapshotOptions,
-    /// To tell how long they took.
-    pub clock: Arc<dyn Clock>,
-    /// Where that is counted.
-    pub metrics: Arc<Metrics>,
-    /// Whether one is being written.
-    pub running: Arc<AtomicBool>,
-    /// Each is entered here.
-    pub ledger: Arc<Mutex<Ledger>>,
+    writer: SnapshotWriter,
     /// Whoever takes care of the directory is told.
-    pub care: mpsc::Sender<Wake>,
+    care: mpsc::Sender<Wake>,
+    /// Whether one is being written.
+    running: Arc<AtomicBool>,
 }
 
-/// A snapshot is written at most this fast, so that the log's syncs are not held up.
-const BYTES_PER_SECOND: u64 = 100 << 20;
-
 impl SnapshotJobs {
+    /// None under way; `care` is told of each that is written.
+    pub fn new(writer: SnapshotWriter, care: mpsc::Sender<Wake>) -> Self {
+        SnapshotJobs { writer, care, running: Arc::default() }
+    }
+
     /// Begins a snapshot, unless one is being written. It shows the database as it is when the
     /// job gets hold of it, and the log is never cut by it, so nothing depends on the moment.
     pub fn take_one(&mut self) {
@@ -60,18 +49,12 @@ impl SnapshotJobs {
             );
             return;
         }
-        let (disk, dir) = (self.disk.clone(), self.dir.clone());
-        let (database, options) = (self.database.clone(), self.options);
-        let (clock, running) = (self.clock.clone(), self.running.clone());
-        let (ledger, care) = (self.ledger.clone(), self.care.clone());
-        let metrics = self.metrics.clone();
+        let (writer, care, running) =
+            (self.writer.clone(), self.care.clone(), self.running.clone());
         let job = move || {
-            let began = clock.now().mono_ms;
-            match write_now(&*disk, &dir, &database, options, &ledger, &*clock) {
-                Ok(snapshot) => {
+            match writer.write() {
+                Ok((snapshot, millis)) => {
                     let WrittenSnapshot { name, zxid, bytes } = snapshot;
-                    let millis = clock.now().mono_ms - began;
-                    metrics.snapshottime.record(millis);
                     tracing::info!(name, %zxid, bytes, millis, "snapshot written");
                     // Nobody may take care of the directory; the snapshot is there all the same.
                     let _ = care.send(Wake::NewSnapshot);
@@ -89,40 +72,58 @@ impl SnapshotJobs {
     }
 }
 
-/// Writes a snapshot on the calling thread, in pieces, keeping to the rate; says how far it is if
-/// that takes long. It is entered in `ledger` before.
-///
-/// # Errors
-/// The disk's.
-pub fn write_now(
-    disk: &dyn Disk,
-    dir: &Path,
-    database: &SharedDatabase,
-    options: SnapshotOptions,
-    ledger: &Mutex<Ledger>,
-    clock: &dyn Clock,
-) -> Result<WrittenSnapshot, SnapshotWriteError> {
-    let capture = database.begin_snapshot();
-    let name = file_name(capture.zxid(), options.compression);
-    if let Err(error) = ledger.lock().announce_snapshot(disk, name) {
-        tracing::warn!("{error}: this snapshot will count as somebody else's");
-    }
-    let total = content_bytes(database);
-    let (mut content, mut progress) = (0, Progress::new(clock));
-    write_snapshot(disk, dir, database, capture, options, |piece| {
-        thread::sleep(Duration::from_nanos(piece.stored * 1_000_000_000 / BYTES_PER_SECOND));
-        content += piece.content;
-        if let Some(HowFar { percent, seconds_left }) = progress.due(content, total) {
-            let (written_mib, of_mib) = (content >> 20, total >> 20);
-            tracing::info!(
-                percent,
-                written_mib,
-                of_mib,
-                seconds_left,
-                "a snapshot is being written"
-            );
+/// What it takes to write a snapshot.
+#[derive(Clone)]
+pub struct SnapshotWriter {
+    /// Where they are written …
+    pub disk: Arc<dyn Disk>,
+    /// … and in which directory.
+    pub dir: PathBuf,
+    /// What they show.
+    pub database: Arc<SharedDatabase>,
+    /// What they look like.
+    pub options: SnapshotOptions,
+    /// Each is entered here.
+    pub ledger: Arc<Mutex<Ledger>>,
+    /// To tell how long they take.
+    pub clock: Arc<dyn Clock>,
+    /// Where that is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A snapshot is written at most this fast, so that the log's syncs are not held up.
+const BYTES_PER_SECOND: u64 = 100 << 20;
+
+impl SnapshotWriter {
+    /// Writes a snapshot on the calling thread, in pieces, keeping to the rate; says how far it is
+    /// if that takes long. It is entered in the ledger before. Returns how many milliseconds it
+    /// took, too.
+    ///
+    /// # Errors
+    /// The disk's; or the tree was replaced meanwhile.
+    pub fn write(&self) -> Result<(WrittenSnapshot, u64), SnapshotWriteError> {
+        let SnapshotWriter { disk, dir, database, options, ledger, clock, metrics } = self;
+        let began_ms = clock.now().mono_ms;
+        let capture = database.begin_snapshot();
+        let name = file_name(capture.zxid(), options.compression);
+        if let Err(error) = ledger.lock().announce_snapshot(&**disk, name) {
+            tracing::warn!("{error}: this snapshot will count as somebody else's");
         }
-    })
+        let total = content_bytes(database);
+        let (mut content, mut progress) = (0, Progress::new(&**clock));
+        let snapshot = write_snapshot(&**disk, dir, database, capture, *options, |piece| {
+            thread::sleep(Duration::from_nanos(piece.stored * 1_000_000_000 / BYTES_PER_SECOND));
+            content += piece.content;
+            if let Some(HowFar { percent, seconds_left }) = progress.due(content, total) {
+                let (written_mib, of_mib) = (content >> 20, total >> 20);
+                let what = "a snapshot is being written";
+                tracing::info!(percent, written_mib, of_mib, seconds_left, "{what}");
+            }
+        })?;
+        let millis = clock.now().mono_ms - began_ms;
+        metrics.snapshottime.record(millis);
+        Ok((snapshot, millis))
+    }
 }
 
 /// About how many bytes a snapshot of the database has before it is compressed.

@@ -5,18 +5,16 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::fatal::{ExitCode, die};
-use super::jobs::write_now;
+use super::jobs::SnapshotWriter;
+use super::options;
 use super::progress::{HowFar, Progress};
-use crate::config::{Config, SnapshotCompression};
+use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::persistence::snapshot::{Compression, SnapshotOptions};
 use crate::persistence::{
-    DataDir, DataDirOptions, Disk, Ledger, Origin, RealDisk, RestoreOptions, RestoreStage,
-    Restored, restore_telling,
+    DataDir, Disk, Ledger, Origin, RealDisk, RestoreStage, Restored, restore_telling,
 };
-use crate::proto::stat::OwnerEncoding;
 use crate::time::Clock;
-use crate::tree::{SharedDatabase, TreeOptions};
+use crate::tree::SharedDatabase;
 
 /// A database with the directory it came from.
 pub struct Loaded {
@@ -30,37 +28,29 @@ pub struct Loaded {
     pub database: Arc<SharedDatabase>,
     /// Transactions replayed on top of the snapshot.
     pub txns_replayed: u64,
+    /// Writes snapshots of it.
+    pub snapshots: SnapshotWriter,
 }
 
 /// Opens the directories and restores what is in them; says what was found, and ends the process
 /// if it must not be served.
-pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64, metrics: &Metrics) -> Loaded {
+pub fn load(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    hash_seed: u64,
+    metrics: &Arc<Metrics>,
+) -> Loaded {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let options = DataDirOptions {
-        data_dir: config.data_dir.clone(),
-        data_log_dir: Some(config.data_log_dir.clone()),
-        autocreate: config.datadir_autocreate,
-    };
-    let dir = DataDir::open(disk.clone(), &options)
+    let dir = DataDir::open(disk.clone(), &options::data_dir(config))
         .unwrap_or_else(|error| die(ExitCode::UnableToAccessDatadir, &error));
     let ledger =
         Ledger::open(&dir).unwrap_or_else(|error| die(ExitCode::UnableToAccessDatadir, &error));
 
     let ledger = Arc::new(Mutex::new(ledger));
     let began = clock.now().mono_ms;
-    let options = RestoreOptions {
-        tree: TreeOptions {
-            owners: owners(config),
-            digest_enabled: config.digest_enabled,
-            hash_seed,
-        },
-        max_record: max_field_bytes(config),
-        db_autocreate: config.db_autocreate,
-        snapshot_trust_empty: config.snapshot_trust_empty,
-        force_sync: config.force_sync,
-    };
+    let options = options::restore(config, hash_seed);
     let mut snapshot_loaded = began;
-    let mut progress = Progress::new(clock);
+    let mut progress = Progress::new(&**clock);
     let mut tell = |stage: RestoreStage<'_>| {
         if stage.snapshot_is_loaded {
             snapshot_loaded = clock.now().mono_ms;
@@ -103,25 +93,23 @@ pub fn load(config: &Config, clock: &dyn Clock, hash_seed: u64, metrics: &Metric
     let needs_snapshot = restored.needs_snapshot();
     let txns_replayed = restored.txns_replayed;
     let database = Arc::new(SharedDatabase::new(restored.database));
-    if needs_snapshot {
-        // Logs without a snapshot are refused, by Apache and by us: it comes first.
-        let began = clock.now().mono_ms;
-        if let Err(error) = write_now(
-            &*disk,
-            dir.snapshot_dir(),
-            &database,
-            snapshot_options(config),
-            &ledger,
-            clock,
-        ) {
-            die(ExitCode::ErrorWritingSnapshot, &error);
-        }
-        metrics.snapshottime.record(clock.now().mono_ms - began);
+    let snapshots = SnapshotWriter {
+        disk: disk.clone(),
+        dir: dir.snapshot_dir().to_owned(),
+        database: database.clone(),
+        options: options::snapshot(config),
+        ledger: ledger.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+    };
+    // Logs without a snapshot are refused, by Apache and by us: it comes first.
+    if needs_snapshot && let Err(error) = snapshots.write() {
+        die(ExitCode::ErrorWritingSnapshot, &error);
     }
     if let Err(error) = dir.remove_initialize() {
         die(ExitCode::UnableToAccessDatadir, &error);
     }
-    Loaded { dir: Arc::new(dir), ledger, disk, database, txns_replayed }
+    Loaded { dir: Arc::new(dir), ledger, disk, database, txns_replayed, snapshots }
 }
 
 fn report(restored: &Restored, millis: u64) {
@@ -148,28 +136,4 @@ fn report(restored: &Restored, millis: u64) {
         millis,
         "data loaded"
     );
-}
-
-/// How the configuration has container and TTL nodes marked.
-pub fn owners(config: &Config) -> OwnerEncoding {
-    OwnerEncoding { extended_types: config.extended_types, emulate_353_ttl: config.emulate_353_ttl }
-}
-
-/// The longest field of any record, and the longest transaction that can be read back, in bytes.
-pub fn max_field_bytes(config: &Config) -> usize {
-    let sum = config.jute_max_buffer.saturating_add(config.jute_max_buffer_extrasize);
-    sum.min(i32::MAX as usize)
-}
-
-/// How the configuration has snapshots written.
-pub fn snapshot_options(config: &Config) -> SnapshotOptions {
-    SnapshotOptions {
-        digest: config.digest_enabled,
-        last_zxid: config.serialize_last_processed_zxid,
-        compression: match config.snapshot_compression {
-            SnapshotCompression::None => Compression::None,
-            SnapshotCompression::Gz => Compression::Gzip,
-            SnapshotCompression::Snappy => Compression::Snappy,
-        },
-    }
 }

@@ -23,6 +23,7 @@ pub mod jobs;
 pub mod load;
 pub mod log_format;
 pub mod logging;
+pub mod options;
 pub mod progress;
 pub mod quota_figures;
 pub mod sweep;
