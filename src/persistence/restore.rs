@@ -12,17 +12,17 @@
 //! there are some, logs without any, a file that cannot be read, rot, a hole in the zxids. What
 //! is merely odd is passed on as a notice.
 
-use std::path::{Path, PathBuf};
+mod refusal;
+mod replay;
 
+pub use self::refusal::{Refusal, RestoreError};
+use self::replay::{Replay, Tail};
 use super::data_dir::{DataDir, LogFile};
 use super::disk::DiskError;
 use super::snapshot::reader::{looks_complete, read_snapshot_telling};
 use super::snapshot::{LoadedSnapshot, SnapshotError, SnapshotFile};
 use super::txn_log::{LogError, LogReader, MAX_BATCH_BYTES, TornTail};
-use super::{chop_command, shell_word};
-use crate::jute::JuteError;
 use crate::proto::Zxid;
-use crate::proto::txns::{CreateKind, Txn, TxnRecord};
 use crate::tree::{Database, TreeOptions};
 
 /// What restoring depends on.
@@ -94,108 +94,6 @@ impl Restored {
     }
 }
 
-/// A start that is refused, with what was noticed before: it may be the cause.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}{}", self.hint())]
-pub struct Refusal {
-    /// Why.
-    pub error: RestoreError,
-    /// Sentences for the operator, to be told first.
-    pub notices: Vec<String>,
-    /// Whether the log was synced.
-    force_sync: bool,
-}
-
-impl Refusal {
-    fn hint(&self) -> &'static str {
-        use LogError::{NoHeader, NotALog, Rotten};
-        match &self.error {
-            RestoreError::Log(Rotten { .. } | NoHeader { .. } | NotALog { .. })
-            | RestoreError::Hole { .. }
-            | RestoreError::SnapshotAhead { .. }
-                if !self.force_sync =>
-            {
-                " (forceSync=no is configured: a power cut or a crash of the system can have \
-                 caused this)"
-            }
-            _ => "",
-        }
-    }
-}
-
-/// Why a server must not start on this data.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
-pub enum RestoreError {
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    #[error(transparent)]
-    Log(#[from] LogError),
-    #[error(
-        "none of the {count} snapshots in {} is usable; the newest: {newest}; restore a snapshot \
-         from a backup, or, if the logs go back to log.1, set snapshot.trust.empty=true for one \
-         start after: mkdir {word}/aside && mv {word}/snapshot.* {word}/aside/",
-        dir.display(), word = shell_word(dir)
-    )]
-    NoUsableSnapshot { dir: PathBuf, count: usize, newest: String },
-    #[error(
-        "{} holds transactions but {} holds no snapshot; {}",
-        log_dir.display(), snapshot_dir.display(), without_snapshot(*first)
-    )]
-    LogsWithoutSnapshot { snapshot_dir: PathBuf, log_dir: PathBuf, first: Zxid },
-    #[error(
-        "{} shows that the data went up to {zxid}, but with the logs in {} it ends at {reached}; \
-         restore the missing logs or a snapshot that is whole, or, if losing everything above \
-         {reached} is acceptable: {}",
-        path.display(), log_dir.display(), aside_command(path)
-    )]
-    SnapshotAhead { path: PathBuf, zxid: Zxid, log_dir: PathBuf, reached: Zxid },
-    #[error(
-        "transactions are missing: {path} continues at offset {offset} with {found}, but the last \
-         one before is {last}; find the log that held them, or, if losing everything from {found} \
-         on is acceptable: {command}",
-        path = path.display(), command = chop_command(path, *last)
-    )]
-    Hole { path: PathBuf, offset: u64, last: Zxid, found: Zxid },
-    #[error(
-        "{} holds at offset {offset} a transaction that cannot be read: {error}; if a newer \
-         version wrote it, start that one, or, if losing it and everything behind is acceptable: {}",
-        path.display(), chop_command(path, *last)
-    )]
-    UnreadableTxn { path: PathBuf, offset: u64, last: Zxid, error: JuteError },
-    #[error(
-        "{} is a TTL node, and extendedTypesEnabled is off: it would be taken for an ephemeral \
-         and be lost; set extendedTypesEnabled=true",
-        .0.escape_ascii()
-    )]
-    TtlNode(Vec<u8>),
-    #[error(
-        "the ACL of {} is missing: neither the snapshot nor the log defines list {index}; move \
-         the newest snapshot aside to start from the one before",
-        path.escape_ascii()
-    )]
-    AclMissing { path: Vec<u8>, index: i64 },
-}
-
-/// The command that puts a snapshot aside, under a name that nobody takes for one.
-fn aside_command(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    format!("mv {} {}", shell_word(path), shell_word(&path.with_file_name(format!("aside.{name}"))))
-}
-
-/// What to do about logs without a snapshot, the first of which begins with `first`.
-fn without_snapshot(first: Zxid) -> String {
-    if first.counter() == 1 && first.epoch().0 <= 1 {
-        return "if the logs are those of an upgrade from 3.4, set snapshot.trust.empty=true for \
-                one start"
-            .to_owned();
-    }
-    format!(
-        "the logs begin with {first}, so they continue one: see that dataDir is right and its \
-         volume mounted, or restore a snapshot from a backup"
-    )
-}
-
 /// Snapshots that are tried, at most.
 const CANDIDATES: usize = 100;
 
@@ -209,17 +107,20 @@ pub fn restore(dir: &DataDir, options: &RestoreOptions) -> Result<Restored, Refu
 
 /// How far a restore has come.
 #[derive(Debug, Clone, Copy)]
-pub struct RestoreStage<'a> {
-    /// The file that is being read.
-    pub file: &'a str,
-    /// Bytes read, of this snapshot or of all logs, with the zeros at the logs' ends.
-    pub done: u64,
-    /// Bytes to be read in all.
-    pub total: u64,
-    /// Transactions applied from the logs.
-    pub txns: u64,
-    /// This is the moment between snapshot and log, and the rest is empty.
-    pub snapshot_is_loaded: bool,
+pub enum RestoreStage<'a> {
+    /// Snapshot or logs are being read.
+    Reading {
+        /// The file that is being read.
+        file: &'a str,
+        /// Bytes read, of this snapshot or of all logs, with the zeros at the logs' ends.
+        done: u64,
+        /// Bytes to be read in all.
+        total: u64,
+        /// Transactions applied from the logs.
+        txns: u64,
+    },
+    /// The snapshot is loaded, if there is one, and the logs are next.
+    SnapshotLoaded,
 }
 
 /// [`restore`]; `tell` hears of its progress at every MiB or so.
@@ -248,7 +149,7 @@ fn restore_noting(
     let has_logs = !logs.is_empty();
     let mut unwritten = take_unwritten(dir, &mut logs, options)?;
     let (loaded, origin) = base(dir, &logs, options, notices, tell)?;
-    tell(RestoreStage { file: "", done: 0, total: 0, txns: 0, snapshot_is_loaded: true });
+    tell(RestoreStage::SnapshotLoaded);
     if let Some(path) = loaded.misread_ttl {
         return Err(RestoreError::TtlNode(path));
     }
@@ -365,7 +266,7 @@ fn newest_usable(
             tried += 1;
             let progress = &mut |done, total| {
                 let file = &file.name;
-                tell(RestoreStage { file, done, total, txns: 0, snapshot_is_loaded: false });
+                tell(RestoreStage::Reading { file, done, total, txns: 0 });
             };
             let (tree, max_field) = (options.tree, options.max_record);
             match read_snapshot_telling(disk, &path, file.zxid, tree, max_field, progress) {
@@ -449,117 +350,6 @@ fn refuse_less_than_a_snapshot(dir: &DataDir, reached: Zxid) -> Result<(), Resto
     }
 }
 
-/// The transactions above the snapshot being applied.
-struct Replay<'d> {
-    dir: &'d DataDir,
-    options: &'d RestoreOptions,
-    /// Up to here the snapshot has everything.
-    snapshot: Zxid,
-    last: Zxid,
-    database: Database,
-    txns: u64,
-    notices: &'d mut Vec<String>,
-    torn: Option<TornTail>,
-    tell: &'d mut dyn FnMut(RestoreStage<'_>),
-    /// Bytes of the files before, and of all files.
-    done: u64,
-    total: u64,
-    tail: Option<Tail>,
-}
-
-/// So many bytes of a log are applied before it is told.
-const TOLD_EVERY: u64 = 1 << 20;
-
-impl Replay<'_> {
-    fn file(&mut self, log: &LogFile, is_last: bool) -> Result<(), RestoreError> {
-        let path = self.dir.log_dir().join(&log.name);
-        let mut reader = LogReader::open(&**self.dir.disk(), &path, self.options.max_record)?
-            .as_last_file(is_last);
-        let mut repeated = 0u64;
-        let (mut told, mut last_record) = (0, 0);
-        while let Some(record) = reader.next()? {
-            last_record = record.offset;
-            if record.offset >= told + TOLD_EVERY {
-                told = record.offset;
-                let (done, total, txns) = (self.done + told, self.total, self.txns);
-                let file = &log.name;
-                (self.tell)(RestoreStage { file, done, total, txns, snapshot_is_loaded: false });
-            }
-            if record.zxid <= self.last {
-                // Below the snapshot that is how it should be. Above it, servers of 3.8 and
-                // before could log one zxid twice (N-4); what came first was promised.
-                repeated += u64::from(record.zxid > self.snapshot);
-                continue;
-            }
-            let (zxid, offset) = (record.zxid, record.offset);
-            self.refuse_hole(&path, offset, zxid)?;
-            let txn = TxnRecord::read(record.txn, self.options.max_record).map_err(|error| {
-                let last = self.last;
-                RestoreError::UnreadableTxn { path: path.clone(), offset, last, error }
-            })?;
-            self.refuse_ttl(&txn.txn)?;
-            self.database.apply(&txn, &mut ());
-            self.last = zxid;
-            self.txns += 1;
-        }
-        self.done += log.size;
-        if repeated > 0 {
-            self.notices.push(format!(
-                "{} repeats zxids, as Apache's logs do after a request it could not decode: \
-                 {repeated} skipped",
-                path.display()
-            ));
-        }
-        if is_last {
-            let end = reader.end().map_or(last_record, |end| end.offset);
-            self.tail = Some(Tail { path, last_record, end });
-        }
-        if let Some(torn) = reader.end().and_then(|end| end.torn.clone()) {
-            if is_last {
-                self.torn = Some(torn);
-            } else {
-                // What Apache's server promised behind it shows no hole.
-                self.notices.push(format!(
-                    "{torn}; it is left there, for Apache's server goes on in a new file"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// No server ever leaves a zxid out: failed requests are logged too. An epoch begins with 1,
-    /// and what the one before it ended with cannot be known; but a lone server, which no election
-    /// gives a new epoch, counts on into it.
-    fn refuse_hole(&self, path: &Path, offset: u64, found: Zxid) -> Result<(), RestoreError> {
-        let last = self.last;
-        let begins_an_epoch = found.epoch() != last.epoch() && found.counter() == 1;
-        let follows = found == last.next() || begins_an_epoch;
-        if follows {
-            return Ok(());
-        }
-        Err(RestoreError::Hole { path: path.to_owned(), offset, last, found })
-    }
-
-    fn refuse_ttl(&self, txn: &Txn<'_>) -> Result<(), RestoreError> {
-        if self.options.tree.owners.extended_types {
-            return Ok(());
-        }
-        let ttl_path = |txn: &Txn<'_>| match txn {
-            Txn::Create(create) if matches!(create.kind, CreateKind::Ttl(_)) => {
-                Some(create.path.to_vec())
-            }
-            _ => None,
-        };
-        let path = match txn {
-            Txn::Multi(multi) if !multi.failed() => {
-                multi.parts().find_map(|(_, txn)| ttl_path(&txn))
-            }
-            txn => ttl_path(txn),
-        };
-        path.map_or(Ok(()), |path| Err(RestoreError::TtlNode(path)))
-    }
-}
-
 /// Removes logs that were never written to.
 fn remove(
     dir: &DataDir,
@@ -582,14 +372,6 @@ fn cut(dir: &DataDir, torn: &TornTail) -> Result<(), DiskError> {
     let file = dir.disk().open_for_write(&torn.path)?;
     file.set_len(torn.offset)?;
     file.sync_all()
-}
-
-/// Where the records of the last log end.
-struct Tail {
-    path: PathBuf,
-    /// Where its last record starts.
-    last_record: u64,
-    end: u64,
 }
 
 /// Makes durable what is going to be served.

@@ -51,17 +51,14 @@ pub fn load(
     let options = options::restore(config, hash_seed);
     let mut snapshot_loaded = began;
     let mut progress = Progress::new(&**clock);
-    let mut tell = |stage: RestoreStage<'_>| {
-        if stage.snapshot_is_loaded {
-            snapshot_loaded = clock.now().mono_ms;
-            return;
+    let mut tell = |stage: RestoreStage<'_>| match stage {
+        RestoreStage::SnapshotLoaded => snapshot_loaded = clock.now().mono_ms,
+        RestoreStage::Reading { file, done, total, txns } => {
+            let Some(HowFar { percent, seconds_left }) = progress.due(done, total) else { return };
+            let (read_mib, of_mib) = (done >> 20, total >> 20);
+            let what = "data is being loaded";
+            tracing::info!(file, percent, read_mib, of_mib, txns, seconds_left, "{what}");
         }
-        let Some(HowFar { percent, seconds_left }) = progress.due(stage.done, stage.total) else {
-            return;
-        };
-        let (file, txns) = (stage.file, stage.txns);
-        let (read_mib, of_mib) = (stage.done >> 20, stage.total >> 20);
-        tracing::info!(file, percent, read_mib, of_mib, txns, seconds_left, "data is being loaded");
     };
     let restored = restore_telling(&dir, &options, &mut tell).unwrap_or_else(|refusal| {
         // First what was noticed on the way: it may be the cause.
