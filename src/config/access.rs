@@ -46,10 +46,10 @@ pub fn protects(key: &str, value: &str) -> bool {
 impl Draft {
     /// Checks what concerns several keys of authentication.
     pub(super) fn finish_access(&mut self, settings: &[Setting]) {
-        let find = |key: &str| settings.iter().find(|property| property.key == key);
+        let find = |key: &str| settings.iter().find(|setting| setting.key == key);
         let provider = |name: &str| {
-            settings.iter().find(|property| {
-                property.key.starts_with("authProvider.") && is_class(&property.value, name)
+            settings.iter().find(|setting| {
+                setting.key.starts_with("authProvider.") && is_class(&setting.value, name)
             })
         };
         self.config.ensemble_scheme =
@@ -61,25 +61,25 @@ impl Draft {
                         off; leave one of the two out";
             self.refuse(&digest.written, Some(digest.origin), what.to_owned());
         }
-        if let Some(property) = find("DigestAuthenticationProvider.superDigest") {
-            self.finish_super_digest(property);
+        if let Some(setting) = find("DigestAuthenticationProvider.superDigest") {
+            self.finish_super_digest(setting);
         }
         self.finish_enforced(find("enforce.auth.enabled"), find("enforce.auth.schemes"));
     }
 
     /// `name:base64(hash(name:password))`. Any other text could never match, and so would lock
     /// out the super user without a word.
-    fn finish_super_digest(&mut self, property: &Setting) {
-        if property.value.is_empty() {
+    fn finish_super_digest(&mut self, setting: &Setting) {
+        if setting.value.is_empty() {
             return;
         }
         let algorithm = self.config.digest_algorithm;
-        let fits = property.value.split_once(':').is_some_and(|(name, hash)| {
+        let fits = setting.value.split_once(':').is_some_and(|(name, hash)| {
             let bytes = STANDARD.decode(hash).map(|hash| hash.len());
             !name.is_empty() && bytes == Ok(algorithm.bytes())
         });
         if fits {
-            self.config.super_digest = Some(Secret::new(property.value.as_str()));
+            self.config.super_digest = Some(Secret::new(setting.value.as_str()));
         } else {
             let allowed = format!(
                 "name:digest, the digest being base64 of the {} of name:password ({} characters), \
@@ -87,7 +87,7 @@ impl Draft {
                 algorithm.name(),
                 algorithm.bytes().div_ceil(3) * 4
             );
-            self.wrong(property, &allowed);
+            self.wrong(setting, &allowed);
         }
     }
 

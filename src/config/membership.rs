@@ -36,22 +36,22 @@ const NO_ENSEMBLES: &str = "ensembles are not part of this version, only a stand
 pub fn judge(settings: &[&Setting]) -> Result<Option<ClientPart>, Vec<ConfigError>> {
     let mut errors = Vec::new();
     let mut lines = Vec::new();
-    for property in settings {
+    for setting in settings {
         let mut refuse = |what: String| {
             errors.push(ConfigError {
-                key: printable(&property.key),
-                origin: Some(property.origin),
+                key: printable(&setting.key),
+                origin: Some(setting.origin),
                 what,
             });
         };
-        match property.key.as_str() {
-            "standaloneEnabled" => match boolean(&property.value) {
+        match setting.key.as_str() {
+            "standaloneEnabled" => match boolean(&setting.value) {
                 Ok(true) => {}
                 Ok(false) => {
                     refuse(format!("is false and so asks for an ensemble; {NO_ENSEMBLES}"))
                 }
                 Err(allowed) => {
-                    refuse(format!("must be {allowed}, not \"{}\"", printable(&property.value)));
+                    refuse(format!("must be {allowed}, not \"{}\"", printable(&setting.value)));
                 }
             },
             "dynamicConfigFile" => {
@@ -59,8 +59,8 @@ pub fn judge(settings: &[&Setting]) -> Result<Option<ClientPart>, Vec<ConfigErro
             }
             key => match key.strip_prefix("server.") {
                 Some(sid) if !is_sid(sid) => refuse("must be server. and a number".to_owned()),
-                Some(_) => match ServerLine::parse(&property.value) {
-                    Ok(line) => lines.push((*property, line)),
+                Some(_) => match ServerLine::parse(&setting.value) {
+                    Ok(line) => lines.push((*setting, line)),
                     Err(what) => refuse(what),
                 },
                 None => refuse(format!("belongs to an ensemble of groups; {NO_ENSEMBLES}")),
@@ -69,24 +69,24 @@ pub fn judge(settings: &[&Setting]) -> Result<Option<ClientPart>, Vec<ConfigErro
     }
     let client = match &lines[..] {
         [] => None,
-        [(property, line)] => {
+        [(setting, line)] => {
             if line.observer {
                 errors.push(ConfigError {
-                    key: printable(&property.key),
-                    origin: Some(property.origin),
+                    key: printable(&setting.key),
+                    origin: Some(setting.origin),
                     what: format!("is an observer without participants; {NO_ENSEMBLES}"),
                 });
             }
             line.client.clone().map(|(host, port)| ClientPart {
                 host,
                 port,
-                origin: property.origin,
+                origin: setting.origin,
             })
         }
-        [.., (property, _)] => {
+        [.., (setting, _)] => {
             errors.push(ConfigError {
-                key: printable(&property.key),
-                origin: Some(property.origin),
+                key: printable(&setting.key),
+                origin: Some(setting.origin),
                 what: format!("is the last of {} server lines; {NO_ENSEMBLES}", lines.len()),
             });
             None
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     fn judged(settings: &[(&str, &str)]) -> Result<Option<(Option<String>, u16)>, Vec<String>> {
-        let properties: Vec<Setting> = settings
+        let settings: Vec<Setting> = settings
             .iter()
             .zip(1..)
             .map(|((key, value), line)| Setting {
@@ -192,7 +192,7 @@ mod tests {
                 replaces: None,
             })
             .collect();
-        judge(&properties.iter().collect::<Vec<_>>())
+        judge(&settings.iter().collect::<Vec<_>>())
             .map(|client| client.map(|part| (part.host, part.port)))
             .map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }

@@ -109,31 +109,31 @@ impl Draft {
         draft
     }
 
-    fn judge(&mut self, property: &Setting) {
-        if let Some(earlier) = property.replaces {
+    fn judge(&mut self, setting: &Setting) {
+        if let Some(earlier) = setting.replaces {
             let what = format!("stands on line {earlier} too; this later line counts");
-            self.notice(NoticeKind::Warning, property, what);
+            self.notice(NoticeKind::Warning, setting, what);
         }
-        let Some(key) = keys::find(&property.key) else {
-            return self.judge_unknown(property);
+        let Some(key) = keys::find(&setting.key) else {
+            return self.judge_unknown(setting);
         };
-        let property = &match types::check(&key, property) {
+        let setting = &match types::check(&key, setting) {
             Ok(setting) => setting,
-            Err(allowed) => return self.wrong(property, &allowed),
+            Err(allowed) => return self.wrong(setting, &allowed),
         };
         match key.class {
             Class::InEffect => {
-                if let Err(allowed) = self.take(property) {
-                    self.wrong(property, &allowed);
+                if let Err(allowed) = self.take(setting) {
+                    self.wrong(setting, &allowed);
                 }
             }
-            Class::NotYet(form) => match check_form(form, &property.value) {
+            Class::NotYet(form) => match check_form(form, &setting.value) {
                 Ok(Asked::Nothing) => {}
                 Ok(Asked::Something) => {
                     let what = "is known but not yet in effect in this version".to_owned();
-                    self.notice(NoticeKind::NotYet, property, what);
+                    self.notice(NoticeKind::NotYet, setting, what);
                 }
-                Err(allowed) => self.wrong(property, &allowed),
+                Err(allowed) => self.wrong(setting, &allowed),
             },
             Class::Ignored(why) => {
                 let reason = match why {
@@ -153,10 +153,10 @@ impl Draft {
                     }
                     Why::Ensemble => "changes nothing at a server that is alone",
                 };
-                self.notice(NoticeKind::Ignored, property, format!("is ignored: it {reason}"));
+                self.notice(NoticeKind::Ignored, setting, format!("is ignored: it {reason}"));
             }
             Class::Protection(asks, what) => {
-                self.judge_protection(property, asks, what);
+                self.judge_protection(setting, asks, what);
             }
             // All of them together, in `finish`.
             Class::Ensemble => {}
@@ -165,18 +165,18 @@ impl Draft {
 
     /// A name that nobody reads. With the prefix of system properties Apache does not read it
     /// either, but the operator surely meant it, and a protection asked for in vain is refused.
-    fn judge_unknown(&mut self, property: &Setting) {
-        let bare = property.key.strip_prefix("zookeeper.").unwrap_or(&property.key);
+    fn judge_unknown(&mut self, setting: &Setting) {
+        let bare = setting.key.strip_prefix("zookeeper.").unwrap_or(&setting.key);
         match keys::find(bare) {
             Some(Key { class: Class::Protection(asks, what), .. }) => {
-                self.judge_protection(property, asks, what);
+                self.judge_protection(setting, asks, what);
             }
-            Some(Key { name, .. }) if protects(name, &property.value) => {
+            Some(Key { name, .. }) if protects(name, &setting.value) => {
                 let what = format!(
                     "asks for protection, but has no effect with the prefix zookeeper. (in Apache \
                      ZooKeeper neither); write {name}"
                 );
-                self.refuse(&property.written, Some(property.origin), what);
+                self.refuse(&setting.written, Some(setting.origin), what);
             }
             Some(_) => {
                 let what = format!(
@@ -184,34 +184,34 @@ impl Draft {
                      write {} in this file",
                     printable(bare)
                 );
-                self.notice(NoticeKind::Unknown, property, what);
+                self.notice(NoticeKind::Unknown, setting, what);
             }
             None => {
                 let what = match nearest(bare, keys::spellings()) {
                     Some(name) => format!("is unknown and has no effect; did you mean {name}?"),
-                    None if !property.key.is_empty() => "is unknown and has no effect".to_owned(),
+                    None if !setting.key.is_empty() => "is unknown and has no effect".to_owned(),
                     None => "(a line without a key) has no effect".to_owned(),
                 };
-                self.notice(NoticeKind::Unknown, property, what);
+                self.notice(NoticeKind::Unknown, setting, what);
             }
         }
     }
 
-    fn judge_protection(&mut self, property: &Setting, asks: Asks, what: &str) {
-        match asked(asks, &property.value) {
+    fn judge_protection(&mut self, setting: &Setting, asks: Asks, what: &str) {
+        match asked(asks, &setting.value) {
             Ok(Asked::Nothing) => {}
             Ok(Asked::Something) => {
                 let what = match asks {
-                    Asks::OtherProvider => missing_provider(&property.value),
+                    Asks::OtherProvider => missing_provider(&setting.value),
                     _ => what,
                 };
                 let what = format!(
                     "asks for protection that this version does not have ({what}); \
                      remove it to run without"
                 );
-                self.refuse(&property.written, Some(property.origin), what);
+                self.refuse(&setting.written, Some(setting.origin), what);
             }
-            Err(allowed) => self.wrong(property, &allowed),
+            Err(allowed) => self.wrong(setting, &allowed),
         }
     }
 
@@ -338,15 +338,15 @@ impl Draft {
         let given = self.jute_max_buffer_extrasize;
         let extra = given.unwrap_or(self.config.jute_max_buffer);
         self.config.jute_max_buffer_extrasize = extra.max(LEAST);
-        let property = settings.iter().find(|s| s.key == "jute.maxbuffer.extrasize");
-        if let (Some(property), Some(0..LEAST)) = (property, given) {
+        let setting = settings.iter().find(|s| s.key == "jute.maxbuffer.extrasize");
+        if let (Some(setting), Some(0..LEAST)) = (setting, given) {
             let what = format!("is taken as {LEAST}, the least");
-            self.notice(NoticeKind::Warning, property, what);
+            self.notice(NoticeKind::Warning, setting, what);
         }
     }
 
-    pub(super) fn notice(&mut self, kind: NoticeKind, property: &Setting, what: String) {
-        let (key, origin) = (printable(&property.written), Some(property.origin));
+    pub(super) fn notice(&mut self, kind: NoticeKind, setting: &Setting, what: String) {
+        let (key, origin) = (printable(&setting.written), Some(setting.origin));
         self.notices.push(Notice { kind, key, origin, what });
     }
 
@@ -354,12 +354,12 @@ impl Draft {
         self.errors.push(ConfigError { key: printable(key), origin, what });
     }
 
-    pub(super) fn wrong(&mut self, property: &Setting, allowed: &str) {
+    pub(super) fn wrong(&mut self, setting: &Setting, allowed: &str) {
         let mut what = format!("must be {allowed}");
-        if !is_secret(&property.key) {
-            what.push_str(&format!(", not \"{}\"", printable(&property.value)));
+        if !is_secret(&setting.key) {
+            what.push_str(&format!(", not \"{}\"", printable(&setting.value)));
         }
-        self.refuse(&property.written, Some(property.origin), what);
+        self.refuse(&setting.written, Some(setting.origin), what);
     }
 }
 

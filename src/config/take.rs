@@ -17,23 +17,23 @@ use crate::proto::{CompatibilityLevel, DigestAlgorithm};
 
 impl Draft {
     /// Takes the value of a key that is in effect.
-    pub(super) fn take(&mut self, property: &Setting) -> Result<(), Allowed> {
+    pub(super) fn take(&mut self, setting: &Setting) -> Result<(), Allowed> {
         const I32_MAX: i64 = i32::MAX as i64;
         const I32_MIN: i64 = i32::MIN as i64;
         // So many KiB that their bytes still are an i64.
         const KIB_MAX: i64 = i64::MAX / 1024;
-        let value = property.value.as_str();
+        let value = setting.value.as_str();
         let config = &mut self.config;
-        match property.key.as_str() {
-            "dataDir" => self.data_dir = Some(self.directory(property)?),
-            "dataLogDir" => self.data_log_dir = Some(self.directory(property)?),
+        match setting.key.as_str() {
+            "dataDir" => self.data_dir = Some(self.directory(setting)?),
+            "dataLogDir" => self.data_log_dir = Some(self.directory(setting)?),
             "snapCount" => {
                 config.snap_count = decoded(value, 0..=I32_MAX)?;
                 if config.snap_count < 2 {
                     config.snap_count = 2;
                     self.notice(
                         NoticeKind::Warning,
-                        property,
+                        setting,
                         "is taken as 2, the least".to_owned(),
                     );
                 }
@@ -47,7 +47,7 @@ impl Draft {
                 config.force_sync = yes_no(value)?;
                 if !config.force_sync {
                     let what = "is no: acknowledged changes can be lost if the machine stops";
-                    self.notice(NoticeKind::Warning, property, what.to_owned());
+                    self.notice(NoticeKind::Warning, setting, what.to_owned());
                 }
             }
             "fsync.warningthresholdms" => {
@@ -63,7 +63,7 @@ impl Draft {
                 config.snap_retain_count = count.max(LEAST);
                 if count < LEAST {
                     let what = format!("is taken as {LEAST}, the least");
-                    self.notice(NoticeKind::Warning, property, what);
+                    self.notice(NoticeKind::Warning, setting, what);
                 }
             }
             "autopurge.purgeInterval" => {
@@ -122,7 +122,7 @@ impl Draft {
                 for word in list.unknown_words() {
                     let word = printable(word);
                     let what = format!("lists {word}, which is no four-letter word");
-                    self.notice(NoticeKind::Warning, property, what);
+                    self.notice(NoticeKind::Warning, setting, what);
                 }
                 self.config.four_letter_whitelist = list;
             }
@@ -143,7 +143,7 @@ impl Draft {
                 config.skip_acl = yes_no(value)?;
                 if config.skip_acl {
                     let what = "is yes: no permission is checked".to_owned();
-                    self.notice(NoticeKind::Warning, property, what);
+                    self.notice(NoticeKind::Warning, setting, what);
                 }
             }
             "DigestAuthenticationProvider.enabled" => {
@@ -176,12 +176,12 @@ impl Draft {
     }
 
     /// A path, with a word of warning if it depends on where the server was started.
-    fn directory(&mut self, property: &Setting) -> Result<PathBuf, Allowed> {
-        let path = values::path(&property.value)?;
+    fn directory(&mut self, setting: &Setting) -> Result<PathBuf, Allowed> {
+        let path = values::path(&setting.value)?;
         // As in Apache ZooKeeper, who writes ./ knows.
         if path.is_relative() && !path.starts_with(".") {
             let what = "is relative to the directory the server is started in".to_owned();
-            self.notice(NoticeKind::Warning, property, what);
+            self.notice(NoticeKind::Warning, setting, what);
         }
         Ok(path)
     }
