@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::time::date_of_day;
+
 /// A number as Java prints a double that was rounded to four decimals: `0.0`, `1.5`, `0.3333`.
 pub fn double(value: f64) -> String {
     let rounded = (value * 10_000.0).round() / 10_000.0;
@@ -38,31 +40,17 @@ impl fmt::Display for Date {
             ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         let seconds = self.0.div_euclid(1000);
         let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-        let (year, month, day) = civil(days);
+        let (year, month, day) = date_of_day(days);
         write!(
             f,
             "{} {} {day:02} {:02}:{:02}:{:02} UTC {year:04}",
             WEEKDAYS[days.rem_euclid(7) as usize],
-            MONTHS[month],
+            MONTHS[(month - 1) as usize],
             second / 3600,
             second / 60 % 60,
             second % 60,
         )
     }
-}
-
-/// Year, month from 0 and day from 1 of a day since 1970. Years begin in March here, so that the
-/// leap day is a year's last and every 400 of them are alike.
-fn civil(days_since_1970: i64) -> (i64, usize, i64) {
-    const DAYS_OF_400_YEARS: i64 = 146_097;
-    let days = days_since_1970 + 719_468; // since 1 March of year 0
-    let (era, day) = (days.div_euclid(DAYS_OF_400_YEARS), days.rem_euclid(DAYS_OF_400_YEARS));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153; // from March
-    let day_of_month = day - (153 * month + 2) / 5 + 1;
-    let year = era * 400 + year + i64::from(month >= 10);
-    (year, ((month + 2) % 12) as usize, day_of_month)
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use super::chop_in_place::chop_in_place;
 use super::dump::{Doors, Recovery, dump};
 use super::time_zone::TimeZone;
 use super::{Ended, directory_of};
-use crate::persistence::data_dir;
-use crate::persistence::{Disk, RealDisk};
+use crate::persistence::disk::DiskLock;
+use crate::persistence::{Disk, RealDisk, data_dir};
 use crate::proto::Zxid;
 
 /// Looks into transaction logs, mends and shortens them; the server they belong to must be stopped
@@ -44,8 +44,9 @@ enum Command {
     Chop(Chop),
 }
 
+/// How a log is dumped, by either command line.
 #[derive(Debug, Args)]
-struct Dump {
+struct DumpOptions {
     /// Writes FILE.fixed, a copy in which wrong checksums are made right; asks for each.
     #[arg(short, long)]
     recover: bool,
@@ -55,6 +56,12 @@ struct Dump {
     /// In recovery, mends every checksum without asking.
     #[arg(short, long)]
     yes: bool,
+}
+
+#[derive(Debug, Args)]
+struct Dump {
+    #[command(flatten)]
+    options: DumpOptions,
     /// The log, log.<zxid>.
     file: PathBuf,
 }
@@ -78,15 +85,8 @@ struct Toolkit {
     /// Dump (the default).
     #[arg(short, long)]
     dump: bool,
-    /// As of `dump`.
-    #[arg(short, long)]
-    recover: bool,
-    /// As of `dump`.
-    #[arg(short, long)]
-    verbose: bool,
-    /// As of `dump`.
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    options: DumpOptions,
     /// Chop, at --zxid.
     #[arg(short, long, requires = "zxid")]
     chop: bool,
@@ -137,13 +137,12 @@ fn carry_out(arguments: LogArguments) -> Result<(), Ended> {
         (None, Toolkit { chop: true, zxid: Some(zxid), file: Some(file), .. }) => {
             Command::Chop(Chop { in_place: false, file, zxid })
         }
-        (None, Toolkit { recover, verbose, yes, file: Some(file), .. }) => {
-            Command::Dump(Dump { recover, verbose, yes, file })
-        }
+        (None, Toolkit { options, file: Some(file), .. }) => Command::Dump(Dump { options, file }),
     };
     let mut output = io::BufWriter::new(io::stdout().lock());
     let done = match command {
-        Command::Dump(Dump { recover, verbose, yes, file }) => {
+        Command::Dump(Dump { options, file }) => {
+            let DumpOptions { recover, verbose, yes } = options;
             readable(&file)?;
             let _locks = if recover { lock(&file)? } else { None };
             let zone = TimeZone::of_system(&RealDisk, std::env::var("TZ").ok().as_deref());
@@ -174,7 +173,7 @@ fn readable(file: &Path) -> Result<(), Ended> {
 
 /// Holds the lock of a server's directory while it is written to. A directory without a lock file
 /// was never served by zkserver, and gets none.
-fn lock(file: &Path) -> Result<Option<Box<dyn crate::persistence::disk::DiskLock>>, Ended> {
+fn lock(file: &Path) -> Result<Option<Box<dyn DiskLock>>, Ended> {
     let path = directory_of(file).join(data_dir::LOCK);
     if !RealDisk.exists(&path)? {
         return Ok(None);

@@ -6,8 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::java_date::{date_of_day, day_of_date};
 use crate::persistence::Disk;
+use crate::time::{date_of_day, day_of_date};
 
 /// A zone: which offset and name hold at a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
