@@ -30,7 +30,6 @@ use crate::auth::{Heard, Identities};
 use crate::metrics::Metrics;
 use crate::processor::connection::{ConnectionCore, Ending, NearLimit, Pass, Surroundings};
 use crate::processor::connection_queue::{CloseReason, ConnectionQueue};
-use crate::processor::request::Submission;
 use crate::proto::{ConnectionId, SessionId};
 use crate::status::{Answered, ClientLine};
 use crate::time::{Clock, Instant};
@@ -287,12 +286,6 @@ impl ClientConnection {
         }
         self.queue.count(taken, answered, reads.as_ref());
     }
-
-    /// Passes on what a pass submitted. The core must be free, so that the answer can be sent at
-    /// once if it is here at once. True if other tasks should have their turn.
-    fn submit(&self, submissions: Vec<Submission>) -> bool {
-        !submissions.is_empty() && self.shared.submit.submit(submissions)
-    }
 }
 
 impl Drop for ClientConnection {
@@ -427,10 +420,9 @@ impl ConnectionTask {
             more = pass.more;
             connection.count(&mut pass, start);
             if !pass.submissions.is_empty() {
+                // Free, so that an answer that is here at once can be sent at once.
                 drop(core);
-                if connection.submit(pass.submissions) {
-                    return Progress::Yield;
-                }
+                shared.submit.submit(pass.submissions);
                 core = connection.core.lock();
             }
         }
@@ -500,9 +492,10 @@ impl ConnectionTask {
             connection.count(&mut pass, start);
             let written = connection.write(&mut core);
             drop(core);
-            let carried_out = connection.submit(pass.submissions);
+            if !pass.submissions.is_empty() {
+                shared.submit.submit(pass.submissions);
+            }
             match written {
-                Ok(()) if carried_out => Progress::Yield,
                 Ok(()) => Progress::Again,
                 Err(_) => Progress::Over,
             }

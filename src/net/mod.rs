@@ -17,9 +17,9 @@ use crate::processor::request::Submission;
 /// Takes what the connections ask for.
 pub trait Submit: Send + Sync {
     /// Takes one connection's submissions of one pass, in order. When nothing else is going on it
-    /// may carry them out at once, and returns true if it did: then the thread was away for as
-    /// long as a write to the disk takes.
-    fn submit(&self, submissions: Vec<Submission>) -> bool;
+    /// may carry them out at once: then the thread is away for as long as a few writes to the
+    /// disk take.
+    fn submit(&self, submissions: Vec<Submission>);
     /// Whether so much waits that only connections with nothing unfinished may submit.
     fn is_full(&self) -> bool;
 }

@@ -1,10 +1,11 @@
 //! The disk thread: collects what is to be logged and drives the disk queue.
 //!
 //! While one batch is being synced the next one gathers; that is all the batching there is. When
-//! nothing waits anywhere, the driver syncs a batch itself: a lone write then wakes no other thread
-//! twice. (Only a server that is alone may do so: the pings of an ensemble's member must not wait for
-//! its disk.) A failure of the disk ends the process: what was not
-//! reported was never acknowledged, and a sync that failed is not tried again.
+//! nothing waits behind a batch, the driver syncs it itself: that wakes no thread, and what comes
+//! meanwhile is the next batch just the same. Only when it has more to prepare does the thread sync
+//! beside it. (Only a server that is alone may do so: the pings of an ensemble's member must not
+//! wait for its disk.) A failure of the disk ends the process: what was not reported was never
+//! acknowledged, and a sync that failed is not tried again.
 
 use std::sync::{Arc, mpsc};
 

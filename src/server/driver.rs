@@ -24,8 +24,8 @@ use crate::tree::SharedDatabase;
 /// Where the disk lane goes.
 pub trait DiskDoor {
     /// Takes effects in order, and does not block. Unless the driver is `alone`, with nothing
-    /// else to do: then the door may carry them out at once, and returns the ticket up to which
-    /// everything is durable.
+    /// behind what it does: then the door may carry them out at once, and returns the ticket up
+    /// to which everything is durable.
     fn carry_out(
         &mut self,
         now: Instant,
@@ -51,6 +51,9 @@ pub struct Driver<D> {
 
 /// Inputs of one turn, at most.
 const MOST_INPUTS: usize = 256;
+/// A connection's task takes on what came meanwhile only for so long: its own client may have asked
+/// for something else, and the disk may be slow.
+const MOST_NANOS_OF_A_TASK: u64 = 300_000;
 
 impl<D: DiskDoor> Driver<D> {
     /// A driver of `peer`.
@@ -79,7 +82,7 @@ impl<D: DiskDoor> Driver<D> {
     /// may run ahead, then what clients can see, in the order emitted. `more` says that further
     /// inputs wait.
     pub fn turn(&mut self, now: Instant, inputs: &mut Vec<Input>, more: bool) {
-        let alone = !more && inputs.len() <= 1;
+        let alone = !more;
         let mut now = now;
         let mut arrivals = Arrivals::default();
         arrivals.look_at(inputs, now, &self.metrics);
@@ -236,23 +239,29 @@ impl<D: DiskDoor + Send> SharedDriver<D> {
 }
 
 impl<D: DiskDoor + Send> Submit for SharedDriver<D> {
-    fn submit(&self, submissions: Vec<Submission>) -> bool {
+    fn submit(&self, submissions: Vec<Submission>) {
         if !self.inbox.submit(submissions) {
-            return false;
+            return;
         }
         if self.throttled {
             self.inbox.wake_before(None);
-            return false;
+            return;
         }
         // Whoever has the lock came by the same way, or is the thread after all: both look at the
         // inbox again when they have let go.
-        let Some(mut state) = self.state.try_lock() else { return false };
-        state.turn(&self.inbox, &*self.clock, &mut Vec::with_capacity(1));
+        let Some(mut state) = self.state.try_lock() else { return };
+        let mut inputs = Vec::with_capacity(1);
+        let begin = self.clock.nanos();
+        loop {
+            state.turn(&self.inbox, &*self.clock, &mut inputs);
+            if self.inbox.is_empty() || self.clock.nanos() - begin > MOST_NANOS_OF_A_TASK {
+                break;
+            }
+        }
         // That something was applied can wait for the next turn.
         let deadline = state.driver.peer.next_deadline();
         drop(state);
         self.inbox.wake_before(deadline);
-        true
     }
 
     fn is_full(&self) -> bool {
