@@ -31,7 +31,7 @@ pub fn check(data: &[u8]) {
     let path_of = |kind: Compression| dir.join(format!("snapshot.7{}", kind.suffix()));
     let path = &path_of(compression(mode >> 1));
     disk.put(path, &file);
-    let loaded = match read_snapshot(&disk, path, ZXID, TREE, MAX_FIELD) {
+    let loaded = match read_snapshot(&disk, path, ZXID, TREE, MAX_FIELD, &mut |_, _| ()) {
         Ok(loaded) => loaded,
         Err(error @ SnapshotError::Damaged { .. }) => {
             assert!(error.to_string().contains("snapshot.7"), "it names the file: {error}");
@@ -52,7 +52,8 @@ pub fn check(data: &[u8]) {
     disk.remove(path).expect("removed from memory");
     let path = &path_of(compression);
     write_snapshot(&disk, dir, &shared, capture, options, |_| ()).expect("written to memory");
-    let again = read_snapshot(&disk, path, ZXID, TREE, MAX_FIELD).expect("what was written");
+    let again = read_snapshot(&disk, path, ZXID, TREE, MAX_FIELD, &mut |_, _| ())
+        .expect("what was written");
     assert_eq!((again.database.tree.digest(), again.database.tree.node_count()), before);
     assert_eq!(again.database.session_count(), sessions);
 }

@@ -19,8 +19,8 @@ pub use self::refusal::{Refusal, RestoreError};
 use self::replay::{Replay, Tail};
 use super::data_dir::{DataDir, LogFile};
 use super::disk::DiskError;
-use super::snapshot::reader::{looks_complete, read_snapshot_telling};
-use super::snapshot::{LoadedSnapshot, SnapshotError, SnapshotFile};
+use super::snapshot::reader::looks_complete;
+use super::snapshot::{LoadedSnapshot, SnapshotError, SnapshotFile, read_snapshot};
 use super::txn_log::{LogError, LogReader, MAX_BATCH_BYTES, TornTail};
 use crate::proto::Zxid;
 use crate::tree::{Database, TreeOptions};
@@ -269,7 +269,7 @@ fn newest_usable(
                 tell(RestoreStage::Reading { file, done, total, txns: 0 });
             };
             let (tree, max_field) = (options.tree, options.max_record);
-            match read_snapshot_telling(disk, &path, file.zxid, tree, max_field, progress) {
+            match read_snapshot(disk, &path, file.zxid, tree, max_field, progress) {
                 // Its writer had all transactions up to the name's; this says that it had not.
                 Ok(LoadedSnapshot { last_zxid: Some(told), .. }) if told < file.zxid => {
                     format!(

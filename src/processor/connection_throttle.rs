@@ -73,11 +73,6 @@ impl BlueThrottle {
         true
     }
 
-    /// The probability that a client is refused by chance (`connection_drop_probability`).
-    pub fn drop_probability(&self) -> f64 {
-        self.drop
-    }
-
     /// Whole periods only: what is left of one counts for the next, however often clients come.
     fn fill(&mut self, now_ms: u64) {
         let period_ms = u64::from(self.options.fill_time_ms);
@@ -174,22 +169,22 @@ mod tests {
         });
         assert_eq!(admitted(&mut throttle, Asked::New, 1000), 10);
         assert!(!throttle.admits(Asked::New, 1011));
-        assert_eq!(throttle.drop_probability(), 0.02);
+        assert_eq!(throttle.drop, 0.02);
         assert!(!throttle.admits(Asked::New, 1021), "once in a freeze time");
-        assert_eq!(throttle.drop_probability(), 0.02);
+        assert_eq!(throttle.drop, 0.02);
         for step in 2..200 {
             throttle.admits(Asked::New, 1000 + 11 * step);
         }
-        assert_eq!(throttle.drop_probability(), 1.0);
+        assert_eq!(throttle.drop, 1.0);
         // A full bucket: nobody is admitted at first, then ever more.
         throttle.fill(30_000_000);
         assert!(!throttle.admits(Asked::New, 30_000_000));
-        assert_eq!(throttle.drop_probability(), 0.998);
+        assert_eq!(throttle.drop, 0.998);
         let mut count = 0;
         for step in 1..2000 {
             count += usize::from(throttle.admits(Asked::New, 30_000_000 + 10_000_000 * step));
         }
         assert!((1000..1900).contains(&count), "{count}");
-        assert_eq!(throttle.drop_probability(), 0.0);
+        assert_eq!(throttle.drop, 0.0);
     }
 }

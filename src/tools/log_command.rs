@@ -40,7 +40,7 @@ struct LogArguments {
 enum Command {
     /// Prints every transaction of a log.
     Dump(Dump),
-    /// Copies a log up to a transaction, to FILE.chopped<zxid>.
+    /// Copies a log up to a transaction, to FILE.chopped and ZXID in decimal.
     Chop(Chop),
 }
 
@@ -62,7 +62,7 @@ struct DumpOptions {
 struct Dump {
     #[command(flatten)]
     options: DumpOptions,
-    /// The log, log.<zxid>.
+    /// The log, log.ZXID.
     file: PathBuf,
 }
 
@@ -72,7 +72,7 @@ struct Chop {
     /// logs and later snapshots are kept as aside.*.
     #[arg(long)]
     in_place: bool,
-    /// The log, log.<zxid>.
+    /// The log, log.ZXID.
     file: PathBuf,
     /// The last transaction to keep, 0x… or decimal.
     #[arg(value_parser = parse_zxid)]

@@ -85,23 +85,12 @@ pub fn is_whole(disk: &dyn Disk, dir: &Path, file: &SnapshotFile) -> Result<bool
 }
 
 /// Reads the snapshot `path`, named after `zxid`; the name also tells how it is compressed. No
-/// field may be longer than `max_field` bytes (`jute.maxbuffer` plus its extrasize).
+/// field may be longer than `max_field` bytes (`jute.maxbuffer` plus its extrasize). Every MiB or so
+/// `progress` is told how many bytes of the file were read, and how many there are.
 ///
 /// # Errors
 /// A file that cannot be read, or whose content is not a whole database under the right seal.
 pub fn read_snapshot(
-    disk: &dyn Disk,
-    path: &Path,
-    zxid: Zxid,
-    options: TreeOptions,
-    max_field: usize,
-) -> Result<LoadedSnapshot, SnapshotError> {
-    read_snapshot_telling(disk, path, zxid, options, max_field, &mut |_, _| ())
-}
-
-/// [`read_snapshot`]; every MiB or so `progress` is told how many bytes of the file were read,
-/// and how many there are.
-pub fn read_snapshot_telling(
     disk: &dyn Disk,
     path: &Path,
     zxid: Zxid,

@@ -267,7 +267,8 @@ mod tests {
         assert_eq!(pieces.iter().sum::<u64>(), written.bytes);
         assert!(pieces.len() >= 3 && pieces.iter().all(|&n| n < 2 << 20), "{pieces:?}");
         let path = dir.path().join(&written.name);
-        let loaded = read_snapshot(&disk, &path, written.zxid, TREE, 1 << 20).unwrap();
+        let loaded =
+            read_snapshot(&disk, &path, written.zxid, TREE, 1 << 20, &mut |_, _| ()).unwrap();
         let original = shared.read();
         assert_eq!(loaded.database.tree.digest(), original.tree.digest());
         assert_eq!(loaded.database.tree.ephemerals_count(), 1500);
@@ -290,7 +291,8 @@ mod tests {
             [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0]
         );
         let path = dir.path().join("snapshot.0");
-        let loaded = read_snapshot(&disk, &path, Zxid::ZERO, TREE, 1 << 20).unwrap();
+        let loaded =
+            read_snapshot(&disk, &path, Zxid::ZERO, TREE, 1 << 20, &mut |_, _| ()).unwrap();
         assert_eq!(loaded.digest, None);
     }
 
