@@ -1,3 +1,5 @@
+//! Who waits, who is dropped, who is told.
+
 use std::sync::Arc;
 
 use super::*;
