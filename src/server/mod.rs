@@ -1,11 +1,14 @@
 //! The shells: they own the threads, and join the cores to sockets, disk and clock.
 //!
 //! ```text
-//! client tasks ─submissions─▶ inbox ─▶ driver thread ─appends─▶ disk thread
-//!      ▲                        ▲         │  ▲                      │
-//!      └──── replies, events ───┼─────────┘  └── applied            │
-//!                               └─────────── persisted ─────────────┘
+//! client tasks ─submissions─▶ inbox ─▶ (throttle) ─▶ driver ─appends─▶ disk thread
+//!      ▲                        ▲                      │  ▲                │
+//!      └──── replies, events ───┼──────────────────────┘  └── applied      │
+//!                               └────────────────────── persisted ─────────┘
 //! ```
+//!
+//! The driver has a thread of its own; but when nothing else is going on, the task that brings the
+//! only request turns it, and whoever turns it does the disk's work if nothing waits behind.
 
 pub mod assembly;
 pub mod carry_out;

@@ -89,7 +89,10 @@ fn exhausted_descriptors_are_said_once_and_survived() {
     let spent = Duration::from_millis((cpu_ticks(&server) - before) * 10);
     println!("{spent:?} of CPU while nothing can be accepted");
     assert!(spent < Duration::from_millis(450), "{spent:?} of CPU in half a second");
-    assert_eq!(log_lines(&server, "connections cannot be accepted"), 1, "once");
+    // Whoever takes care of the disk lets go of a descriptor now and then, and a client gets it.
+    let again = log_lines(&server, "connections are accepted again");
+    let said = log_lines(&server, "connections cannot be accepted");
+    assert!((1..=again + 1).contains(&said) && said < 4, "once each time: {said}, {again}");
     drop(crowd);
     eventually("there is room again", || {
         RawClient::try_connect(server.address(), &Hello::default())
