@@ -90,8 +90,8 @@ fn exhausted_descriptors_are_said_once_and_survived() {
     println!("{spent:?} of CPU while nothing can be accepted");
     assert!(spent < Duration::from_millis(450), "{spent:?} of CPU in half a second");
     // Whoever takes care of the disk lets go of a descriptor now and then, and a client gets it.
-    let again = log_lines(&server, "connections are accepted again");
     let said = log_lines(&server, "connections cannot be accepted");
+    let again = log_lines(&server, "connections are accepted again");
     assert!((1..=again + 1).contains(&said) && said < 4, "once each time: {said}, {again}");
     drop(crowd);
     eventually("there is room again", || {
