@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::client_connection::{ClientConnection, Shared};
+use super::log_limit::LogLimit;
 
 /// The address to bind: that of `host`, or all addresses of the machine, of both families where
 /// there are two.
@@ -52,6 +53,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// Accepts clients until it is dropped. Call it on the runtime that is to serve them.
 pub async fn accept_forever(listener: std::net::TcpListener, shared: Arc<Shared>) {
     let listener = TcpListener::from_std(listener).expect("a bound, non-blocking listener");
+    let troubles = LogLimit::default();
     let mut in_trouble = false;
     let mut in_a_row = 0;
     loop {
@@ -66,12 +68,15 @@ pub async fn accept_forever(listener: std::net::TcpListener, shared: Arc<Shared>
                 tracing::debug!(%error, "a connection was gone before it was accepted");
             }
             Err(error) => {
-                // Said once: it lasts until somebody else lets go of something.
-                if !std::mem::replace(&mut in_trouble, true) {
+                // Said once: it lasts until somebody else lets go of something. A single
+                // descriptor that comes free and is taken ends it for a moment only.
+                if !in_trouble && let Some(withheld) = troubles.admit(shared.clock.now().mono_ms) {
+                    in_trouble = true;
                     let open = shared.connections.len();
                     tracing::error!(
                         %error,
                         open,
+                        withheld,
                         "connections cannot be accepted; those that are open are served, and new \
                          ones wait. If descriptors are short, raise the hard limit of the process \
                          (ulimit -Hn, or LimitNOFILE of its systemd unit) or of the system \

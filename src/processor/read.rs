@@ -86,7 +86,7 @@ const NULL_PATH: &[u8] = b"\0null";
 
 impl Reading<'_> {
     /// Appends the reply to a read of kind `op` with that body; for setWatches, its catch-up
-    /// events before it.
+    /// events before it. Where there is no reply, nothing is appended.
     pub fn answer(
         &self,
         xid: i32,
@@ -116,13 +116,18 @@ impl Reading<'_> {
                 None
             }
             Err(Failure::Code(code)) => Some(code),
-            Err(Failure::TooLarge) => return Err(Unanswered::TooLarge),
+            Err(Failure::TooLarge) => {
+                // A piece of a frame would be read as another.
+                out.truncate(start);
+                return Err(Unanswered::TooLarge);
+            }
             Err(Failure::LongList) => {
                 out.truncate(start);
                 return Err(Unanswered::LongList);
             }
         };
         if out.len() - start > MAX_REPLY_BYTES {
+            out.truncate(start);
             return Err(Unanswered::TooLarge);
         }
         match code {

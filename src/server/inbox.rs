@@ -83,10 +83,12 @@ impl Inbox {
     }
 
     /// Has the thread look at the inbox if there is something for it, or if it would wait for
-    /// longer than until `deadline`.
+    /// longer than until `deadline`. Where it does not wait, it may have asked already when it is
+    /// due, before that was changed: it asks again.
     pub fn wake_before(&self, deadline: Option<u64>) {
         let mut lanes = self.lanes.lock();
-        let sleeps_on = lanes.waiting.is_some_and(|until| deadline.is_some_and(|at| at < until));
+        let until = lanes.waiting.unwrap_or(u64::MAX);
+        let sleeps_on = deadline.is_some_and(|at| at < until);
         if sleeps_on || !lanes.is_empty() {
             lanes.woken = true;
             self.wake_if(lanes.waiting.is_some());
@@ -170,5 +172,33 @@ impl Inbox {
         if waiting {
             self.filled.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> Instant {
+            Instant { mono_ms: 0, wall_ms: 0 }
+        }
+
+        fn nanos(&self) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn a_thread_that_was_about_to_wait_learns_that_something_is_due_earlier() {
+        let inbox = Inbox::default();
+        // It has looked when it is due, a task turns the driver, and only now it waits.
+        inbox.wake_before(Some(1));
+        inbox.stop();
+        assert!(inbox.wait(None, &Stopped), "it looks again");
+        assert!(!inbox.wait(None, &Stopped), "once");
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Names and numbers in any order, `,` or `;` between them; the odd `=` before the first `;` keeps
 //! parsers from before the hard limits away from them. A number that is not there is -1, as a
-//! limit: none. Java throws at any other text; here it is no `StatsTrack`, and whoever reads it
-//! says what that means (C-284).
+//! limit: none. Java throws at any other text; here it is no `StatsTrack`, nor is one of more than
+//! 1,024 bytes, and whoever reads it says what that means (C-284).
 
 /// A quota's limits, or its statistics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,14 +16,21 @@ pub struct StatsTrack<'t> {
     others: Vec<(&'t str, i64)>,
 }
 
+/// A longer text is none: it is read with every change below its quota, which must stay cheap
+/// whatever a client has written there. Those of Apache's shell are not a fifth as long.
+const MOST_BYTES: usize = 1024;
+
 impl<'t> StatsTrack<'t> {
     /// What was counted.
     pub fn counted(count: i64, bytes: i64) -> Self {
         StatsTrack { count, bytes, others: Vec::new() }
     }
 
-    /// Reads a node's text: `None` if Java could not.
+    /// Reads a node's text: `None` if Java could not, or if it is too long.
     pub fn parse(text: &'t [u8]) -> Option<Self> {
+        if text.len() > MOST_BYTES {
+            return None;
+        }
         let text = std::str::from_utf8(text).ok()?.trim_end_matches([',', ';']);
         let mut track = StatsTrack::counted(-1, -1);
         if text.starts_with([',', ';']) {
@@ -126,6 +133,9 @@ mod tests {
         ] {
             assert_eq!(again(text), None, "{text}");
         }
+        let text = |names: usize| "a=1,".repeat(names);
+        assert_eq!(again(&text(MOST_BYTES / 4)), Some("count=-1,bytes=-1=;a=1".to_owned()));
+        assert_eq!(again(&text(MOST_BYTES / 4 + 1)), None, "it takes too long to read");
         assert_eq!(StatsTrack::parse(b"\xff=1"), None);
     }
 

@@ -81,8 +81,11 @@ impl ConnectionCore {
                 }
                 Err(Unanswered::LongList) if used == 0 => {
                     drop(db);
-                    let answered = self.continue_list(xid, op, &frame.body[8..], around, pass);
-                    return if answered { frame.size } else { 0 };
+                    if !self.continue_list(xid, op, &frame.body[8..], around, pass) {
+                        return 0;
+                    }
+                    used = frame.size;
+                    break;
                 }
                 Err(Unanswered::LongList) => break,
             }

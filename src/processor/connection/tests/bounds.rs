@@ -1,6 +1,7 @@
 //! What a client can make the server keep, and what counts as a sign of life.
 
 use super::*;
+use crate::proto::requests::MultiHeader;
 
 /// C-285: whatever phase, a length that cannot be ends the connection.
 #[test]
@@ -251,4 +252,24 @@ fn large_requests_have_so_much_room_together() {
     assert!(limit.bytes() > 9000);
     drop(one);
     assert_eq!(limit.bytes(), 0);
+}
+
+/// Of a reply that is not finished nothing goes out: the client would take it for a frame.
+#[test]
+fn a_reply_that_is_too_large_leaves_no_piece_behind() {
+    let mut client = Client::established();
+    client.send(&create(1, "/large"));
+    client.commit(1, "/large", &vec![0; 2 << 20]);
+    client.resume();
+    client.read_all();
+    let mut body = Vec::new();
+    for _ in 0..40 {
+        MultiHeader { op: OpCode::GetData.to_int(), done: false, err: -1 }.write(&mut body);
+        body.put_ustring(b"/large");
+        body.put_bool(false);
+    }
+    MultiHeader::END.write(&mut body);
+    client.send(&[exists(2, "/large"), request(3, OpCode::MultiRead, &body)].concat());
+    assert_eq!(client.core.ending(), Some(&Ending::ReplyTooLarge));
+    assert_eq!(client.codes(), [(2, 0)]);
 }

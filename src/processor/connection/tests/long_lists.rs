@@ -103,3 +103,22 @@ fn a_list_that_is_forbidden_or_gone_meanwhile_is_an_error() {
     assert_eq!(client.codes(), [(7, ErrorCode::NoAuth.code())]);
     assert!(!client.around.watches.contains(ConnectionId(1), b"/many", WatcherType::Children));
 }
+
+/// A request may be large because of what stands behind its record.
+#[test]
+fn a_large_request_for_a_long_list_is_under_way_until_it_is_answered() {
+    let (mut client, _) = with_children(10_000);
+    let limit = Arc::new(LargeRequests::new(1000, 10_000));
+    client.around.options.large_requests = Some(limit.clone());
+    let mut body = Vec::new();
+    body.put_ustring(b"/many");
+    body.put_bool(false);
+    body.resize(5000, 0);
+    let mut pass = client.send(&request(7, OpCode::GetChildren2, &body));
+    while pass.more {
+        assert!(limit.bytes() > 5000);
+        pass = client.resume();
+    }
+    assert_eq!(listed(&client.replies()[0]).1, 10_000);
+    assert_eq!(limit.bytes(), 0);
+}
