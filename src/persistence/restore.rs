@@ -55,6 +55,8 @@ pub struct Restored {
     pub torn: Option<TornTail>,
     /// Transactions whose digest was not the tree's.
     pub digest_mismatches: u64,
+    /// The snapshots that were tried before that one and found damaged.
+    pub damaged_snapshots: Vec<String>,
     /// Sentences for the operator.
     pub notices: Vec<String>,
 }
@@ -297,6 +299,8 @@ fn restore_noting(
     if let Some(torn) = &torn {
         cut(dir, torn)?;
     }
+    let newer = dir.snapshots()?.into_iter().filter(|file| file.zxid > from);
+    let damaged_snapshots = newer.map(|file| file.name).collect();
     let is_empty = matches!(origin, Origin::New | Origin::Amnesia);
     if options.force_sync && !is_empty {
         make_durable(dir, tail.as_ref())?;
@@ -308,6 +312,7 @@ fn restore_noting(
         txns_replayed: txns,
         log_files: logs.len(),
         torn,
+        damaged_snapshots,
         notices: Vec::new(),
     })
 }
