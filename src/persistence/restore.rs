@@ -134,12 +134,10 @@ pub enum RestoreError {
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(
-        "none of the {count} snapshots in {} is usable; the newest: {newest}; restore a snapshot \
-         from a backup, or, if the logs go back to log.1, set snapshot.trust.empty=true for one \
-         start after: mkdir {word}/aside && mv {word}/snapshot.* {word}/aside/",
-        dir.display(), word = shell_word(dir)
+        "none of the {count} snapshots in {} is usable; the newest: {newest}; {}",
+        dir.display(), instead_of_snapshots(dir, *first_log)
     )]
-    NoUsableSnapshot { dir: PathBuf, count: usize, newest: String },
+    NoUsableSnapshot { dir: PathBuf, count: usize, newest: String, first_log: Option<Zxid> },
     #[error(
         "{} holds transactions but {} holds no snapshot; {}",
         log_dir.display(), snapshot_dir.display(), without_snapshot(*first)
@@ -154,9 +152,9 @@ pub enum RestoreError {
     SnapshotAhead { path: PathBuf, zxid: Zxid, log_dir: PathBuf, reached: Zxid },
     #[error(
         "transactions are missing: {path} continues at offset {offset} with {found}, but the last \
-         one before is {last}; find the log that held them, or, if losing everything from {found} \
-         on is acceptable: {command}",
-        path = path.display(), command = chop_command(path, *last)
+         one before is {last}; find the log that held them, or, if losing everything{from} is \
+         acceptable: {command}",
+        path = path.display(), from = from_on(*found, *last), command = chop_command(path, *last)
     )]
     Hole { path: PathBuf, offset: u64, last: Zxid, found: Zxid },
     #[error(
@@ -185,9 +183,38 @@ fn aside_command(path: &Path) -> String {
     format!("mv {} {}", shell_word(path), shell_word(&path.with_file_name(format!("aside.{name}"))))
 }
 
+/// Whether logs that begin with `first` are the whole history.
+fn is_beginning(first: Zxid) -> bool {
+    first.counter() == 1 && first.epoch().0 <= 1
+}
+
+/// What to do if all snapshots in `dir` are damaged and the first log begins with `first`.
+fn instead_of_snapshots(dir: &Path, first: Option<Zxid>) -> String {
+    match first {
+        Some(first) if is_beginning(first) => {
+            let word = shell_word(dir);
+            format!(
+                "restore one from a backup; the logs go back to the first transaction: without a \
+                 backup set snapshot.trust.empty=true for one start after: mkdir {word}/aside && \
+                 mv {word}/snapshot.* {word}/aside/"
+            )
+        }
+        Some(first) => format!(
+            "restore a snapshot from a backup; the logs begin with {first} and are of no use \
+             without one"
+        ),
+        None => "restore a snapshot from a backup; there is no log either".to_owned(),
+    }
+}
+
+/// What is lost without the transactions between `last` and `found`.
+fn from_on(found: Zxid, last: Zxid) -> String {
+    if last == Zxid::ZERO { String::new() } else { format!(" from {found} on") }
+}
+
 /// What to do about logs without a snapshot, the first of which begins with `first`.
 fn without_snapshot(first: Zxid) -> String {
-    if first.counter() == 1 && first.epoch().0 <= 1 {
+    if is_beginning(first) {
         return "if the logs are those of an upgrade from 3.4, set snapshot.trust.empty=true for \
                 one start"
             .to_owned();
@@ -327,7 +354,8 @@ fn base(
 ) -> Result<(LoadedSnapshot, Origin), RestoreError> {
     let snapshots = dir.snapshots()?;
     if !snapshots.is_empty() {
-        return newest_usable(dir, &snapshots, options, notices, tell);
+        let first_log = logs.first().map(|log| log.first);
+        return newest_usable(dir, &snapshots, first_log, options, notices, tell);
     }
     let empty = LoadedSnapshot {
         database: Database::new(options.tree),
@@ -353,6 +381,7 @@ fn base(
 fn newest_usable(
     dir: &DataDir,
     snapshots: &[SnapshotFile],
+    first_log: Option<Zxid>,
     options: &RestoreOptions,
     notices: &mut Vec<String>,
     tell: &mut dyn FnMut(RestoreStage<'_>),
@@ -383,8 +412,12 @@ fn newest_usable(
                 }
                 Ok(loaded) => {
                     let origin = Origin::Snapshot { name: file.name.clone(), zxid: file.zxid };
-                    if loaded.last_zxid.is_some_and(|told| told != file.zxid) {
-                        notices.push(format!("{} tells of another zxid than its name", file.name));
+                    if let Some(told) = loaded.last_zxid.filter(|told| *told != file.zxid) {
+                        notices.push(format!(
+                            "{} ends with {told}, later than its name: Apache ZooKeeper wrote it \
+                             while requests came in; the log makes up for that",
+                            file.name
+                        ));
                     }
                     return Ok((loaded, origin));
                 }
@@ -399,6 +432,7 @@ fn newest_usable(
         dir: dir.snapshot_dir().to_owned(),
         count: snapshots.len(),
         newest: newest.unwrap_or_default(),
+        first_log,
     })
 }
 
