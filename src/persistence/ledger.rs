@@ -12,9 +12,11 @@
 //! * Whatever goes wrong with the list (lost, cut, not written in time before a crash) makes fewer
 //!   files ours, never more.
 //!
-//! A snapshot is listed before it is there, a log once a transaction in it is durable: an empty one
-//! would be begun anew, under its old name, by whoever has the directory next. A snapshot that
-//! Apache ZooKeeper's start puts in the place of ours shows the same tree, and stays listed.
+//! A snapshot is listed before it is there, a log when a transaction in it is durable: an empty one
+//! would be begun anew, under its old name, by whoever has the directory next. A snapshot that Apache
+//! ZooKeeper's start puts in the place of ours shows the same tree, and stays listed.
+//!
+//! It also remembers, not beyond the process, which snapshots the start found damaged.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -34,6 +36,7 @@ pub struct Ledger {
     snapshots: List,
     /// Of the log directory, if it is another one.
     logs: Option<List>,
+    damaged_snapshots: BTreeSet<String>,
 }
 
 /// The list of one directory.
@@ -59,12 +62,22 @@ impl Ledger {
         let snapshots = List::open(&**dir.disk(), dir.snapshot_dir())?;
         let one = dir.log_dir() == dir.snapshot_dir();
         let logs = (!one).then(|| List::open(&**dir.disk(), dir.log_dir())).transpose()?;
-        Ok(Ledger { snapshots, logs })
+        Ok(Ledger { snapshots, logs, damaged_snapshots: BTreeSet::new() })
     }
 
     /// Whether zkserver wrote the snapshot called `name`.
     pub fn is_our_snapshot(&self, name: &str) -> bool {
         !self.snapshots.foreign.contains(name)
+    }
+
+    /// Remembers that these snapshots were read and found damaged.
+    pub fn note_damaged(&mut self, snapshots: Vec<String>) {
+        self.damaged_snapshots.extend(snapshots);
+    }
+
+    /// Whether the snapshot called `name` is known to be damaged.
+    pub fn is_damaged(&self, name: &str) -> bool {
+        self.damaged_snapshots.contains(name)
     }
 
     /// Whether zkserver wrote the log called `name`.
@@ -82,6 +95,7 @@ impl Ledger {
     /// # Errors
     /// The disk's.
     pub fn announce_snapshot(&mut self, disk: &dyn Disk, name: String) -> Result<(), DiskError> {
+        self.damaged_snapshots.remove(&name);
         if !self.is_our_snapshot(&name) {
             return Ok(());
         }

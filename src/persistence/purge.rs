@@ -11,7 +11,8 @@
 //! * A start from any snapshot that is kept finds all logs it needs, at every moment of the purge
 //!   and after a power cut in it: snapshots go first, oldest first, and are gone for good before
 //!   the first log goes.
-//! * Snapshots count as kept only if they are whole; with fewer than were asked for nothing goes
+//! * Snapshots count as kept only if they are whole: written to their end, as far as a short look
+//!   tells, and not found damaged by the start. With fewer than were asked for nothing goes
 //!   (Apache ZooKeeper then removes the logs before the oldest). Two files of one zxid count once.
 //! * What is written meanwhile is not touched: it is newer than what was looked at, or not yet
 //!   under its own name.
@@ -101,7 +102,7 @@ fn oldest_kept(
     let disk = &**dir.disk();
     let (mut kept, mut last) = (0, None);
     for file in snapshots.iter().rev() {
-        if last == Some(file.zxid) {
+        if last == Some(file.zxid) || ledger.is_damaged(&file.name) {
             continue;
         }
         // Ours have their names only when they are whole.

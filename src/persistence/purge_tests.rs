@@ -166,3 +166,32 @@ fn unasked_only_our_own_files_go() {
     drop(dir);
     assert_holds(&home.restart(), &creates(1..=30));
 }
+
+/// One bit of the newest snapshot changed: the start told of it, so it is none of those kept.
+#[test]
+fn a_snapshot_that_the_start_found_damaged_is_not_one_of_those_kept() {
+    let home = Home::new();
+    let mut ledger = Ledger::open(&home.open().unwrap()).unwrap();
+    home.log(&creates(1..=20));
+    let names: Vec<_> = [5, 10, 15, 20]
+        .map(|zxid| home.compressed_snapshot(&creates(1..=zxid), Compression::None))
+        .into();
+    let newest = home.file(&names[3]);
+    let mut byte = [0];
+    newest.read_at(100, &mut byte).unwrap();
+    newest.write_all_at(100, &[byte[0] ^ 1]).unwrap();
+    let restored = home.restart();
+    assert_eq!(restored.snapshot(), Some((names[2].as_str(), Zxid(15))));
+    ledger.note_damaged(restored.damaged_snapshots);
+    let dir = home.open().unwrap();
+    assert_eq!(
+        purge(&dir, &ledger, 3, true).unwrap(),
+        Purged::default(),
+        "three whole ones are left"
+    );
+    assert_eq!(purge(&dir, &ledger, 2, true).unwrap().snapshots, 1);
+    // It is written anew, and counts again.
+    ledger.announce_snapshot(&RealDisk, names[3].clone()).unwrap();
+    assert_eq!(purge(&dir, &ledger, 2, true).unwrap().snapshots, 1);
+    assert_eq!(dir.snapshots().unwrap().len(), 2);
+}

@@ -55,6 +55,8 @@ pub struct Restored {
     pub torn: Option<TornTail>,
     /// Transactions whose digest was not the tree's.
     pub digest_mismatches: u64,
+    /// The snapshots that were tried before that one and found damaged.
+    pub damaged_snapshots: Vec<String>,
     /// Sentences for the operator.
     pub notices: Vec<String>,
 }
@@ -198,6 +200,8 @@ fn restore_noting(
     if let Some(torn) = &torn {
         cut(dir, torn)?;
     }
+    let newer = dir.snapshots()?.into_iter().filter(|file| file.zxid > from);
+    let damaged_snapshots = newer.map(|file| file.name).collect();
     let is_empty = matches!(origin, Origin::New | Origin::Amnesia);
     if options.force_sync && !is_empty {
         make_durable(dir, tail.as_ref())?;
@@ -209,6 +213,7 @@ fn restore_noting(
         txns_replayed: txns,
         log_files: logs.len(),
         torn,
+        damaged_snapshots,
         notices: Vec::new(),
     })
 }
@@ -223,7 +228,8 @@ fn base(
 ) -> Result<(LoadedSnapshot, Origin), RestoreError> {
     let snapshots = dir.snapshots()?;
     if !snapshots.is_empty() {
-        return newest_usable(dir, &snapshots, options, notices, tell);
+        let first_log = logs.first().map(|log| log.first);
+        return newest_usable(dir, &snapshots, first_log, options, notices, tell);
     }
     let empty = LoadedSnapshot {
         database: Database::new(options.tree),
@@ -249,6 +255,7 @@ fn base(
 fn newest_usable(
     dir: &DataDir,
     snapshots: &[SnapshotFile],
+    first_log: Option<Zxid>,
     options: &RestoreOptions,
     notices: &mut Vec<String>,
     tell: &mut dyn FnMut(RestoreStage<'_>),
@@ -279,8 +286,12 @@ fn newest_usable(
                 }
                 Ok(loaded) => {
                     let origin = Origin::Snapshot { name: file.name.clone(), zxid: file.zxid };
-                    if loaded.last_zxid.is_some_and(|told| told != file.zxid) {
-                        notices.push(format!("{} tells of another zxid than its name", file.name));
+                    if let Some(told) = loaded.last_zxid.filter(|told| *told != file.zxid) {
+                        notices.push(format!(
+                            "{} ends with {told}, later than its name: Apache ZooKeeper wrote it \
+                             while requests came in; the log makes up for that",
+                            file.name
+                        ));
                     }
                     return Ok((loaded, origin));
                 }
@@ -295,6 +306,7 @@ fn newest_usable(
         dir: dir.snapshot_dir().to_owned(),
         count: snapshots.len(),
         newest: newest.unwrap_or_default(),
+        first_log,
     })
 }
 

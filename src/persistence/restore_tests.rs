@@ -200,6 +200,32 @@ fn a_damaged_snapshot_gives_way_to_the_one_before_and_none_left_refuses() {
     assert!(home.refusal().starts_with("none of the 2 snapshots in "), "{}", home.refusal());
 }
 
+/// A command is told only where it helps, and the price is the whole price.
+#[test]
+fn without_a_usable_snapshot_the_logs_help_only_from_the_first_on() {
+    let home = Home::new();
+    let log = home.log(&creates(1..=2));
+    home.log(&creates(3..=4));
+    let snapshot = home.snapshot(&creates(1..=2));
+    home.file(&snapshot).set_len(50).unwrap();
+    let refusal = home.refusal();
+    assert!(refusal.contains("; the logs go back to the first transaction: "), "{refusal}");
+    assert!(refusal.contains("snapshot.trust.empty=true for one start after: mkdir "), "{refusal}");
+    RealDisk.remove(&home.path(&log)).unwrap();
+    let refusal = home.refusal();
+    let end = "the logs begin with 0x3 and are of no use without one";
+    assert!(refusal.ends_with(end), "{refusal}");
+    // Who moved it aside all the same is not told that what came before 0x3 would stay.
+    RealDisk.remove(&home.path(&snapshot)).unwrap();
+    let trusting = RestoreOptions { snapshot_trust_empty: true, ..OPTIONS };
+    let refusal = home.restart_with(&trusting).err().unwrap();
+    assert!(refusal.contains("or, if losing everything is acceptable: "), "{refusal}");
+    RealDisk.remove(&home.path("log.3")).unwrap();
+    home.snapshot(&creates(1..=2));
+    home.file("snapshot.2").set_len(50).unwrap();
+    assert!(home.refusal().ends_with("; restore a snapshot from a backup; there is no log either"));
+}
+
 #[test]
 fn no_byte_of_a_snapshot_may_change_and_no_cut_passes() {
     let home = Home::new();

@@ -87,6 +87,7 @@ pub fn load(
         let path = config.data_dir.display();
         tracing::info!("{path} was empty: this is a new database, and snapshot.0 is written");
     }
+    ledger.lock().note_damaged(restored.damaged_snapshots.clone());
     let needs_snapshot = restored.needs_snapshot();
     let txns_replayed = restored.txns_replayed;
     let database = Arc::new(SharedDatabase::new(restored.database));

@@ -46,12 +46,10 @@ pub enum RestoreError {
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(
-        "none of the {count} snapshots in {} is usable; the newest: {newest}; restore a snapshot \
-         from a backup, or, if the logs go back to log.1, set snapshot.trust.empty=true for one \
-         start after: mkdir {word}/aside && mv {word}/snapshot.* {word}/aside/",
-        dir.display(), word = shell_word(dir)
+        "none of the {count} snapshots in {} is usable; the newest: {newest}; {}",
+        dir.display(), instead_of_snapshots(dir, *first_log)
     )]
-    NoUsableSnapshot { dir: PathBuf, count: usize, newest: String },
+    NoUsableSnapshot { dir: PathBuf, count: usize, newest: String, first_log: Option<Zxid> },
     #[error(
         "{} holds transactions but {} holds no snapshot; {}",
         log_dir.display(), snapshot_dir.display(), without_snapshot(*first)
@@ -66,9 +64,9 @@ pub enum RestoreError {
     SnapshotAhead { path: PathBuf, zxid: Zxid, log_dir: PathBuf, reached: Zxid },
     #[error(
         "transactions are missing: {path} continues at offset {offset} with {found}, but the last \
-         one before is {last}; find the log that held them, or, if losing everything from {found} \
-         on is acceptable: {command}",
-        path = path.display(), command = chop_command(path, *last)
+         one before is {last}; find the log that held them, or, if losing everything{from} is \
+         acceptable: {command}",
+        path = path.display(), from = from_on(*found, *last), command = chop_command(path, *last)
     )]
     Hole { path: PathBuf, offset: u64, last: Zxid, found: Zxid },
     #[error(
@@ -97,9 +95,38 @@ fn aside_command(path: &Path) -> String {
     format!("mv {} {}", shell_word(path), shell_word(&path.with_file_name(format!("aside.{name}"))))
 }
 
+/// Whether logs that begin with `first` are the whole history.
+fn is_beginning(first: Zxid) -> bool {
+    first.counter() == 1 && first.epoch().0 <= 1
+}
+
+/// What to do if all snapshots in `dir` are damaged and the first log begins with `first`.
+fn instead_of_snapshots(dir: &Path, first: Option<Zxid>) -> String {
+    match first {
+        Some(first) if is_beginning(first) => {
+            let word = shell_word(dir);
+            format!(
+                "restore one from a backup; the logs go back to the first transaction: without a \
+                 backup set snapshot.trust.empty=true for one start after: mkdir {word}/aside && \
+                 mv {word}/snapshot.* {word}/aside/"
+            )
+        }
+        Some(first) => format!(
+            "restore a snapshot from a backup; the logs begin with {first} and are of no use \
+             without one"
+        ),
+        None => "restore a snapshot from a backup; there is no log either".to_owned(),
+    }
+}
+
+/// What is lost without the transactions between `last` and `found`.
+fn from_on(found: Zxid, last: Zxid) -> String {
+    if last == Zxid::ZERO { String::new() } else { format!(" from {found} on") }
+}
+
 /// What to do about logs without a snapshot, the first of which begins with `first`.
 fn without_snapshot(first: Zxid) -> String {
-    if first.counter() == 1 && first.epoch().0 <= 1 {
+    if is_beginning(first) {
         return "if the logs are those of an upgrade from 3.4, set snapshot.trust.empty=true for \
                 one start"
             .to_owned();
