@@ -272,6 +272,14 @@ impl TestServer {
         String::from_utf8_lossy(&std::fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
 
+    /// The [`log`](Self::log) once it contains `text`: the server writes it behind what it does.
+    #[track_caller]
+    pub fn log_with(&self, text: &str) -> String {
+        super::eventually(&format!("the log has {text:?}"), || {
+            Some(self.log()).filter(|log| log.contains(text))
+        })
+    }
+
     /// `kill -9`, and the process is gone when this returns.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

@@ -216,6 +216,7 @@ fn messages_that_come_near_jute_maxbuffer_are_told() {
         let log = server.log();
         log.lines().filter(|line| line.contains(what)).map(str::to_owned).collect::<Vec<_>>()
     };
+    server.log_with("a request nearly reaches jute.maxbuffer");
     let requests = told("a request nearly reaches jute.maxbuffer");
     assert!((1..=5).contains(&requests.len()), "{requests:?}");
     assert!(
