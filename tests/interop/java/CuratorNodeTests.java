@@ -46,10 +46,13 @@ public final class CuratorNodeTests {
             .build());
         cache.start();
         Harness.check(loaded.await(Harness.LIMIT_MS, TimeUnit.MILLISECONDS), "the cache is loaded");
+        // The cache reads a changed node anew; were it gone by then, it would not tell of the change.
         clients[1].setData().forPath("/curator-cache/a/b", Harness.bytes("2"));
+        Harness.waitUntil("the change", () -> seen.size() >= 1);
         clients[1].create().forPath("/curator-cache/a/c", Harness.bytes("3"));
+        Harness.waitUntil("the creation", () -> seen.size() >= 2);
         clients[1].delete().forPath("/curator-cache/a/b");
-        Harness.waitUntil("the events", () -> seen.size() >= 3);
+        Harness.waitUntil("the deletion", () -> seen.size() >= 3);
         Harness.equal(
             Arrays.asList("NODE_CHANGED /curator-cache/a/b", "NODE_CREATED /curator-cache/a/c", "NODE_DELETED /curator-cache/a/b"),
             seen, "events");
