@@ -10,7 +10,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,6 +32,11 @@ pub trait Disk: Send + Sync {
     fn create_new(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError>;
     /// Gives a file another name, replacing what had it.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError>;
+    /// Whether `path` is a file, not a link to one, and the only name of its content.
+    fn is_only_name(&self, path: &Path) -> Result<bool, DiskError> {
+        let _ = path;
+        Ok(false)
+    }
     /// Removes a file.
     fn remove(&self, path: &Path) -> Result<(), DiskError>;
     /// Makes the names in `dir` durable.
@@ -176,6 +181,12 @@ impl Disk for RealDisk {
             what: format!("rename {} to {}", from.display(), to.display()),
             source,
         })
+    }
+
+    fn is_only_name(&self, path: &Path) -> Result<bool, DiskError> {
+        let metadata =
+            fs::symlink_metadata(path).map_err(|e| DiskError::new("look at", path, e))?;
+        Ok(metadata.is_file() && metadata.nlink() == 1)
     }
 
     fn remove(&self, path: &Path) -> Result<(), DiskError> {

@@ -111,6 +111,9 @@ impl Disk for FaultyDisk {
     fn canonical(&self, path: &Path) -> Result<PathBuf, DiskError> {
         RealDisk.canonical(path)
     }
+    fn is_only_name(&self, path: &Path) -> Result<bool, DiskError> {
+        RealDisk.is_only_name(path)
+    }
     fn read(&self, path: &Path) -> Result<Vec<u8>, DiskError> {
         RealDisk.read(path)
     }

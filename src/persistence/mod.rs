@@ -31,7 +31,7 @@ pub mod txn_log;
 pub use data_dir::{DataDir, DataDirError, DataDirOptions};
 pub use disk::{Disk, DiskError, DiskFile, RealDisk, Room};
 pub use ledger::Ledger;
-pub use purge::{Purged, purge};
+pub use purge::{Purged, purge, reclaim};
 pub use restore::{
     Origin, Refusal, RestoreError, RestoreOptions, RestoreStage, Restored, restore, restore_telling,
 };

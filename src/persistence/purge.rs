@@ -16,15 +16,23 @@
 //!   (Apache ZooKeeper then removes the logs before the oldest). Two files of one zxid count once.
 //! * What is written meanwhile is not touched: it is newer than what was looked at, or not yet
 //!   under its own name.
+//! * A file loses its name at once and its bytes little by little ([`reclaim`]): to free 150 MB in
+//!   one call holds up the journal of the file system, and every sync of the log with it. A file
+//!   that has another name, an operator's backup by hard link, keeps its bytes.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::data_dir::{DataDir, LogFile};
-use super::disk::DiskError;
+use super::disk::{Disk, DiskError};
 use super::ledger::Ledger;
 use super::snapshot::SnapshotFile;
 use super::snapshot::reader::{is_whole, looks_complete};
 use crate::proto::Zxid;
+
+/// Before the name of a file that is being removed.
+const ASIDE: &str = "zkserver.removed.";
+/// Bytes given back at once.
+const PIECE: u64 = 4 << 20;
 
 /// What a purge removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,7 +63,7 @@ pub fn purge(
     }
     let mut purged = Purged::default();
     for file in &snapshots {
-        remove(dir, dir.snapshot_dir().join(&file.name))?;
+        set_aside(dir.disk().as_ref(), dir.snapshot_dir(), &file.name)?;
         purged.snapshots += 1;
         purged.bytes += file.size;
     }
@@ -63,7 +71,7 @@ pub fn purge(
         dir.disk().sync_dir(dir.snapshot_dir())?;
     }
     for file in &logs {
-        remove(dir, dir.log_dir().join(&file.name))?;
+        set_aside(dir.disk().as_ref(), dir.log_dir(), &file.name)?;
         purged.logs += 1;
         purged.bytes += file.size;
     }
@@ -121,10 +129,36 @@ fn oldest_kept(
     Ok(None)
 }
 
-/// Removes the file, unless somebody was faster.
-fn remove(dir: &DataDir, path: PathBuf) -> Result<(), DiskError> {
-    match dir.disk().remove(&path) {
+/// Takes the file's name, unless somebody was faster.
+fn set_aside(disk: &dyn Disk, dir: &Path, name: &str) -> Result<(), DiskError> {
+    match disk.rename(&dir.join(name), &dir.join(format!("{ASIDE}{name}"))) {
         Err(error) if error.is_not_found() => Ok(()),
         result => result,
     }
+}
+
+/// Gives back the room of what purges set aside, a piece at a time; calls `pace` after each.
+///
+/// # Errors
+/// The disk's. What is left is found again next time.
+pub fn reclaim(dir: &DataDir, mut pace: impl FnMut()) -> Result<(), DiskError> {
+    let disk = dir.disk().as_ref();
+    let both = [dir.snapshot_dir(), dir.log_dir()];
+    for folder in &both[..if both[0] == both[1] { 1 } else { 2 }] {
+        for entry in disk.list(folder)?.iter().filter(|entry| entry.name.starts_with(ASIDE)) {
+            let path = folder.join(&entry.name);
+            if disk.is_only_name(&path)? {
+                let file = disk.open_for_write(&path)?;
+                let mut left = entry.size;
+                while left > PIECE {
+                    left -= PIECE;
+                    file.set_len(left)?;
+                    pace();
+                }
+            }
+            disk.remove(&path)?;
+            pace();
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::data_dir::DataDir;
 use super::disk::{Disk, RealDisk};
 use super::ledger::Ledger;
-use super::purge::{Purged, purge, superfluous};
+use super::purge::{Purged, purge, reclaim, superfluous};
 use super::restore_tests::{Home, assert_holds, creates};
 use super::snapshot::{Compression, SnapshotFile};
 use crate::proto::Zxid;
@@ -194,4 +194,36 @@ fn a_snapshot_that_the_start_found_damaged_is_not_one_of_those_kept() {
     ledger.announce_snapshot(&RealDisk, names[3].clone()).unwrap();
     assert_eq!(purge(&dir, &ledger, 2, true).unwrap().snapshots, 1);
     assert_eq!(dir.snapshots().unwrap().len(), 2);
+}
+
+/// A removed file is given back in pieces; one that has a second name keeps its bytes under that.
+#[test]
+fn a_backup_by_hard_link_outlives_the_purge_and_the_room_comes_back_in_pieces() {
+    let home = Home::new();
+    for first in 1..=4 {
+        home.log(&creates(first..=first));
+        home.compressed_snapshot(&creates(1..=first), Compression::None);
+    }
+    let big = home.file("snapshot.1");
+    big.set_len(10 << 20).unwrap();
+    let backup = home.path("backup");
+    std::fs::hard_link(home.path("snapshot.2"), &backup).unwrap();
+    let saved = std::fs::read(&backup).unwrap();
+    let elsewhere = home.path("elsewhere");
+    std::fs::rename(home.path("log.1"), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, home.path("log.1")).unwrap();
+    let moved = std::fs::read(&elsewhere).unwrap();
+
+    let dir = home.open().unwrap();
+    let ledger = Ledger::open(&dir).unwrap();
+    let purged = purge(&dir, &ledger, 1, false).unwrap();
+    assert_eq!((purged.snapshots, purged.logs), (3, 3), "{purged:?}");
+    assert_eq!(names(&dir).0.len(), 1, "the names are gone at once");
+    let mut sizes = Vec::new();
+    reclaim(&dir, || sizes.push(big.size().unwrap())).unwrap();
+    assert_eq!(sizes.iter().filter(|&&size| size == 6 << 20).count(), 1, "{sizes:?}");
+    assert_eq!(std::fs::read(&backup).unwrap(), saved);
+    assert_eq!(std::fs::read(&elsewhere).unwrap(), moved);
+    let left = RealDisk.list(dir.snapshot_dir()).unwrap();
+    assert!(!left.iter().any(|entry| entry.name.starts_with("zkserver.removed")), "{left:?}");
 }
