@@ -1,7 +1,8 @@
 //! `CommitProcessor`: holds what is prepared until it is safe, and lets it go in order.
 //!
-//! Alone, safe means durable on the own disk: the quorum is one. A sync has no transaction; it
-//! waits behind every proposal that was outstanding when it came.
+//! How far things are safe is told as a place in the order. Alone that is a ticket of the disk: the
+//! quorum is one. In an ensemble it is a zxid: committed by a quorum and durable here. A sync has no
+//! transaction; it waits behind every proposal that was outstanding when it came.
 
 use std::collections::VecDeque;
 
@@ -9,7 +10,6 @@ use bytes::Bytes;
 
 use super::proposal::{Proposal, Resumption};
 use super::request::Origin;
-use crate::proto::Ticket;
 
 /// Something that leaves the stage.
 #[derive(Debug)]
@@ -25,44 +25,49 @@ pub enum Committed {
 }
 
 /// The queue of what is not safe yet.
-#[derive(Debug, Default)]
-pub struct CommitProcessor {
-    waiting: VecDeque<(Ticket, Committed)>,
-    durable: Ticket,
+#[derive(Debug)]
+pub struct CommitProcessor<Place> {
+    waiting: VecDeque<(Place, Committed)>,
+    safe: Place,
 }
 
-impl CommitProcessor {
-    /// A proposal that may go once the disk has reported `ticket`.
-    pub fn propose(&mut self, ticket: Ticket, proposal: Proposal) {
-        self.waiting.push_back((ticket, Committed::Txn(proposal)));
+impl<Place: Copy + Ord> CommitProcessor<Place> {
+    /// A queue in which everything up to `safe` is safe.
+    pub fn new(safe: Place) -> Self {
+        CommitProcessor { waiting: VecDeque::new(), safe }
+    }
+
+    /// A proposal that may go once `place` is safe.
+    pub fn propose(&mut self, place: Place, proposal: Proposal) {
+        self.waiting.push_back((place, Committed::Txn(proposal)));
     }
 
     /// A sync that may go after everything proposed before it.
-    pub fn sync(&mut self, last_proposed: Ticket, origin: Origin, body: Bytes) {
+    pub fn sync(&mut self, last_proposed: Place, origin: Origin, body: Bytes) {
         self.waiting.push_back((last_proposed, Committed::Sync(origin, body)));
     }
 
     /// A request that is not executed, but answered in its place.
-    pub fn throttled(&mut self, last_proposed: Ticket, origin: Origin) {
+    pub fn throttled(&mut self, last_proposed: Place, origin: Origin) {
         self.waiting.push_back((last_proposed, Committed::Throttled(origin)));
     }
 
     /// A session that may be resumed after everything proposed before it: whoever guesses the id
     /// of a session that is only being made must not be told of it before it is safe.
-    pub fn resume(&mut self, last_proposed: Ticket, resumption: Resumption) {
+    pub fn resume(&mut self, last_proposed: Place, resumption: Resumption) {
         self.waiting.push_back((last_proposed, Committed::Resume(resumption)));
     }
 
-    /// The disk has reported everything up to `ticket`.
-    pub fn persisted(&mut self, ticket: Ticket) {
-        assert!(ticket >= self.durable, "the disk reports its tickets in order");
-        self.durable = ticket;
+    /// Everything up to `place` is safe.
+    pub fn is_safe(&mut self, place: Place) {
+        assert!(place >= self.safe, "what is safe stays so");
+        self.safe = place;
     }
 
     /// The next thing that may go.
     pub fn pop(&mut self) -> Option<Committed> {
-        let (ticket, _) = self.waiting.front()?;
-        if *ticket > self.durable {
+        let (place, _) = self.waiting.front()?;
+        if *place > self.safe {
             return None;
         }
         self.waiting.pop_front().map(|(_, committed)| committed)

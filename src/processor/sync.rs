@@ -1,11 +1,7 @@
-//! `SyncRequestProcessor`: gives every proposal its ticket in the disk queue and decides when
-//! the log rolls and a snapshot is taken.
+//! `SyncRequestProcessor`: decides when the log rolls and a snapshot is taken.
 //!
-//! The stage writes nothing itself. What it hands out are tickets; a proposal may be acknowledged
-//! when the disk reports its ticket, and only then.
-
-use super::proposal::Proposal;
-use crate::proto::Ticket;
+//! The stage writes nothing itself, and hands out no tickets: those belong to the server, whatever
+//! its role.
 
 /// When snapshots are due.
 #[derive(Debug, Clone, Copy)]
@@ -16,21 +12,11 @@ pub struct SnapshotSchedule {
     pub snap_size_limit_bytes: Option<u64>,
 }
 
-/// What to do with a proposal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SyncDecision {
-    /// Its place in the disk queue.
-    pub ticket: Ticket,
-    /// Whether the log rolls and a snapshot begins after it.
-    pub snapshot: bool,
-}
-
 /// The stage's state.
 #[derive(Debug)]
 pub struct SyncRequestProcessor {
     options: SnapshotSchedule,
     random: u64,
-    ticket: Ticket,
     txns: u64,
     bytes: u64,
     txns_due: u64,
@@ -50,7 +36,6 @@ impl SyncRequestProcessor {
         let mut stage = SyncRequestProcessor {
             options,
             random: seed | 1,
-            ticket: Ticket::default(),
             txns: 0,
             bytes: 0,
             txns_due: 0,
@@ -62,21 +47,16 @@ impl SyncRequestProcessor {
         stage
     }
 
-    /// The next proposal in order gets its ticket.
-    pub fn process(&mut self, proposal: &Proposal) -> SyncDecision {
-        self.ticket = self.ticket.next();
+    /// A transaction of so many bytes goes to the log. Returns whether the log rolls and a snapshot
+    /// begins after it.
+    pub fn process(&mut self, txn_bytes: usize) -> bool {
         self.txns += 1;
-        self.bytes += proposal.txn.len() as u64;
+        self.bytes += txn_bytes as u64;
         let snapshot = self.txns > self.txns_due || self.bytes > self.bytes_due;
         if snapshot {
             self.snapshot_begins();
         }
-        SyncDecision { ticket: self.ticket, snapshot }
-    }
-
-    /// The last ticket given out.
-    pub fn last_ticket(&self) -> Ticket {
-        self.ticket
+        snapshot
     }
 
     fn snapshot_begins(&mut self) {
@@ -102,24 +82,13 @@ impl SyncRequestProcessor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{SessionId, Zxid};
-
-    fn proposal() -> Proposal {
-        Proposal {
-            zxid: Zxid(1),
-            txn: vec![0; 100].into(),
-            session: SessionId::NONE,
-            origin: None,
-            new_session: None,
-        }
-    }
 
     #[test]
     fn a_snapshot_comes_between_half_of_snap_count_and_all_of_it() {
         let options = SnapshotSchedule { snap_count: 100, snap_size_limit_bytes: None };
         for seed in 1..50 {
             let mut stage = SyncRequestProcessor::new(options, seed, 0, 0);
-            let first = (1..200).find(|_| stage.process(&proposal()).snapshot).unwrap();
+            let first = (1..200).find(|_| stage.process(100)).unwrap();
             assert!((50..=101).contains(&first), "{first}");
         }
     }
@@ -128,14 +97,14 @@ mod tests {
     fn what_was_replayed_counts() {
         let options = SnapshotSchedule { snap_count: 100, snap_size_limit_bytes: None };
         let mut stage = SyncRequestProcessor::new(options, 7, 1000, 0);
-        assert!(stage.process(&proposal()).snapshot);
-        assert!(!stage.process(&proposal()).snapshot);
+        assert!(stage.process(100));
+        assert!(!stage.process(100));
     }
 
     #[test]
     fn bytes_count_too() {
         let options = SnapshotSchedule { snap_count: 1 << 40, snap_size_limit_bytes: Some(1000) };
         let mut stage = SyncRequestProcessor::new(options, 7, 0, 0);
-        assert!((1..=12).any(|_| stage.process(&proposal()).snapshot));
+        assert!((1..=12).any(|_| stage.process(100)));
     }
 }

@@ -47,9 +47,46 @@ impl fmt::Display for Zxid {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Epoch(pub u32);
 
+impl Epoch {
+    /// The zxid in front of the epoch's first transaction: what NEWLEADER carries. No transaction
+    /// has it.
+    pub fn start(self) -> Zxid {
+        Zxid(u64::from(self.0) << 32)
+    }
+
+    /// The epoch after this one.
+    ///
+    /// # Panics
+    /// At the end of all epochs.
+    pub fn next(self) -> Self {
+        Epoch(
+            self.0
+                .checked_add(1)
+                .expect("an ensemble elects less than four thousand million times"),
+        )
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 /// A server's id: the N of `server.N`, and the content of `myid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sid(pub i64);
+
+impl Sid {
+    /// What a server that may not be elected names as its leader in its own vote.
+    pub const NOBODY: Sid = Sid(i64::MIN);
+}
+
+impl fmt::Display for Sid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "server {}", self.0)
+    }
+}
 
 /// A session's id. The top byte names the server that created it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -70,7 +107,11 @@ impl fmt::Display for SessionId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
-/// The disk queue's number for an append. Reports say "everything up to this ticket is durable".
+/// A connection between a leader and a learner, as this process numbers it; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// The disk queue's number for something that must become durable. Reports say "everything up to this ticket is durable".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Ticket(pub u64);
 

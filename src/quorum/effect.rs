@@ -1,17 +1,20 @@
 //! Inputs and effects: the vocabulary between the peer core and the shells around it.
 //!
-//! The core takes one [`Input`] at a time and answers with [`Effects`] in two lanes, each in
-//! order. What the disk must do may run ahead; what a client can see happens exactly in the order
-//! emitted.
+//! The core takes one [`Input`] at a time and answers with [`Effects`] in three lanes, each in
+//! order. What the disk must do and what goes to other servers may run ahead; what a client can see
+//! happens exactly in the order emitted.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 
 use crate::processor::connection_queue::CloseReason;
 use crate::processor::proposal::{Proposal, Resumption};
 use crate::processor::request::{Origin, Submission};
-use crate::proto::{ConnectionId, SessionId, Ticket, Zxid};
+use crate::proto::{
+    ConnectionId, Epoch, LinkId, Notification, QuorumPacket, QuorumVerifier, SessionId, Sid,
+    Ticket, Zxid,
+};
 use crate::session::{PagePlace, SessionsPage};
 
 /// Something that happened.
@@ -19,7 +22,7 @@ use crate::session::{PagePlace, SessionsPage};
 pub enum Input {
     /// One connection's submissions of one socket read, in order.
     Submitted(Vec<Submission>),
-    /// The disk: every append up to this ticket is durable.
+    /// The disk: everything up to this ticket is durable.
     Persisted(Ticket),
     /// Every transaction up to this one has been applied.
     Applied(Zxid),
@@ -34,9 +37,72 @@ pub enum Input {
         /// Who asks: handed through to the effect, never used by the core.
         to: mpsc::Sender<SessionsPage>,
     },
+    /// A server's notification came over the election mesh, or the own one back.
+    Notified {
+        /// Who sent it.
+        from: Sid,
+        /// What it says.
+        notification: Notification,
+    },
+    /// A connection of the election mesh came up or went down.
+    Mesh {
+        /// The server at its other end.
+        peer: Sid,
+        /// Whether it is up.
+        up: bool,
+    },
+    /// A link is there: a learner has dialled us, or a [`LinkEffect::Dial`] succeeded.
+    LinkOpened(LinkId),
+    /// A packet came over a link.
+    Packet {
+        /// The link.
+        link: LinkId,
+        /// The packet.
+        packet: QuorumPacket,
+    },
+    /// A link is gone, behind everything that came over it; also a dial that failed. Bytes that are
+    /// no packet end a link in the same way.
+    LinkClosed {
+        /// The link.
+        link: LinkId,
+        /// Why, in words.
+        why: String,
+    },
+    /// The stream behind a SNAP packet has arrived whole and lies on the disk, not yet as a
+    /// snapshot ([`DiskEffect::InstallSnapshot`] makes it one).
+    SnapshotArrived(LinkId),
+    /// What the log on the disk holds for a learner ([`LinkEffect::SurveyLog`]).
+    LogSurveyed {
+        /// The learner's link.
+        link: LinkId,
+        /// `None` if the log does not reach back so far, or holds too much.
+        survey: Option<LogSurvey>,
+    },
+    /// The database was restored from the disk ([`ClientEffect::Reload`]).
+    Reloaded(Restored),
+    /// The process is told to stop: a leader gives up its leadership.
+    Stop,
 }
 
-/// Something the disk queue must do.
+/// What the transaction log on the disk holds around a learner's last zxid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSurvey {
+    /// The last transaction in it that is not above the learner's last.
+    pub at_or_before: Zxid,
+    /// The transaction behind that one.
+    pub after: Zxid,
+}
+
+/// What a restore found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The last transaction in snapshot or log.
+    pub last_zxid: Zxid,
+    /// The last transactions of the log in order, for the committed log.
+    pub recent: Vec<(Zxid, Bytes)>,
+}
+
+/// Something the disk queue must do. Each is reported by its ticket when it is durable.
 #[derive(Debug)]
 pub enum DiskEffect {
     /// Append a transaction to the log.
@@ -50,6 +116,108 @@ pub enum DiskEffect {
     },
     /// The next append begins a new log file, and a snapshot is due.
     RollAndSnapshot,
+    /// Cut the log behind `to` and set newer snapshots aside; the next append begins a new file.
+    Truncate {
+        /// Reported when nothing of what was cut can come back.
+        ticket: Ticket,
+        /// The last transaction that stays.
+        to: Zxid,
+    },
+    /// The stream that arrived on `link` becomes the newest snapshot, and the logs before it are
+    /// set aside: a restart begins with it.
+    InstallSnapshot {
+        /// Reported when a restart would find it.
+        ticket: Ticket,
+        /// The link it came over.
+        link: LinkId,
+        /// Its zxid.
+        zxid: Zxid,
+    },
+    /// Write the file `acceptedEpoch`.
+    AcceptedEpoch {
+        /// Reported when it is durable.
+        ticket: Ticket,
+        /// Its content.
+        epoch: Epoch,
+    },
+    /// Write the file `currentEpoch`.
+    CurrentEpoch {
+        /// Reported when it is durable.
+        ticket: Ticket,
+        /// Its content.
+        epoch: Epoch,
+    },
+    /// Keep a configuration that was proposed (`.dynamic.next`).
+    LastSeenConfig {
+        /// Reported when it is durable.
+        ticket: Ticket,
+        /// The configuration.
+        config: Arc<QuorumVerifier>,
+    },
+    /// A configuration is in force: write `.dynamic.<version>`, remove `.dynamic.next`.
+    ActivateConfig {
+        /// Reported when it is durable.
+        ticket: Ticket,
+        /// The configuration.
+        config: Arc<QuorumVerifier>,
+    },
+}
+
+/// Something for another server.
+#[derive(Debug)]
+pub enum LinkEffect {
+    /// Send a notification over the mesh; it replaces one that still waits. To oneself it comes
+    /// back as an input.
+    Notify {
+        /// The receiver.
+        to: Sid,
+        /// What to say.
+        notification: Notification,
+    },
+    /// Connect to every member that is not connected.
+    ConnectMesh,
+    /// Connect to a leader. Answered by [`Input::LinkOpened`] or [`Input::LinkClosed`].
+    Dial {
+        /// The number of the new link.
+        link: LinkId,
+        /// Whom to dial.
+        leader: Sid,
+    },
+    /// Send a packet, behind everything sent over the link before.
+    Send {
+        /// The link.
+        link: LinkId,
+        /// The packet.
+        packet: QuorumPacket,
+    },
+    /// Send a stretch of the own log, each transaction as PROPOSAL and COMMIT, behind everything
+    /// sent over the link before. It was surveyed, and stays pinned until it is sent or the link
+    /// ends; if it cannot be read the link ends.
+    SendLog {
+        /// The link.
+        link: LinkId,
+        /// Transactions behind this one …
+        after: Zxid,
+        /// … up to this one.
+        through: Zxid,
+    },
+    /// Look what the own log holds for a learner whose last transaction is `peer`. Answered by
+    /// [`Input::LogSurveyed`]; the log from there on is pinned against purge.
+    SurveyLog {
+        /// The learner's link.
+        link: LinkId,
+        /// The learner's last zxid.
+        peer: Zxid,
+        /// The log must reach this transaction without a gap.
+        through: Zxid,
+    },
+    /// End a link. What was sent before may still arrive.
+    Close {
+        /// The link.
+        link: LinkId,
+        /// Why, in words.
+        why: String,
+    },
 }
 
 /// Something that a client can see.
@@ -84,6 +252,30 @@ pub enum ClientEffect {
         /// Who asked.
         to: mpsc::Sender<SessionsPage>,
     },
+    /// Apply a transaction that is durable here and that no leader has committed yet: a server looks
+    /// for a leader with all that it has logged. Nobody is connected who could see it.
+    CatchUp {
+        /// The transaction's id.
+        zxid: Zxid,
+        /// Header, body and digest.
+        txn: Bytes,
+    },
+    /// Clients are served from now on.
+    StartServing,
+    /// Every client connection closes, and none is served; a new serving generation begins.
+    StopServing,
+    /// Send the tree as it is now, behind everything sent over the link before; what is sent from
+    /// now on goes behind the tree. The SNAP packet carries the tree's zxid.
+    SendSnapshot {
+        /// The link.
+        link: LinkId,
+        /// The zxid that the tree must have now.
+        zxid: Zxid,
+    },
+    /// Drop the database and restore it from the disk. Answered by [`Input::Reloaded`].
+    Reload,
+    /// A configuration is in force: mesh, ports and the node /zookeeper/config follow it.
+    ActivateConfig(Arc<QuorumVerifier>),
 }
 
 /// What a step wants done.
@@ -91,6 +283,8 @@ pub enum ClientEffect {
 pub struct Effects {
     /// For the disk queue.
     pub disk: Vec<DiskEffect>,
+    /// For other servers.
+    pub links: Vec<LinkEffect>,
     /// For apply and the connections.
     pub client: Vec<ClientEffect>,
 }
@@ -98,6 +292,6 @@ pub struct Effects {
 impl Effects {
     /// Whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
-        self.disk.is_empty() && self.client.is_empty()
+        self.disk.is_empty() && self.links.is_empty() && self.client.is_empty()
     }
 }

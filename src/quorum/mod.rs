@@ -4,6 +4,10 @@
 //! it next wants to be woken. This version knows one role, [`Standalone`](standalone::Standalone):
 //! election and broadcast enter beside it, as further roles over the same stages.
 
+pub mod committed_log;
+pub mod configs;
+pub mod durable;
 pub mod effect;
+pub mod member;
 pub mod peer;
 pub mod standalone;

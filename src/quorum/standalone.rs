@@ -19,7 +19,7 @@ use crate::processor::proposal::{NewSession, Proposal, Resumption};
 use crate::processor::request::{ConnectAttempt, Origin, Request, Submission};
 use crate::processor::sync::SyncRequestProcessor;
 use crate::proto::stat::OwnerEncoding;
-use crate::proto::{OpCode, SessionId};
+use crate::proto::{OpCode, SessionId, Ticket};
 use crate::session::SessionTracker;
 use crate::time::Instant;
 use crate::tree::Database;
@@ -34,7 +34,9 @@ const MOST_DELETIONS_PER_STEP: usize = 64;
 pub struct Standalone {
     prep: PrepRequestProcessor,
     sync: SyncRequestProcessor,
-    commit: CommitProcessor,
+    commit: CommitProcessor<Ticket>,
+    /// The last one given out.
+    ticket: Ticket,
     sessions: SessionTracker,
     containers: ContainerManager,
     owners: OwnerEncoding,
@@ -62,7 +64,8 @@ impl Standalone {
             owners: prep.owners,
             prep: PrepRequestProcessor::new(prep, db),
             sync,
-            commit: CommitProcessor::default(),
+            commit: CommitProcessor::new(Ticket::default()),
+            ticket: Ticket::default(),
             sessions,
             expired: Vec::new(),
             nobody: Arc::new(Identities::default()),
@@ -85,13 +88,22 @@ impl Standalone {
                     }
                 }
             }
-            Input::Persisted(ticket) => self.commit.persisted(ticket),
+            Input::Persisted(ticket) => self.commit.is_safe(ticket),
             Input::Applied(zxid) => self.prep.retire(zxid),
             Input::Tick => {}
             Input::ListSessions { after, most, to } => {
                 let page = self.sessions.page(after, most);
                 effects.client.push(ClientEffect::SessionsListed { page, to });
             }
+            Input::Stop => {}
+            Input::Notified { .. }
+            | Input::Mesh { .. }
+            | Input::LinkOpened(_)
+            | Input::Packet { .. }
+            | Input::LinkClosed { .. }
+            | Input::SnapshotArrived(_)
+            | Input::LogSurveyed { .. }
+            | Input::Reloaded(_) => unreachable!("a server that is alone has no peers"),
         }
         if !self.started {
             self.started = true;
@@ -137,10 +149,10 @@ impl Standalone {
         }
         match (request.op, origin) {
             (_, Some(origin)) if request.throttled => {
-                self.commit.throttled(self.sync.last_ticket(), origin);
+                self.commit.throttled(self.ticket, origin);
             }
             (OpCode::Sync, Some(origin)) => {
-                self.commit.sync(self.sync.last_ticket(), origin, request.body);
+                self.commit.sync(self.ticket, origin, request.body);
             }
             (OpCode::CloseSession, _) => self.close_session(now, request, db, effects),
             _ => {
@@ -165,7 +177,7 @@ impl Standalone {
                 Some(touch) => {
                     let grant = Grant { session, touch };
                     let resumption = Resumption { connection, timeout_ms, had_read_only, grant };
-                    self.commit.resume(self.sync.last_ticket(), resumption);
+                    self.commit.resume(self.ticket, resumption);
                 }
                 None => {
                     let refusal = ClientEffect::Refuse { connection, session, had_read_only };
@@ -209,16 +221,17 @@ impl Standalone {
     }
 
     fn propose(&mut self, proposal: Proposal, effects: &mut Effects) {
-        let decision = self.sync.process(&proposal);
+        self.ticket = self.ticket.next();
+        let snapshot = self.sync.process(proposal.txn.len());
         effects.disk.push(DiskEffect::Append {
-            ticket: decision.ticket,
+            ticket: self.ticket,
             zxid: proposal.zxid,
             txn: proposal.txn.clone(),
         });
-        if decision.snapshot {
+        if snapshot {
             effects.disk.push(DiskEffect::RollAndSnapshot);
         }
-        self.commit.propose(decision.ticket, proposal);
+        self.commit.propose(self.ticket, proposal);
     }
 
     fn let_go(&mut self, effects: &mut Effects) {

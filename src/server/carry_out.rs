@@ -201,6 +201,14 @@ impl Hold<'_> {
                 // Whoever asked may have given up.
                 let _ = to.send(page);
             }
+            ClientEffect::CatchUp { .. }
+            | ClientEffect::StartServing
+            | ClientEffect::StopServing
+            | ClientEffect::SendSnapshot { .. }
+            | ClientEffect::Reload
+            | ClientEffect::ActivateConfig(_) => {
+                unreachable!("a server that is alone asks for none")
+            }
         }
     }
 

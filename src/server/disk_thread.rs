@@ -171,6 +171,14 @@ impl DiskDoor for ToDisk {
                 snapshot = true;
                 DiskRequest::Roll
             }
+            DiskEffect::Truncate { .. }
+            | DiskEffect::InstallSnapshot { .. }
+            | DiskEffect::AcceptedEpoch { .. }
+            | DiskEffect::CurrentEpoch { .. }
+            | DiskEffect::LastSeenConfig { .. }
+            | DiskEffect::ActivateConfig { .. } => {
+                unreachable!("a server that is alone asks for none")
+            }
         });
         let ticket = if alone && self.inbox.is_idle() && !self.reports.has_reports() {
             // Nobody but the driver fills the inbox, so the thread stays idle meanwhile; and it

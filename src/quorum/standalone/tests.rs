@@ -73,7 +73,7 @@ impl Play {
 
     /// The disk reports everything, and apply does too.
     fn settle(&mut self) {
-        self.persisted(self.role.sync.last_ticket().0);
+        self.persisted(self.role.ticket.0);
         self.step(Input::Applied(self.db.last_processed()));
         assert_eq!((self.role.prep.outstanding(), self.role.commit.len()), (0, 0));
     }
@@ -106,6 +106,7 @@ fn disk_in_words(effect: &DiskEffect) -> String {
             format!("disk: append {} as {zxid}, ticket {}", in_words(txn), ticket.0)
         }
         DiskEffect::RollAndSnapshot => "disk: roll and snapshot".to_owned(),
+        other => format!("disk: {other:?}"),
     }
 }
 
@@ -133,6 +134,7 @@ fn client_in_words(effect: &ClientEffect) -> String {
         ClientEffect::SessionsListed { page, .. } => {
             format!("list {} sessions", page.sessions.len())
         }
+        other => format!("{other:?}"),
     }
 }
 

@@ -1,0 +1,178 @@
+//! `Member`: what a server of an ensemble keeps from role to role.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::committed_log::CommittedLog;
+use super::configs::Configs;
+use super::durable::{Pending, Tickets};
+use super::effect::{DiskEffect, Effects, LinkEffect};
+use crate::processor::container_manager::ContainerOptions;
+use crate::processor::prep::PrepOptions;
+use crate::processor::sync::SyncRequestProcessor;
+use crate::proto::membership::LearnerType;
+use crate::proto::{Epoch, LinkId, QuorumPacket, Sid, Vote, Zxid};
+use crate::time::Instant;
+use crate::tree::Database;
+
+/// How a member behaves. Times are in milliseconds, limits in ticks.
+#[derive(Debug, Clone)]
+pub struct MemberOptions {
+    /// `tickTime`.
+    pub tick_ms: u64,
+    /// `initLimit`: how long a learner may take to be synchronized.
+    pub init_limit: u64,
+    /// `syncLimit`: how long the other end of a link may be silent.
+    pub sync_limit: u64,
+    /// `connectToLearnerMasterLimit`; 0: `initLimit`.
+    pub connect_to_learner_master_limit: u64,
+    /// `fastleader.minNotificationInterval`: the first wait for votes.
+    pub min_notification_ms: u64,
+    /// `fastleader.maxNotificationInterval`: the longest.
+    pub max_notification_ms: u64,
+    /// How long an election settles after the last vote that counted, at most (`finalizeWait`).
+    pub finalize_wait_ms: u64,
+    /// `observer.election.DelayMs`: an observer without a leader waits up to this long.
+    pub observer_election_delay_ms: u64,
+    /// `leader.maxTimeToWaitForEpoch`; `None`: off.
+    pub max_time_to_wait_for_epoch_ms: Option<u64>,
+    /// `peerType` as the file has it; the list of members wins.
+    pub peer_type: LearnerType,
+    /// `commitLogCount`.
+    pub commit_log_count: usize,
+    /// `forceSnapshotSync`.
+    pub force_snapshot_sync: bool,
+    /// `leaderServes`.
+    pub leader_serves: bool,
+    /// `syncEnabled`: whether an observer logs.
+    pub observer_logs: bool,
+    /// `reconfigEnabled`.
+    pub reconfig_enabled: bool,
+    /// `standaloneEnabled`: a configuration must then keep two voters.
+    pub standalone_enabled: bool,
+    /// `localSessionsEnabled`.
+    pub local_sessions: bool,
+    /// `localSessionsUpgradingEnabled`.
+    pub local_sessions_upgrade: bool,
+    /// How prep judges.
+    pub prep: PrepOptions,
+    /// How containers are swept.
+    pub containers: ContainerOptions,
+}
+
+/// A member: what lives as long as its process, or longer.
+#[derive(Debug)]
+pub struct Member {
+    /// Its id.
+    pub me: Sid,
+    /// How it behaves.
+    pub options: MemberOptions,
+    /// Who its fellows are.
+    pub configs: Configs,
+    /// The last epoch it promised to follow; on the disk, or on its way there.
+    pub accepted_epoch: Epoch,
+    /// The epoch whose leader it has last been synchronized with; likewise.
+    pub current_epoch: Epoch,
+    /// What the disk has been asked for, and has reported.
+    pub tickets: Tickets,
+    /// The last transaction that was given to the disk, or restored from it.
+    pub last_logged: Zxid,
+    /// The last transactions that were committed.
+    pub committed: CommittedLog,
+    /// Whether it has data at all; without, its zxid is -1 and nobody counts its vote (C-226).
+    pub has_data: bool,
+    /// False for a member that may have forgotten what it acknowledged: it first is synchronized as
+    /// an observer.
+    pub may_vote: bool,
+    /// False between a change of the files below the database and the reload that follows it.
+    pub database_is_current: bool,
+    /// The round of elections it is in (`logicalclock`).
+    pub round: i64,
+    /// The vote that ended the last election, with the epoch that came of it, and the round in
+    /// which it was given.
+    pub vote: (Vote, i64),
+    /// The servers to which the election mesh has a live connection.
+    pub connected: BTreeSet<Sid>,
+    /// When snapshots are due.
+    pub sync: SyncRequestProcessor,
+    /// A seed that moves with every use: for waits that should differ.
+    pub random: u64,
+    /// The last link this process has opened or accepted is below this.
+    pub next_link: LinkId,
+}
+
+/// What a role has at hand for one input.
+pub struct Turn<'a> {
+    /// The moment.
+    pub now: Instant,
+    /// The database, as far as it was applied: effects of this turn are not in it yet.
+    pub db: &'a Database,
+    /// The member.
+    pub member: &'a mut Member,
+    /// What is to be done.
+    pub effects: &'a mut Effects,
+}
+
+impl Turn<'_> {
+    /// Gives the next transaction to the log; a snapshot begins when one is due.
+    ///
+    /// # Panics
+    /// If it is not behind the last one.
+    pub fn log(&mut self, zxid: Zxid, txn: Bytes) -> Pending<Zxid> {
+        let member = &mut *self.member;
+        assert!(zxid > member.last_logged, "{zxid} is logged after {}", member.last_logged);
+        member.last_logged = zxid;
+        let (ticket, pending) = member.tickets.issue(zxid);
+        let snapshot = member.sync.process(txn.len());
+        self.effects.disk.push(DiskEffect::Append { ticket, zxid, txn });
+        if snapshot {
+            self.effects.disk.push(DiskEffect::RollAndSnapshot);
+        }
+        pending
+    }
+
+    /// Writes `acceptedEpoch`.
+    pub fn accept_epoch(&mut self, epoch: Epoch) -> Pending<Epoch> {
+        self.member.accepted_epoch = epoch;
+        let (ticket, pending) = self.member.tickets.issue(epoch);
+        self.effects.disk.push(DiskEffect::AcceptedEpoch { ticket, epoch });
+        pending
+    }
+
+    /// Writes `currentEpoch`.
+    pub fn set_current_epoch(&mut self, epoch: Epoch) -> Pending<Epoch> {
+        self.member.current_epoch = epoch;
+        let (ticket, pending) = self.member.tickets.issue(epoch);
+        self.effects.disk.push(DiskEffect::CurrentEpoch { ticket, epoch });
+        pending
+    }
+
+    /// Sends a packet that promises nothing.
+    pub fn send(&mut self, link: LinkId, packet: QuorumPacket) {
+        self.effects.links.push(LinkEffect::Send { link, packet });
+    }
+
+    /// Ends a link, and says why.
+    pub fn close(&mut self, link: LinkId, why: impl Into<String>) {
+        self.effects.links.push(LinkEffect::Close { link, why: why.into() });
+    }
+}
+
+impl Member {
+    /// Ticks as milliseconds.
+    pub fn ticks(&self, ticks: u64) -> u64 {
+        ticks.saturating_mul(self.options.tick_ms)
+    }
+
+    /// Whether it may be counted and elected.
+    pub fn is_voter(&self) -> bool {
+        self.may_vote && self.configs.current.is_voter(self.me)
+    }
+
+    /// A number below `bound`, which is not 0.
+    pub fn random_below(&mut self, bound: u64) -> u64 {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.random >> 33) % bound
+    }
+}
