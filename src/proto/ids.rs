@@ -107,9 +107,20 @@ impl fmt::Display for SessionId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
-/// A connection between a leader and a learner, as this process numbers it; never used twice.
+/// A connection between a leader and a learner, as this process numbers it; never used twice. Those
+/// that the process dials count from 0, those that it accepts from [`LinkId::FIRST_ACCEPTED`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
+
+impl LinkId {
+    /// The first link that a process accepts.
+    pub const FIRST_ACCEPTED: LinkId = LinkId(1 << 63);
+
+    /// Whether the other end has dialled.
+    pub fn is_accepted(self) -> bool {
+        self >= LinkId::FIRST_ACCEPTED
+    }
+}
 
 /// The disk queue's number for something that must become durable. Reports say "everything up to this ticket is durable".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::committed_log::CommittedLog;
 use super::configs::Configs;
 use super::durable::{Pending, Tickets};
-use super::effect::{DiskEffect, Effects, LinkEffect};
+use super::effect::{DiskEffect, Effects, LinkEffect, Restored};
 use crate::processor::container_manager::ContainerOptions;
 use crate::processor::prep::PrepOptions;
 use crate::processor::sync::SyncRequestProcessor;
@@ -98,8 +98,30 @@ pub struct Member {
     pub sync: SyncRequestProcessor,
     /// A seed that moves with every use: for waits that should differ.
     pub random: u64,
-    /// The last link this process has opened or accepted is below this.
+    /// The number of the next link that it dials.
     pub next_link: LinkId,
+}
+
+/// How a role goes on after an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes on.
+    Stay,
+    /// It ends: the server looks for a leader again.
+    Leave {
+        /// Why, in words.
+        why: String,
+        /// Who leads next, if that is known without an election (a reconfiguration's designated
+        /// leader).
+        successor: Option<Vote>,
+    },
+}
+
+impl Outcome {
+    /// The role ends, and an election decides what comes.
+    pub fn leave(why: impl Into<String>) -> Self {
+        Outcome::Leave { why: why.into(), successor: None }
+    }
 }
 
 /// What a role has at hand for one input.
@@ -132,6 +154,25 @@ impl Turn<'_> {
         pending
     }
 
+    /// Cuts the log behind `to`. The tree is not current before it was reloaded.
+    pub fn truncate(&mut self, to: Zxid) -> Pending<Zxid> {
+        self.member.last_logged = to;
+        self.member.database_is_current = false;
+        let (ticket, pending) = self.member.tickets.issue(to);
+        self.effects.disk.push(DiskEffect::Truncate { ticket, to });
+        pending
+    }
+
+    /// Makes the stream that arrived over `link` the snapshot to start from. The tree is not
+    /// current before it was reloaded.
+    pub fn install_snapshot(&mut self, link: LinkId, zxid: Zxid) -> Pending<Zxid> {
+        self.member.last_logged = zxid;
+        self.member.database_is_current = false;
+        let (ticket, pending) = self.member.tickets.issue(zxid);
+        self.effects.disk.push(DiskEffect::InstallSnapshot { ticket, link, zxid });
+        pending
+    }
+
     /// Writes `acceptedEpoch`.
     pub fn accept_epoch(&mut self, epoch: Epoch) -> Pending<Epoch> {
         self.member.accepted_epoch = epoch;
@@ -160,6 +201,26 @@ impl Turn<'_> {
 }
 
 impl Member {
+    /// The database was restored from the disk: from here on it is what was logged.
+    pub fn reloaded(&mut self, restored: Restored) {
+        assert!(self.tickets.is_drained(), "what is restored does not change any more");
+        self.last_logged = restored.last_zxid;
+        let before =
+            restored.recent.first().map_or(restored.last_zxid, |(first, _)| Zxid(first.0 - 1));
+        self.committed = CommittedLog::new(before, self.options.commit_log_count);
+        for (zxid, txn) in restored.recent {
+            self.committed.push(zxid, txn);
+        }
+        self.database_is_current = true;
+    }
+
+    /// A number for a link to dial.
+    pub fn dial(&mut self) -> LinkId {
+        let link = self.next_link;
+        self.next_link = LinkId(link.0 + 1);
+        link
+    }
+
     /// Ticks as milliseconds.
     pub fn ticks(&self, ticks: u64) -> u64 {
         ticks.saturating_mul(self.options.tick_ms)

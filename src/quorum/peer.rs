@@ -1,54 +1,315 @@
 //! `QuorumPeer`: one server as a member of its ensemble, whatever its role.
+//!
+//! ```text
+//!            elected                         elected another
+//!           ┌────────▶ Leading ────┐  ┌──── Following, Observing ◀──┐
+//!   Looking ┤                      ▼  ▼                              ├─ Looking
+//!      ▲    └──────────────────▶  Leaving ◀─────────────────────────┘
+//!      └─────────────────────────────┘ everything logged is durable, the tree has all of it
+//! ```
+//!
+//! What always holds:
+//! * A transition consumes the old role: nothing of it goes on behind the new one's back
+//!   (ZOOKEEPER-4712, C-221).
+//! * Nobody looks for a leader, or leads, before the disk has reported everything it was asked for,
+//!   and the tree equals the log (ZOOKEEPER-2845, C-221): no more and no less.
+//! * When a role that served clients ends, all their connections do.
 
-use super::effect::{Effects, Input};
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::effect::{ClientEffect, Effects, Input};
+use super::election::{self, Elected, FastLeaderElection};
+use super::leader::Leader;
+use super::learner::Learner;
+use super::member::{Member, Outcome, Turn};
 use super::standalone::Standalone;
+use crate::proto::membership::LearnerType;
+use crate::proto::{Notification, ServerState, Sid, Vote, Zxid};
 use crate::time::Instant;
 use crate::tree::Database;
 
-/// What the peer is at the moment. A transition consumes the old role.
-#[derive(Debug)]
-pub enum Role {
-    /// The only member: leader, follower and quorum in one.
-    Standalone(Box<Standalone>),
-}
-
 /// The peer core: no sockets, files, clock, randomness, locks or `async`.
 #[derive(Debug)]
-pub struct QuorumPeer {
-    role: Role,
+pub struct QuorumPeer(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Alone(Box<Standalone>),
+    Member(Box<Member>, Role),
+}
+
+/// What a member is at the moment.
+#[derive(Debug)]
+enum Role {
+    /// It waits until its disk and its tree are where its log is.
+    Leaving(Box<Leaving>),
+    /// It looks for a leader.
+    Looking(Box<FastLeaderElection>),
+    /// It leads, or is about to.
+    Leading(Box<Leader>),
+    /// It follows or observes, or is about to.
+    Learning(Box<Learner>),
+}
+
+/// Between two roles.
+#[derive(Debug, Default)]
+struct Leaving {
+    /// Logged, and not applied.
+    unapplied: Vec<(Zxid, Bytes)>,
+    /// Who leads next, if that is known.
+    successor: Option<Vote>,
+    /// The restore was asked for.
+    reloading: bool,
+    /// An observer waits until then, so that not all of them come at once.
+    not_before: u64,
+    /// The last word of each server meanwhile.
+    heard: BTreeMap<Sid, Notification>,
 }
 
 impl QuorumPeer {
-    /// A peer that starts in `role`.
-    pub fn new(role: Role) -> Self {
-        QuorumPeer { role }
+    /// A server that is alone.
+    pub fn standalone(role: Standalone) -> Self {
+        QuorumPeer(Kind::Alone(Box::new(role)))
+    }
+
+    /// A member of an ensemble, over a database that has everything it has logged. It looks for a
+    /// leader with its first step.
+    pub fn member(member: Member) -> Self {
+        QuorumPeer(Kind::Member(Box::new(member), Role::Leaving(Box::default())))
     }
 
     /// Takes one input; what is to be done is appended to `effects`.
     pub fn step(&mut self, now: Instant, input: Input, db: &Database, effects: &mut Effects) {
-        match &mut self.role {
-            Role::Standalone(standalone) => standalone.step(now, input, db, effects),
+        match &mut self.0 {
+            Kind::Alone(standalone) => standalone.step(now, input, db, effects),
+            Kind::Member(member, role) => {
+                step_member(&mut Turn { now, db, member, effects }, role, input)
+            }
         }
     }
 
     /// Requests that were taken and are not finished yet.
     pub fn in_process(&self) -> usize {
-        match &self.role {
-            Role::Standalone(standalone) => standalone.in_process(),
+        match &self.0 {
+            Kind::Alone(standalone) => standalone.in_process(),
+            Kind::Member(_, Role::Leading(leader)) => leader.in_process(),
+            Kind::Member(_, Role::Learning(learner)) => learner.in_process(),
+            Kind::Member(_, Role::Leaving(_) | Role::Looking(_)) => 0,
         }
     }
 
     /// How many change records prep has made so far, and how many of them have retired.
     pub fn change_records(&self) -> (u64, u64) {
-        match &self.role {
-            Role::Standalone(standalone) => standalone.change_records(),
+        match &self.0 {
+            Kind::Alone(standalone) => standalone.change_records(),
+            Kind::Member(_, Role::Leading(leader)) => leader.change_records(),
+            Kind::Member(..) => (0, 0),
         }
     }
 
     /// When the peer wants a [`Input::Tick`], on the monotonic clock in milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        match &self.role {
-            Role::Standalone(standalone) => standalone.next_deadline(),
+        match &self.0 {
+            Kind::Alone(standalone) => standalone.next_deadline(),
+            Kind::Member(member, Role::Leaving(leaving)) => leaving.next_deadline(member),
+            Kind::Member(_, Role::Looking(election)) => Some(election.next_deadline()),
+            Kind::Member(_, Role::Leading(leader)) => leader.next_deadline(),
+            Kind::Member(_, Role::Learning(learner)) => learner.next_deadline(),
         }
+    }
+
+    /// What it does, as its votes tell; `None` for a server that is alone.
+    pub fn state(&self) -> Option<ServerState> {
+        match &self.0 {
+            Kind::Alone(_) => None,
+            Kind::Member(_, role) => Some(role.state()),
+        }
+    }
+
+    /// What it keeps from role to role, if it is a member.
+    pub fn as_member(&self) -> Option<&Member> {
+        match &self.0 {
+            Kind::Alone(_) => None,
+            Kind::Member(member, _) => Some(member),
+        }
+    }
+}
+
+impl Role {
+    fn state(&self) -> ServerState {
+        match self {
+            Role::Leaving(_) | Role::Looking(_) => ServerState::Looking,
+            Role::Leading(_) => ServerState::Leading,
+            Role::Learning(learner) => match learner.kind() {
+                LearnerType::Participant => ServerState::Following,
+                LearnerType::Observer => ServerState::Observing,
+            },
+        }
+    }
+}
+
+fn step_member(turn: &mut Turn<'_>, role: &mut Role, input: Input) {
+    match &input {
+        Input::Persisted(ticket) => turn.member.tickets.persisted(*ticket),
+        Input::Mesh { peer, up: true } => {
+            turn.member.connected.insert(*peer);
+        }
+        Input::Mesh { peer, up: false } => {
+            turn.member.connected.remove(peer);
+        }
+        Input::LinkOpened(link) if link.is_accepted() && !matches!(role, Role::Leading(_)) => {
+            turn.close(*link, "this server does not lead");
+            return;
+        }
+        _ => {}
+    }
+    match role {
+        Role::Leaving(leaving) => {
+            leaving.take(turn, input);
+            if leaving.is_done(turn) {
+                let Leaving { successor, heard, .. } = std::mem::take(&mut **leaving);
+                look(turn, role, successor, heard);
+            }
+        }
+        Role::Looking(election) => {
+            let elected = match input {
+                Input::Notified { from, notification } => {
+                    election.notified(turn, from, notification)
+                }
+                Input::Mesh { .. } => election.mesh_changed(turn),
+                _ => election.tick(turn),
+            };
+            if let Some(elected) = elected {
+                begin(turn, role, elected);
+            }
+        }
+        Role::Leading(_) | Role::Learning(_) => {
+            if let Input::Notified { from, notification } = &input {
+                election::answer(turn, role.state(), *from, notification);
+                return;
+            }
+            let outcome = match role {
+                Role::Leading(leader) => leader.step(turn, input),
+                Role::Learning(learner) => learner.step(turn, input),
+                Role::Leaving(_) | Role::Looking(_) => unreachable!("matched above"),
+            };
+            if let Outcome::Leave { why, successor } = outcome {
+                leave(turn, role, &why, successor);
+            }
+        }
+    }
+}
+
+/// Ends the role. Its successor begins when disk and tree are where the log is.
+fn leave(turn: &mut Turn<'_>, role: &mut Role, why: &str, successor: Option<Vote>) {
+    let state = role.state();
+    tracing::info!(?state, why, "looking for a leader again");
+    let old = std::mem::replace(role, Role::Leaving(Box::default()));
+    let (served, unapplied) = match old {
+        Role::Leading(leader) => (leader.serves(), leader.leave(turn)),
+        Role::Learning(learner) => (learner.serves(), learner.leave(turn)),
+        Role::Leaving(_) | Role::Looking(_) => unreachable!("only a role with a leader is left"),
+    };
+    if served {
+        turn.effects.client.push(ClientEffect::StopServing);
+    }
+    let waits = state == ServerState::Observing && successor.is_none();
+    let most_ms = turn.member.options.observer_election_delay_ms;
+    let wait_ms = if waits && most_ms > 0 { turn.member.random_below(most_ms) } else { 0 };
+    let not_before = turn.now.mono_ms.saturating_add(wait_ms);
+    let mut leaving = Leaving { unapplied, successor, not_before, ..Leaving::default() };
+    leaving.go_on(turn);
+    *role = Role::Leaving(Box::new(leaving));
+}
+
+/// Looks for a leader, with what was heard meanwhile, unless one is designated.
+fn look(
+    turn: &mut Turn<'_>,
+    role: &mut Role,
+    successor: Option<Vote>,
+    heard: BTreeMap<Sid, Notification>,
+) {
+    if let Some(vote) = successor {
+        let round = turn.member.round;
+        begin(turn, role, Elected { vote, round });
+        return;
+    }
+    let mut election = FastLeaderElection::new(turn);
+    let mut elected = None;
+    for (from, notification) in heard {
+        elected = elected.or_else(|| election.notified(turn, from, notification));
+    }
+    *role = Role::Looking(Box::new(election));
+    if let Some(elected) = elected {
+        begin(turn, role, elected);
+    }
+}
+
+/// Takes up the role that an election has given.
+fn begin(turn: &mut Turn<'_>, role: &mut Role, elected: Elected) {
+    let Elected { vote, round } = elected;
+    turn.member.vote = (vote, round);
+    if vote.leader == turn.member.me {
+        *role = Role::Leading(Box::new(Leader::new(turn)));
+        return;
+    }
+    let me = turn.member.me;
+    let listed = turn.member.configs.current.members.get(&me).map(|server| server.learner_type);
+    let kind = match listed {
+        _ if !turn.member.may_vote => LearnerType::Observer,
+        Some(kind) => kind,
+        None => turn.member.options.peer_type,
+    };
+    *role = Role::Learning(Box::new(Learner::new(turn, vote.leader, kind)));
+}
+
+impl Leaving {
+    fn take(&mut self, turn: &mut Turn<'_>, input: Input) {
+        match input {
+            Input::Notified { from, notification } => {
+                self.heard.insert(from, notification);
+            }
+            Input::Reloaded(restored) if self.reloading => {
+                turn.member.reloaded(restored);
+                self.reloading = false;
+            }
+            // What the old role still hears of its links, its clients and its disk.
+            _ => {}
+        }
+        self.go_on(turn);
+    }
+
+    fn go_on(&mut self, turn: &mut Turn<'_>) {
+        if self.reloading || !turn.member.tickets.is_drained() {
+            return;
+        }
+        if !turn.member.database_is_current {
+            // The log has everything, also what was not applied.
+            self.unapplied.clear();
+            self.reloading = true;
+            turn.effects.client.push(ClientEffect::Reload);
+            return;
+        }
+        for (zxid, txn) in self.unapplied.drain(..) {
+            turn.member.committed.push(zxid, txn.clone());
+            turn.effects.client.push(ClientEffect::CatchUp { zxid, txn });
+        }
+    }
+
+    fn is_done(&self, turn: &Turn<'_>) -> bool {
+        let member = &*turn.member;
+        member.tickets.is_drained()
+            && member.database_is_current
+            && !self.reloading
+            && self.unapplied.is_empty()
+            && turn.db.last_processed() >= member.committed.max()
+            && turn.now.mono_ms >= self.not_before
+    }
+
+    fn next_deadline(&self, member: &Member) -> Option<u64> {
+        let waits_for_disk = !member.tickets.is_drained() || self.reloading;
+        (!waits_for_disk).then_some(self.not_before)
     }
 }

@@ -38,7 +38,7 @@ use crate::processor::connection::Surroundings;
 use crate::processor::connection_queue::CloseReason;
 use crate::processor::request_throttler::RequestThrottler;
 use crate::processor::sync::SyncRequestProcessor;
-use crate::quorum::peer::{QuorumPeer, Role};
+use crate::quorum::peer::QuorumPeer;
 use crate::quorum::standalone::Standalone;
 use crate::session::SessionTracker;
 use crate::time::{Clock, Instant};
@@ -285,7 +285,7 @@ fn peer(
     let (prep, containers) = (options::prep(config, policy, seed), options::containers(config));
     let database = loaded.database.read();
     let standalone = Standalone::new(now, prep, sync, sessions, containers, &database);
-    QuorumPeer::new(Role::Standalone(Box::new(standalone)))
+    QuorumPeer::standalone(standalone)
 }
 
 fn sync_queue(config: &Config, loaded: &Loaded, clock: Arc<dyn Clock>) -> SyncQueue {
