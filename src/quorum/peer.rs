@@ -293,10 +293,7 @@ impl Leaving {
             return;
         }
         for (zxid, txn) in self.unapplied.drain(..) {
-            // Some of it a quorum had committed before it was durable here.
-            if zxid > turn.member.committed.max() {
-                turn.member.committed.push(zxid, txn.clone());
-            }
+            turn.member.committed.push(zxid, txn.clone());
             turn.effects.client.push(ClientEffect::CatchUp { zxid, txn });
         }
     }
