@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::committed_log::CommittedLog;
 use super::configs::Configs;
 use super::durable::{Pending, Tickets};
-use super::effect::{DiskEffect, Effects, LinkEffect, Restored};
+use super::effect::{ClientEffect, DiskEffect, Effects, LinkEffect, Restored};
 use crate::processor::container_manager::ContainerOptions;
 use crate::processor::prep::PrepOptions;
 use crate::processor::sync::SyncRequestProcessor;
@@ -87,6 +87,8 @@ pub struct Member {
     pub may_vote: bool,
     /// False between a change of the files below the database and the reload that follows it.
     pub database_is_current: bool,
+    /// A restore of the database was asked for and is not done yet.
+    pub reloading: bool,
     /// The round of elections it is in (`logicalclock`).
     pub round: i64,
     /// The vote that ended the last election, with the epoch that came of it, and the round in
@@ -173,6 +175,15 @@ impl Turn<'_> {
         pending
     }
 
+    /// Has the database restored from the disk. An older restore that is under way finds the same:
+    /// the disk is changed by a role that waits for it, or not at all.
+    pub fn reload(&mut self) {
+        if !self.member.reloading {
+            self.member.reloading = true;
+            self.effects.client.push(ClientEffect::Reload);
+        }
+    }
+
     /// Writes `acceptedEpoch`.
     pub fn accept_epoch(&mut self, epoch: Epoch) -> Pending<Epoch> {
         self.member.accepted_epoch = epoch;
@@ -212,6 +223,7 @@ impl Member {
             self.committed.push(zxid, txn);
         }
         self.database_is_current = true;
+        self.reloading = false;
     }
 
     /// A number for a link to dial.
