@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::effect::{ClientEffect, DiskEffect, Effects, Input};
 use crate::auth::Identities;
 use crate::jute::Writer;
-use crate::processor::commit::{CommitProcessor, Committed};
+use crate::processor::commit::CommitProcessor;
 use crate::processor::connection_queue::{CloseReason, Grant};
 use crate::processor::container_manager::{ContainerManager, ContainerOptions};
 use crate::processor::prep::{PrepOptions, PrepRequestProcessor};
@@ -236,12 +236,7 @@ impl Standalone {
 
     fn let_go(&mut self, effects: &mut Effects) {
         while let Some(committed) = self.commit.pop() {
-            effects.client.push(match committed {
-                Committed::Txn(proposal) => ClientEffect::Commit(proposal),
-                Committed::Sync(origin, body) => ClientEffect::AnswerSync(origin, body),
-                Committed::Throttled(origin) => ClientEffect::AnswerThrottled(origin),
-                Committed::Resume(resumption) => ClientEffect::Resume(resumption),
-            });
+            effects.client.push(committed.into());
         }
     }
 
