@@ -1,6 +1,7 @@
 //! `Member`: what a server of an ensemble keeps from role to role.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -12,7 +13,7 @@ use crate::processor::container_manager::ContainerOptions;
 use crate::processor::prep::PrepOptions;
 use crate::processor::sync::SyncRequestProcessor;
 use crate::proto::membership::LearnerType;
-use crate::proto::{Epoch, LinkId, QuorumPacket, Sid, Vote, Zxid};
+use crate::proto::{Epoch, LinkId, QuorumPacket, QuorumVerifier, Sid, Vote, Zxid};
 use crate::time::Instant;
 use crate::tree::Database;
 
@@ -51,6 +52,9 @@ pub struct MemberOptions {
     pub reconfig_enabled: bool,
     /// `standaloneEnabled`: a configuration must then keep two voters.
     pub standalone_enabled: bool,
+    /// The highest counter of a zxid that a leader hands out; it leaves before a higher one is
+    /// needed. `0xffff_fffe`, but where the end is to be met (C-223).
+    pub last_counter: u32,
     /// `localSessionsEnabled`.
     pub local_sessions: bool,
     /// `localSessionsUpgradingEnabled`.
@@ -197,6 +201,28 @@ impl Turn<'_> {
         self.member.current_epoch = epoch;
         let (ticket, pending) = self.member.tickets.issue(epoch);
         self.effects.disk.push(DiskEffect::CurrentEpoch { ticket, epoch });
+        pending
+    }
+
+    /// Takes up a configuration that was proposed; it counts from here on, and once this is
+    /// durable it is not forgotten.
+    pub fn see_config(&mut self, config: Arc<QuorumVerifier>) -> Pending<i64> {
+        let (ticket, pending) = self.member.tickets.issue(config.version);
+        self.member.configs.last_seen = config.clone();
+        self.effects.disk.push(DiskEffect::LastSeenConfig { ticket, config });
+        pending
+    }
+
+    /// A configuration is in force.
+    pub fn activate_config(&mut self, config: Arc<QuorumVerifier>) -> Pending<i64> {
+        let (ticket, pending) = self.member.tickets.issue(config.version);
+        let configs = &mut self.member.configs;
+        configs.current = config.clone();
+        if configs.last_seen.version < config.version {
+            configs.last_seen = config.clone();
+        }
+        self.effects.disk.push(DiskEffect::ActivateConfig { ticket, config: config.clone() });
+        self.effects.client.push(ClientEffect::ActivateConfig(config));
         pending
     }
 
