@@ -14,3 +14,5 @@ pub mod learner;
 pub mod member;
 pub mod peer;
 pub mod standalone;
+#[cfg(test)]
+pub(crate) mod testing;
