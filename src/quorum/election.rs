@@ -77,8 +77,8 @@ pub struct Elected {
 const VERSION: i32 = 2;
 /// No ensemble gets there; what names a later round is noise.
 const LAST_ROUND: i64 = 1 << 62;
-/// Nobody is told when a leader has been found, and a server without a vote does not take part in
-/// finding one: it asks at least this often.
+/// Nobody is told when a leader has been found. Who has no part in finding it, or knows that others
+/// have found it, asks at least this often.
 const LISTENER_ASKS_AFTER_MS: u64 = 2_000;
 
 impl FastLeaderElection {
@@ -200,6 +200,7 @@ impl FastLeaderElection {
         let in_any_round = (mine || led_since.is_some())
             && configs.contains_quorum(|sid| self.heard.follows(sid, &word));
         if !in_round && !in_any_round {
+            self.ask_within(turn, LISTENER_ASKS_AFTER_MS);
             return self.count(turn);
         }
         turn.member.round = word.round;
@@ -268,12 +269,15 @@ impl FastLeaderElection {
         notify(turn, to, ServerState::Looking, self.proposal, turn.member.round);
     }
 
-    /// Begins the back-off anew. What is due earlier stays so: connections that come and go must not
-    /// keep anybody from asking.
+    /// Begins the back-off anew.
     fn ask_soon(&mut self, turn: &Turn<'_>) {
         self.ask_again_after_ms = turn.member.options.min_notification_ms.max(1);
-        let soon = turn.now.mono_ms.saturating_add(self.ask_again_after_ms);
-        self.ask_again_at = self.ask_again_at.min(soon);
+        self.ask_within(turn, self.ask_again_after_ms);
+    }
+
+    /// What is due earlier stays so: news must not keep anybody from asking.
+    fn ask_within(&mut self, turn: &Turn<'_>, ms: u64) {
+        self.ask_again_at = self.ask_again_at.min(turn.now.mono_ms.saturating_add(ms));
     }
 
     /// Has the mesh try all whom it does not reach, side by side (ZOOKEEPER-2164).
@@ -285,9 +289,11 @@ impl FastLeaderElection {
         }
     }
 
+    /// The longest time between two questions.
     fn most_wait_ms(&self, member: &Member) -> u64 {
         let most_ms = member.options.max_notification_ms.max(1);
-        if self.votes { most_ms } else { most_ms.min(LISTENER_ASKS_AFTER_MS) }
+        let listens = !self.votes || self.heard.anybody_settled();
+        if listens { most_ms.min(LISTENER_ASKS_AFTER_MS) } else { most_ms }
     }
 }
 

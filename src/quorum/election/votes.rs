@@ -82,6 +82,11 @@ impl Votes {
             && (mixed || other.vote.peer_epoch == word.vote.peer_epoch)
     }
 
+    /// Whether anybody follows, or leads.
+    pub(super) fn anybody_settled(&self) -> bool {
+        self.0.values().any(|word| !word.is_looking())
+    }
+
     /// Whether `sid` says itself that it leads, and in which round it was elected.
     pub(super) fn leads(&self, sid: Sid) -> Option<i64> {
         let word = self.0.get(&sid)?;

@@ -108,6 +108,21 @@ fn followers_of_different_epochs_are_no_quorum() {
     assert_eq!(says(4, ServerState::Following, 2, 2), ["1 following 5"]);
 }
 
+/// The followers are there, the leader has not ended its election; server 1 has long waited a minute
+/// between two questions.
+#[test]
+fn who_knows_of_followers_asks_often() {
+    let mut play = Play::of(3);
+    play.start(&[1]);
+    play.pass(200_000);
+    let follows = Notification { state: ServerState::Following, ..looking(vote(3, 0, 0), 1) };
+    play.take(2, 1, follows);
+    play.told();
+    play.pass(2_000);
+    play.pass(2_000);
+    assert_eq!(play.told(), ["1: connect the mesh", "1: connect the mesh"]);
+}
+
 /// Servers of before 3.5 may name another epoch: only the leader is compared with theirs.
 #[test]
 fn votes_of_the_form_of_3_4_are_counted() {
