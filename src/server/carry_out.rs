@@ -143,7 +143,9 @@ impl<C: Connection> CarryOut<C> {
                     } else if let ClientEffect::CatchUp { zxid, .. } = &effect {
                         applied = Some(*zxid);
                     }
+                    jobs.carries_out(&effect);
                     hold.carry_out(effect, &mut db, jobs);
+                    jobs.carried_out(&db);
                     hold.work += 1;
                     left -= 1;
                 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::proto::{LinkId, QuorumVerifier, Ticket};
-use crate::quorum::effect::{DiskEffect, LinkEffect};
+use crate::quorum::effect::{ClientEffect, DiskEffect, LinkEffect};
 use crate::time::Instant;
 use crate::tree::{Database, SnapshotCapture};
 
@@ -49,6 +49,14 @@ pub trait JobsDoor {
 
     /// A configuration is in force: mesh, ports and links follow it.
     fn activate_config(&mut self, config: &Arc<QuorumVerifier>);
+
+    /// An effect is carried out next. For those who check what happens; nothing depends on it.
+    #[inline]
+    fn carries_out(&mut self, _effect: &ClientEffect) {}
+
+    /// It was, and `db` is what it made of the database.
+    #[inline]
+    fn carried_out(&mut self, _db: &Database) {}
 }
 
 /// The doors of a server that is alone, which are never opened.
