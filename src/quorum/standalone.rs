@@ -6,7 +6,7 @@
 
 use super::effect::{ClientEffect, DiskEffect, Effects, Input};
 use super::request_chain::{RequestChain, Taken};
-use crate::processor::commit::{CommitProcessor, Committed};
+use crate::processor::commit::CommitProcessor;
 use crate::processor::container_manager::ContainerOptions;
 use crate::processor::prep::PrepOptions;
 use crate::processor::proposal::Proposal;
@@ -119,12 +119,7 @@ impl Lane {
 
     fn let_go(&mut self, effects: &mut Effects) {
         while let Some(committed) = self.commit.pop() {
-            effects.client.push(match committed {
-                Committed::Txn(proposal) => ClientEffect::Commit(proposal),
-                Committed::Sync(origin, body) => ClientEffect::AnswerSync(origin, body),
-                Committed::Throttled(origin) => ClientEffect::AnswerThrottled(origin),
-                Committed::Resume(resumption) => ClientEffect::Resume(resumption),
-            });
+            effects.client.push(committed.into());
         }
     }
 }
