@@ -167,7 +167,11 @@ impl Broadcast {
                 self.owners.set(resumption.grant.session, me);
                 self.commit.resume(last, resumption);
             }
-            Taken::Tell(effect) => turn.effects.client.push(effect),
+            // Who is told that it is gone must not see its nodes here.
+            Taken::Refuse(refusal) => self.commit.refuse(last, refusal),
+            Taken::Drop(connection, reason) => {
+                turn.effects.client.push(ClientEffect::Drop(connection, reason));
+            }
         }
     }
 
@@ -303,11 +307,9 @@ impl Broadcast {
                     let round = round.expect("every own sync waits for a round");
                     self.first_sync = Some((round, origin, body));
                 }
-                Committed::Throttled(origin) => {
-                    turn.effects.client.push(ClientEffect::AnswerThrottled(origin));
-                }
-                Committed::Resume(resumption) => {
-                    turn.effects.client.push(ClientEffect::Resume(resumption));
+                waited
+                @ (Committed::Throttled(_) | Committed::Resume(_) | Committed::Refuse(_)) => {
+                    turn.effects.client.push(waited.into())
                 }
             }
         }

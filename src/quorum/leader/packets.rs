@@ -83,6 +83,11 @@ impl Leader {
                 }
                 Ok(())
             }
+            QuorumPacket::Unknown { .. } => match self.state(link)? {
+                // A newer version's, as every version takes it.
+                State::Serving(_) => Ok(()),
+                other => Err(unexpected(other, "a packet of an unknown type")),
+            },
             QuorumPacket::Proposal { .. }
             | QuorumPacket::Commit { .. }
             | QuorumPacket::Revalidated { .. }
