@@ -13,8 +13,8 @@ use crate::processor::connection_queue::CloseReason;
 use crate::processor::proposal::{Proposal, Refusal, Resumption};
 use crate::processor::request::{Origin, Submission};
 use crate::proto::{
-    ConnectionId, Epoch, ErrorCode, LinkId, Notification, QuorumPacket, QuorumVerifier, SessionId, Sid,
-    Ticket, Zxid,
+    ConnectionId, Epoch, ErrorCode, LinkId, Notification, QuorumPacket, QuorumVerifier, SessionId,
+    Sid, Ticket, Zxid,
 };
 use crate::session::{PagePlace, SessionsPage};
 
