@@ -159,3 +159,6 @@ impl<C: Connection> CarryOut<C> {
         applied
     }
 }
+
+#[cfg(test)]
+mod tests;
