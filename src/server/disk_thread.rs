@@ -12,7 +12,7 @@ use std::sync::{Arc, mpsc};
 use parking_lot::{Condvar, Mutex};
 
 use super::disk_care::Wake;
-use super::driver::DiskDoor;
+use super::doors::DiskDoor;
 use super::fatal::{ExitCode, die};
 use super::inbox::Inbox;
 use super::jobs::SnapshotJobs;

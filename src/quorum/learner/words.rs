@@ -9,7 +9,7 @@ pub(super) fn unexpected(expected: &str, got: &QuorumPacket) -> Departure {
 }
 
 /// A packet's name, with what tells it from others of its kind.
-fn name(packet: &QuorumPacket) -> String {
+pub(super) fn name(packet: &QuorumPacket) -> String {
     use QuorumPacket::*;
     match packet {
         Request(_) => "REQUEST".into(),
@@ -32,5 +32,6 @@ fn name(packet: &QuorumPacket) -> String {
         LeaderInfo { epoch, .. } => format!("LEADERINFO of epoch {epoch}"),
         AckEpoch { .. } => "ACKEPOCH".into(),
         InformAndActivate { zxid, .. } => format!("INFORMANDACTIVATE {zxid}"),
+        Unknown { packet_type } => format!("the unknown type {packet_type}"),
     }
 }
