@@ -2,5 +2,9 @@
 
 #![allow(dead_code)]
 
+mod agenda;
 mod checkers;
+mod disk;
 mod history;
+mod random;
+mod trace;
