@@ -6,5 +6,6 @@ mod agenda;
 mod checkers;
 mod disk;
 mod history;
+mod network;
 mod random;
 mod trace;
