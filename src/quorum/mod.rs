@@ -13,4 +13,7 @@ pub mod leader;
 pub mod learner;
 pub mod member;
 pub mod peer;
+pub mod request_chain;
 pub mod standalone;
+#[cfg(test)]
+pub(crate) mod testing;
