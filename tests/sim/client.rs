@@ -147,7 +147,7 @@ impl Client {
                     self.hang_up(stage);
                     return;
                 }
-                self.work(stage, server, end);
+                self.work(stage, server, end, true);
                 if now >= self.sent + self.patience() / 3 {
                     self.ask(stage, server, end, PING_XID, Request::Ping);
                 }
@@ -178,7 +178,8 @@ impl Client {
         };
         let hello = messages::connect(session, &password, self.timeout_ms, self.last_zxid);
         let (server_sid, last_seen) = (sid(server), self.last_zxid);
-        stage.client(self.index, ClientEvent::Connecting { server: server_sid, session, last_seen });
+        stage
+            .client(self.index, ClientEvent::Connecting { server: server_sid, session, last_seen });
         stage.network.send(&mut stage.agenda, end, hello.into());
         self.connection = Connection::Greeting(server, end);
         self.input.clear();
@@ -299,8 +300,10 @@ impl Client {
         self.session = Some(Session { id, password: welcome.password, timeout });
         self.connection = Connection::Connected(server, end);
         let server_sid = sid(server);
-        stage
-            .client(self.index, ClientEvent::Connected { server: server_sid, session: id, timeout_ms });
+        stage.client(
+            self.index,
+            ClientEvent::Connected { server: server_sid, session: id, timeout_ms },
+        );
         if let Some(watches) = self.work.watches(self.last_zxid).filter(|_| resumed) {
             self.ask(stage, server, end, SET_WATCHES_XID, watches);
         }
@@ -308,10 +311,11 @@ impl Client {
     }
 
     /// Lets the workload ask what it wants to.
-    fn work(&mut self, stage: &mut Stage, server: usize, end: End) {
+    fn work(&mut self, stage: &mut Stage, server: usize, end: End, has_thought: bool) {
         while !self.closing
             && !self.resting
-            && let Some(request) = self.work.next(self.pending.len(), &mut self.random, stage)
+            && let Some(request) =
+                self.work.next(self.pending.len(), has_thought, &mut self.random, stage)
         {
             self.closing = request == Request::CloseSession;
             let xid = self.next_xid;
@@ -384,7 +388,7 @@ impl Client {
             self.completed += 1;
             self.served = stage.agenda.now();
             self.work.answered(&request, &result, stage.agenda.now());
-            self.work(stage, server, end);
+            self.work(stage, server, end, false);
         }
         Ok(())
     }

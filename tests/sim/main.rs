@@ -47,11 +47,16 @@ fn swarm_of(usual: std::ops::Range<u64>, plan: fn(u64, Keep) -> world::Plan) {
         return;
     }
     let seeds = asked("ZK_SIM_SEEDS").unwrap_or(usual);
-    let summary: Summary = run_many(seeds, |seed| plan(seed, Keep::Nothing), 10, |outcome: &Outcome| {
-        if !outcome.violations.is_empty() {
-            println!("{outcome}");
-        }
-    });
+    let summary: Summary = run_many(
+        seeds,
+        |seed| plan(seed, Keep::Nothing),
+        10,
+        |outcome: &Outcome| {
+            if !outcome.violations.is_empty() {
+                println!("{outcome}");
+            }
+        },
+    );
     println!("{summary}");
     assert!(summary.failed.is_empty(), "{} seeds failed", summary.failed.len());
 }

@@ -57,7 +57,9 @@ pub enum Listens {
 
 enum State {
     Up(Box<Process>),
-    Down { power: bool },
+    Down {
+        power: bool,
+    },
     /// It does not start with what is on its disk.
     Refused,
 }

@@ -246,8 +246,7 @@ impl Process {
         );
         let door = Door::default();
         let doors = (door.clone(), door.clone(), door.clone());
-        let driver =
-            Driver::new(peer, database.clone(), doors, clients, metrics, clock.clone());
+        let driver = Driver::new(peer, database.clone(), doors, clients, metrics, clock.clone());
         let queue = SyncQueue::new(
             Arc::new(disk.clone()),
             dir.log_dir().to_owned(),
@@ -519,8 +518,7 @@ impl Process {
         match dial.port {
             Port::Client => {
                 let flushes = self.flushes.clone();
-                let connection =
-                    self.connections.open(|id| SimConnection::new(id, end, flushes));
+                let connection = self.connections.open(|id| SimConnection::new(id, end, flushes));
                 self.by_end.insert(end, connection.id());
             }
             Port::Election | Port::Quorum(_) => stage.network.close(&mut stage.agenda, end),

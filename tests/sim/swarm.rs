@@ -101,7 +101,9 @@ pub fn run(plan: Plan) -> Outcome {
         Err(panic) => {
             let what = match panic.downcast::<String>() {
                 Ok(text) => *text,
-                Err(panic) => panic.downcast::<&str>().map_or("a panic".into(), |text| (*text).into()),
+                Err(panic) => {
+                    panic.downcast::<&str>().map_or("a panic".into(), |text| (*text).into())
+                }
             };
             let at = world.stage.agenda.now();
             violations.push(Violation { property: "no_panic", at, what });
@@ -120,8 +122,7 @@ pub fn run(plan: Plan) -> Outcome {
 }
 
 fn leaders(history: &History) -> u64 {
-    let is_one =
-        |event: &Event| matches!(event, Event::Server(_, ServerEvent::Established(_)));
+    let is_one = |event: &Event| matches!(event, Event::Server(_, ServerEvent::Established(_)));
     history.events.iter().filter(|(_, event)| is_one(event)).count() as u64
 }
 

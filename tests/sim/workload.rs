@@ -98,7 +98,7 @@ impl Workload {
         Workload {
             index,
             depth: random.pick(&[1, 2, 4, 8]),
-            pause: random.pick(&[20_000, 40_000, 60_000]),
+            pause: random.pick(&[50_000, 100_000, 150_000]),
             paths,
             parents: 0,
             lock: Lock::No,
@@ -124,10 +124,12 @@ impl Workload {
         random.about(self.pause)
     }
 
-    /// What it asks next, with so many requests unanswered.
+    /// What it asks next, with so many requests unanswered. A new idea it has only when it has
+    /// thought; what it was about to do goes on with each answer.
     pub fn next(
         &mut self,
         pending: usize,
+        has_thought: bool,
         random: &mut Random,
         stage: &mut Stage,
     ) -> Option<Request> {
@@ -144,7 +146,7 @@ impl Workload {
             return Some(request);
         }
         // A pipeline is not always full.
-        if pending > 0 && random.permille(500) {
+        if !has_thought || (pending > 0 && random.permille(500)) {
             return None;
         }
         Some(self.draw(random, stage))
@@ -298,8 +300,7 @@ impl Workload {
             }
             (Request::GetChildren { path, .. }, Ok(Response::Children { names, .. })) => {
                 if *path == self.paths.parents[3] {
-                    self.first_in_queue =
-                        names.first().map(|name| format!("/q/{name}").into());
+                    self.first_in_queue = names.first().map(|name| format!("/q/{name}").into());
                 } else if *path == self.paths.parents[4] {
                     self.queue_of_the_lock(names, now);
                 }
@@ -332,9 +333,7 @@ impl Workload {
         let own_name = own.strip_prefix("/l/").unwrap_or(own);
         self.lock = match names.iter().position(|name| **name == *own_name) {
             Some(0) => Lock::Held(own.clone(), now + 200_000),
-            Some(place) => {
-                Lock::Watch(own.clone(), format!("/l/{}", names[place - 1]).into())
-            }
+            Some(place) => Lock::Watch(own.clone(), format!("/l/{}", names[place - 1]).into()),
             None => Lock::No,
         };
     }
