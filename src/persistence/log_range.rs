@@ -208,3 +208,107 @@ impl Records {
         Ok(reader.next()?.map(|record| (record.zxid, record.txn)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persistence::restore_tests::{Home, creates};
+
+    const MAX: usize = 1 << 20;
+
+    /// Logs of 1 to 6 and 7 to 9, and one that goes on in the next epoch.
+    fn home() -> (Home, DataDir) {
+        let home = Home::new();
+        home.log(&creates(1..=6));
+        home.log(&creates(7..=9));
+        home.log(&creates([0xa, 0x1_0000_0001, 0x1_0000_0002]));
+        let dir = home.open().unwrap();
+        (home, dir)
+    }
+
+    fn survey(dir: &DataDir, peer: u64, through: u64) -> Option<(u64, u64)> {
+        let survey = survey_log(dir, Zxid(peer), Zxid(through), u64::MAX, MAX).unwrap();
+        survey.map(|survey| (survey.at_or_before.0, survey.after.0))
+    }
+
+    fn range(dir: &DataDir, after: u64, through: u64) -> Result<Vec<u64>, String> {
+        let range = LogRange::new(dir, Zxid(after), Zxid(through), MAX).unwrap();
+        range.map(|txn| txn.map(|(zxid, _)| zxid.0).map_err(|e| e.to_string())).collect()
+    }
+
+    /// C-214: what lies behind a learner's last transaction comes from the log, over files and epochs.
+    #[test]
+    fn a_survey_finds_the_place_and_a_range_gives_what_follows() {
+        let (_home, dir) = home();
+        assert_eq!(survey(&dir, 3, 9), Some((3, 4)));
+        assert_eq!(survey(&dir, 6, 0x1_0000_0002), Some((6, 7)));
+        assert_eq!(survey(&dir, 0xf, 0x1_0000_0001), Some((0xa, 0x1_0000_0001)), "it has more");
+        assert_eq!(range(&dir, 5, 9).unwrap(), [6, 7, 8, 9]);
+        assert_eq!(range(&dir, 8, 0x1_0000_0001).unwrap(), [9, 0xa, 0x1_0000_0001]);
+        assert!(range(&dir, 9, 9).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_log_that_begins_later_or_ends_earlier_or_is_too_large_is_of_no_use() {
+        let (home, dir) = home();
+        assert_eq!(survey(&dir, 0, 9), None, "it begins with 1");
+        assert_eq!(survey(&dir, 3, 0x1_0000_0003), None, "it ends before");
+        assert_eq!(survey(&dir, 3, 0xb), None, "it has another epoch's there");
+        let size: u64 = dir.logs().unwrap()[1..].iter().map(|log| log.size).sum();
+        let with = |limit| survey_log(&dir, Zxid(7), Zxid(9), limit, MAX).unwrap();
+        assert!(with(size).is_some() && with(size - 1).is_none());
+        drop(home);
+    }
+
+    /// ZOOKEEPER-2846: where a transaction is missing the log ends.
+    #[test]
+    fn a_gap_is_never_passed_over() {
+        let home = Home::new();
+        home.log(&creates(1..=4));
+        home.log(&creates(6..=9));
+        let dir = home.open().unwrap();
+        assert_eq!(survey(&dir, 3, 9), None);
+        assert_eq!(survey(&dir, 7, 9), Some((7, 8)));
+        let error = range(&dir, 3, 9).unwrap_err();
+        assert_eq!(error, "the log does not lead from 0x3 to 0x9: behind 0x4 comes 0x6");
+        let error = range(&dir, 8, 0x10).unwrap_err();
+        assert_eq!(error, "the log does not lead from 0x8 to 0x10: behind 0x9 comes nothing");
+    }
+
+    #[test]
+    fn a_repeated_zxid_comes_once() {
+        let home = Home::new();
+        home.log(&creates([1, 2, 2, 3, 3, 2, 4]));
+        let dir = home.open().unwrap();
+        assert_eq!(survey(&dir, 1, 4), Some((1, 2)));
+        assert_eq!(range(&dir, 1, 4).unwrap(), [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_file_that_is_finished_while_it_is_read_gives_all_it_has() {
+        let home = Home::new();
+        let name = home.log(&creates(1..=9000));
+        let file = home.file(&name);
+        let end = file.size().unwrap() - 700;
+        file.set_len(end + (4 << 20)).unwrap();
+        let dir = home.open().unwrap();
+        let mut range = LogRange::new(&dir, Zxid(1), Zxid(9000), MAX).unwrap();
+        assert_eq!(range.next().unwrap().unwrap().0, Zxid(2));
+        file.set_len(end).unwrap();
+        assert_eq!(range.map(Result::unwrap).last().unwrap().0, Zxid(9000));
+        assert_eq!(survey(&dir, 8999, 9000), Some((8999, 9000)));
+    }
+
+    #[test]
+    fn the_limit_follows_the_newest_snapshot() {
+        let home = Home::new();
+        home.log(&creates(1..=6));
+        let dir = home.open().unwrap();
+        assert_eq!(log_size_limit(&dir, -0.1).unwrap(), None);
+        assert_eq!(log_size_limit(&dir, 0.0).unwrap(), Some(u64::MAX));
+        assert_eq!(log_size_limit(&dir, 0.5).unwrap(), Some(0));
+        let name = home.snapshot(&creates(1..=5));
+        let size = home.file(&name).size().unwrap();
+        assert_eq!(log_size_limit(&dir, 0.5).unwrap(), Some(size / 2));
+    }
+}

@@ -28,6 +28,8 @@ pub mod purge;
 mod purge_tests;
 pub mod restore;
 #[cfg(test)]
+mod restore_member_tests;
+#[cfg(test)]
 mod restore_tests;
 pub mod snapshot;
 pub mod snapshot_gate;
