@@ -41,6 +41,7 @@ mod discovery;
 mod forwarding;
 mod history;
 mod received;
+mod reconfiguration;
 mod words;
 
 /// The role of a follower or an observer.
