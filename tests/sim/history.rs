@@ -126,9 +126,12 @@ pub enum ServerEvent {
         txn: TxnHash,
         /// On which road.
         how: How,
-        /// The tree's digest behind it.
-        digest: u64,
+        /// The tree's digest behind it; `None` where more was applied in the same breath (its
+        /// digest was compared with the transaction's own then, see `DigestMismatch`).
+        digest: Option<u64>,
     },
+    /// The server itself found that its tree differs from its leader's.
+    DigestMismatch,
     /// The tree was replaced by what the disk holds.
     Reloaded {
         /// The last transaction in it.

@@ -2,5 +2,10 @@
 
 #![allow(dead_code)]
 
+mod agenda;
 mod checkers;
+mod disk;
 mod history;
+mod network;
+mod random;
+mod trace;
