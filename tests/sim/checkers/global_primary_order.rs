@@ -81,7 +81,7 @@ mod tests {
         play.lead(3, 2);
         play.write(3, &[1, 3]);
         let zxid = play.zxid(1, 2);
-        play.server(3, ServerEvent::Applied { zxid, txn: late, how: How::Commit, digest: 0 });
+        play.server(3, ServerEvent::Applied { zxid, txn: late, how: How::Commit, digest: Some(0) });
         play.fails(check, &["server 3 delivers 0x100000002 of epoch 1", "0x200000001", " s"]);
     }
 
@@ -92,7 +92,10 @@ mod tests {
         play.write(1, &[1, 2, 3]);
         let last = play.propose(1, &[1]);
         let zxid = play.zxid(1, 2);
-        play.server(1, ServerEvent::Applied { zxid, txn: last, how: How::CatchUp, digest: 0 });
+        play.server(
+            1,
+            ServerEvent::Applied { zxid, txn: last, how: How::CatchUp, digest: Some(0) },
+        );
         play.lead(2, 2);
         play.write(2, &[2, 3, 1]);
         play.fails(check, &["server 1 steps from 0x100000002 to 0x200000001", "server 2", " s"]);

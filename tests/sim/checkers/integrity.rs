@@ -92,7 +92,7 @@ mod tests {
         let zxid = play.zxid(1, 1);
         let bytes = play.set_data("/a", 1);
         let txn = play.txn(zxid, &bytes);
-        play.server(2, ServerEvent::Applied { zxid, txn, how: How::Commit, digest: 1 });
+        play.server(2, ServerEvent::Applied { zxid, txn, how: How::Commit, digest: Some(1) });
         play.fails(check, &["server 2 delivers 0x100000001, which nobody has broadcast", " s"]);
     }
 
@@ -102,7 +102,7 @@ mod tests {
         play.lead(1, 1);
         let txn = play.write(1, &[1, 2, 3]);
         let zxid = play.zxid(1, 1);
-        play.server(3, ServerEvent::Applied { zxid, txn, how: How::Commit, digest: 1 });
+        play.server(3, ServerEvent::Applied { zxid, txn, how: How::Commit, digest: Some(1) });
         play.fails(check, &["server 3 delivers 0x100000001 again", " s"]);
     }
 }

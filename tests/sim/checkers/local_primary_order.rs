@@ -93,7 +93,7 @@ mod tests {
         play.write(1, &[1, 2]);
         let txn = play.write(1, &[1, 2]);
         let zxid = play.zxid(1, 3);
-        play.server(3, ServerEvent::Applied { zxid, txn, how: How::Commit, digest: 0 });
+        play.server(3, ServerEvent::Applied { zxid, txn, how: How::Commit, digest: Some(0) });
         play.fails(check, &["server 3 delivers 0x100000003 behind 0x100000001", "server 1", " s"]);
     }
 }

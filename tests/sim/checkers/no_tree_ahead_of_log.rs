@@ -78,7 +78,7 @@ mod tests {
         play.write(3, &[3]);
         let txn = play.propose(1, &[1]);
         let zxid = play.zxid(1, 2);
-        let (how, digest) = (How::CatchUp, digest(zxid));
+        let (how, digest) = (How::CatchUp, Some(digest(zxid)));
         play.server(3, ServerEvent::Applied { zxid, txn, how, digest });
         play.fails(check, &["server 3 applies 0x100000002", "reported 0x200000001", " s"]);
     }

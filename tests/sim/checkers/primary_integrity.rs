@@ -119,7 +119,7 @@ mod tests {
         play.lead(3, 2);
         play.write(3, &[3]);
         let zxid = play.zxid(1, 2);
-        play.server(2, ServerEvent::Applied { zxid, txn: late, how: How::Commit, digest: 0 });
+        play.server(2, ServerEvent::Applied { zxid, txn: late, how: How::Commit, digest: Some(0) });
         play.fails(
             check,
             &["server 2 delivers 0x100000002, which server 3 had not", "0x100000001", " s"],

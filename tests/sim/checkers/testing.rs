@@ -190,14 +190,14 @@ impl Play {
 
     pub fn deliver(&mut self, server: i64, zxid: Zxid, txn: TxnHash) {
         self.server(server, ServerEvent::Committed { zxid, txn });
-        let digest = digest(zxid);
+        let digest = Some(digest(zxid));
         self.server(server, ServerEvent::Applied { zxid, txn, how: How::Commit, digest });
     }
 
     pub fn catch_up(&mut self, server: i64, zxid: Zxid) {
         let at = self.written.iter().position(|(written, _)| *written == zxid);
         let txn = self.written[at.expect("it was written")].1;
-        let digest = digest(zxid);
+        let digest = Some(digest(zxid));
         self.server(server, ServerEvent::Applied { zxid, txn, how: How::CatchUp, digest });
     }
 

@@ -79,7 +79,7 @@ mod tests {
     fn applied(play: &mut Play, server: i64, zxid: Zxid) {
         let bytes = play.set_data("/a", 1);
         let txn = play.txn(zxid, &bytes);
-        play.server(server, ServerEvent::Applied { zxid, txn, how: How::Commit, digest: 1 });
+        play.server(server, ServerEvent::Applied { zxid, txn, how: How::Commit, digest: Some(1) });
     }
 
     #[test]

@@ -13,12 +13,23 @@ pub const NAME: &str = "tree_digests";
 
 pub fn check(run: &Run<'_>) -> Result<(), Violation> {
     let mut digests: Map<Zxid, (u64, Sid, Micros)> = Map::default();
+    let mut trees: Map<Sid, Zxid> = Map::default();
     for (at, event) in &run.history.events {
         let Event::Server(sid, event) = event else { continue };
         let (how, zxid, digest) = match event {
             ServerEvent::Started { last_zxid, digest, .. } => ("starts", last_zxid, digest),
             ServerEvent::Reloaded { zxid, digest } => ("reloads", zxid, digest),
-            ServerEvent::Applied { zxid, digest, txn, .. } => {
+            ServerEvent::DigestMismatch => {
+                return Err(violation(
+                    NAME,
+                    *at,
+                    format_args!(
+                        "{sid} finds that its tree is not its leader's; it was at {} before",
+                        trees.get(sid).copied().unwrap_or_default()
+                    ),
+                ));
+            }
+            ServerEvent::Applied { zxid, digest: Some(digest), txn, .. } => {
                 if !digests.contains_key(zxid)
                     && let Some(bytes) = run.history.txns.get(txn)
                     && let Ok(TxnRecord { digest: Some(promised), .. }) =
@@ -39,6 +50,7 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
             }
             _ => continue,
         };
+        trees.insert(*sid, *zxid);
         let (first, by, since) = *digests.entry(*zxid).or_insert((*digest, *sid, *at));
         if first != *digest {
             return Err(violation(
@@ -76,8 +88,17 @@ mod tests {
         play.lead(1, 1);
         let txn = play.write(1, &[1, 2]);
         let zxid = play.zxid(1, 1);
-        play.server(3, ServerEvent::Applied { zxid, txn, how: How::Commit, digest: 5 });
+        play.server(3, ServerEvent::Applied { zxid, txn, how: How::Commit, digest: Some(5) });
         play.fails(check, &["server 3 is at 0x100000001", "0000000000000005", "server 1", " s"]);
+    }
+
+    #[test]
+    fn a_server_notices_itself() {
+        let mut play = Play::of_three();
+        play.lead(1, 1);
+        play.write(1, &[1, 2, 3]);
+        play.server(3, ServerEvent::DigestMismatch);
+        play.fails(check, &["server 3 finds", "it was at 0x100000001 before", " s"]);
     }
 
     #[test]
