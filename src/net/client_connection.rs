@@ -401,7 +401,7 @@ impl Future for ConnectionTask {
 
 /// Bytes written in one turn, at most: the kernel copies a megabyte in a quarter of a millisecond,
 /// and others want theirs.
-const MOST_WRITTEN: usize = 128 << 10;
+const MOST_WRITTEN: usize = 32 << 10;
 /// Turns of one connection before the others get theirs; a turn reads at most once.
 const TURNS_IN_A_ROW: usize = 4;
 
@@ -484,6 +484,8 @@ impl ConnectionTask {
                 }
                 Poll::Ready(Ok(())) => {}
             }
+            // More of the same waits behind it: others first.
+            let then = if buffer.remaining() == 0 { Progress::Yield } else { Progress::Again };
             let shared = &connection.shared;
             let start = shared.clock.nanos();
             let mut core = connection.core.lock();
@@ -496,7 +498,7 @@ impl ConnectionTask {
                 shared.submit.submit(pass.submissions);
             }
             match written {
-                Ok(()) => Progress::Again,
+                Ok(()) => then,
                 Err(_) => Progress::Over,
             }
         })

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::proposal::{Proposal, Resumption};
+use super::proposal::{Proposal, Refusal, Resumption};
 use super::request::Origin;
 
 /// Something that leaves the stage.
@@ -22,6 +22,8 @@ pub enum Committed {
     Throttled(Origin),
     /// A session to resume.
     Resume(Resumption),
+    /// A session that cannot be resumed.
+    Refuse(Refusal),
 }
 
 /// The queue of what is not safe yet.
@@ -56,6 +58,12 @@ impl<Place: Copy + Ord> CommitProcessor<Place> {
     /// of a session that is only being made must not be told of it before it is safe.
     pub fn resume(&mut self, last_proposed: Place, resumption: Resumption) {
         self.waiting.push_back((last_proposed, Committed::Resume(resumption)));
+    }
+
+    /// A session that is refused after everything proposed before it: who was told that it is gone
+    /// must not see its nodes here.
+    pub fn refuse(&mut self, last_proposed: Place, refusal: Refusal) {
+        self.waiting.push_back((last_proposed, Committed::Refuse(refusal)));
     }
 
     /// Everything up to `place` is safe.

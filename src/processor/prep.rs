@@ -18,7 +18,7 @@ use self::quota::QuotaExcesses;
 use super::change_record::{OutstandingChanges, PendingNode};
 use super::pending_usage::Usage;
 use super::proposal::Proposal;
-use super::request::Request;
+use super::request::{Origin, Request};
 use crate::auth::{AuthPolicy, Identities};
 use crate::jute::{JuteError, Reader, Writer};
 use crate::proto::requests::{
@@ -26,7 +26,7 @@ use crate::proto::requests::{
 };
 use crate::proto::stat::{NodeOwner, OwnerEncoding};
 use crate::proto::txns::{DIGEST_VERSION, Txn, TxnDigest, TxnHeader};
-use crate::proto::{AclList, ErrorCode, OpCode, SessionId, Zxid, path, perms};
+use crate::proto::{AclList, Epoch, ErrorCode, OpCode, SessionId, Zxid, path, perms};
 use crate::session::SessionTracker;
 use crate::time::Instant;
 use crate::tree::{DataTree, Database};
@@ -134,6 +134,16 @@ impl PrepRequestProcessor {
         self.last_zxid
     }
 
+    /// What is prepared from here on belongs to `epoch`.
+    ///
+    /// # Panics
+    /// If that epoch is not a new one.
+    pub fn begin(&mut self, epoch: Epoch) {
+        let start = epoch.start();
+        assert!(start > self.last_zxid, "epoch {epoch} begins behind {}", self.last_zxid);
+        self.last_zxid = start;
+    }
+
     /// How many change records wait for their transactions to be applied.
     pub fn outstanding(&self) -> usize {
         self.outstanding.len()
@@ -214,6 +224,25 @@ impl PrepRequestProcessor {
             origin: request.origin,
             new_session: None,
         }
+    }
+
+    /// A transaction that says why a request has none, for one that is refused before it is judged.
+    pub fn refuse(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        cxid: i32,
+        origin: Option<Origin>,
+        code: ErrorCode,
+    ) -> Proposal {
+        let zxid = self.last_zxid.next();
+        self.last_zxid = zxid;
+        let txn_type = OpCode::Error.to_int();
+        let header = TxnHeader { client_id: session, cxid, zxid, time: now.wall_ms, txn_type };
+        let mut txn = Vec::with_capacity(TxnHeader::SIZE + 4);
+        header.write(&mut txn);
+        Txn::Error { err: code.code() }.write(&mut txn);
+        Proposal { zxid, txn: txn.into(), session, origin, new_session: None }
     }
 
     /// Appends the transaction's body and returns its type.

@@ -47,3 +47,14 @@ pub struct Resumption {
     /// The session.
     pub grant: Grant,
 }
+
+/// A session that cannot go on with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The session it asked for.
+    pub session: SessionId,
+    /// Whether the response has the readOnly field.
+    pub had_read_only: bool,
+}

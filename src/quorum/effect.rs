@@ -8,8 +8,9 @@ use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 
+use crate::processor::commit::Committed;
 use crate::processor::connection_queue::CloseReason;
-use crate::processor::proposal::{Proposal, Resumption};
+use crate::processor::proposal::{Proposal, Refusal, Resumption};
 use crate::processor::request::{Origin, Submission};
 use crate::proto::{
     ConnectionId, Epoch, LinkId, Notification, QuorumPacket, QuorumVerifier, SessionId, Sid,
@@ -276,6 +277,20 @@ pub enum ClientEffect {
     Reload,
     /// A configuration is in force: mesh, ports and the node /zookeeper/config follow it.
     ActivateConfig(Arc<QuorumVerifier>),
+}
+
+impl From<Committed> for ClientEffect {
+    fn from(committed: Committed) -> Self {
+        match committed {
+            Committed::Txn(proposal) => ClientEffect::Commit(proposal),
+            Committed::Sync(origin, body) => ClientEffect::AnswerSync(origin, body),
+            Committed::Throttled(origin) => ClientEffect::AnswerThrottled(origin),
+            Committed::Resume(resumption) => ClientEffect::Resume(resumption),
+            Committed::Refuse(Refusal { connection, session, had_read_only }) => {
+                ClientEffect::Refuse { connection, session, had_read_only }
+            }
+        }
+    }
 }
 
 /// What a step wants done.

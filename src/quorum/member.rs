@@ -1,18 +1,19 @@
 //! `Member`: what a server of an ensemble keeps from role to role.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::committed_log::CommittedLog;
 use super::configs::Configs;
 use super::durable::{Pending, Tickets};
-use super::effect::{DiskEffect, Effects, LinkEffect, Restored};
+use super::effect::{ClientEffect, DiskEffect, Effects, LinkEffect, Restored};
 use crate::processor::container_manager::ContainerOptions;
 use crate::processor::prep::PrepOptions;
 use crate::processor::sync::SyncRequestProcessor;
 use crate::proto::membership::LearnerType;
-use crate::proto::{Epoch, LinkId, QuorumPacket, Sid, Vote, Zxid};
+use crate::proto::{Epoch, LinkId, QuorumPacket, QuorumVerifier, Sid, Vote, Zxid};
 use crate::time::Instant;
 use crate::tree::Database;
 
@@ -51,6 +52,9 @@ pub struct MemberOptions {
     pub reconfig_enabled: bool,
     /// `standaloneEnabled`: a configuration must then keep two voters.
     pub standalone_enabled: bool,
+    /// The highest counter of a zxid that a leader hands out; it leaves before a higher one is
+    /// needed. `0xffff_fffe`, but where the end is to be met (C-223).
+    pub last_counter: u32,
     /// `localSessionsEnabled`.
     pub local_sessions: bool,
     /// `localSessionsUpgradingEnabled`.
@@ -87,6 +91,8 @@ pub struct Member {
     pub may_vote: bool,
     /// False between a change of the files below the database and the reload that follows it.
     pub database_is_current: bool,
+    /// A restore of the database was asked for and is not done yet.
+    pub reloading: bool,
     /// The round of elections it is in (`logicalclock`).
     pub round: i64,
     /// The vote that ended the last election, with the epoch that came of it, and the round in
@@ -173,6 +179,15 @@ impl Turn<'_> {
         pending
     }
 
+    /// Has the database restored from the disk. An older restore that is under way finds the same:
+    /// the disk is changed by a role that waits for it, or not at all.
+    pub fn reload(&mut self) {
+        if !self.member.reloading {
+            self.member.reloading = true;
+            self.effects.client.push(ClientEffect::Reload);
+        }
+    }
+
     /// Writes `acceptedEpoch`.
     pub fn accept_epoch(&mut self, epoch: Epoch) -> Pending<Epoch> {
         self.member.accepted_epoch = epoch;
@@ -186,6 +201,28 @@ impl Turn<'_> {
         self.member.current_epoch = epoch;
         let (ticket, pending) = self.member.tickets.issue(epoch);
         self.effects.disk.push(DiskEffect::CurrentEpoch { ticket, epoch });
+        pending
+    }
+
+    /// Takes up a configuration that was proposed; it counts from here on, and once this is
+    /// durable it is not forgotten.
+    pub fn see_config(&mut self, config: Arc<QuorumVerifier>) -> Pending<i64> {
+        let (ticket, pending) = self.member.tickets.issue(config.version);
+        self.member.configs.last_seen = config.clone();
+        self.effects.disk.push(DiskEffect::LastSeenConfig { ticket, config });
+        pending
+    }
+
+    /// A configuration is in force.
+    pub fn activate_config(&mut self, config: Arc<QuorumVerifier>) -> Pending<i64> {
+        let (ticket, pending) = self.member.tickets.issue(config.version);
+        let configs = &mut self.member.configs;
+        configs.current = config.clone();
+        if configs.last_seen.version < config.version {
+            configs.last_seen = config.clone();
+        }
+        self.effects.disk.push(DiskEffect::ActivateConfig { ticket, config: config.clone() });
+        self.effects.client.push(ClientEffect::ActivateConfig(config));
         pending
     }
 
@@ -212,6 +249,7 @@ impl Member {
             self.committed.push(zxid, txn);
         }
         self.database_is_current = true;
+        self.reloading = false;
     }
 
     /// A number for a link to dial.

@@ -13,4 +13,5 @@ pub mod leader;
 pub mod learner;
 pub mod member;
 pub mod peer;
+pub mod request_chain;
 pub mod standalone;

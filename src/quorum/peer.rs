@@ -60,8 +60,6 @@ struct Leaving {
     unapplied: Vec<(Zxid, Bytes)>,
     /// Who leads next, if that is known.
     successor: Option<Vote>,
-    /// The restore was asked for.
-    reloading: bool,
     /// An observer waits until then, so that not all of them come at once.
     not_before: u64,
     /// The last word of each server meanwhile.
@@ -271,10 +269,7 @@ impl Leaving {
             Input::Notified { from, notification } => {
                 self.heard.insert(from, notification);
             }
-            Input::Reloaded(restored) if self.reloading => {
-                turn.member.reloaded(restored);
-                self.reloading = false;
-            }
+            Input::Reloaded(restored) => turn.member.reloaded(restored),
             // What the old role still hears of its links, its clients and its disk.
             _ => {}
         }
@@ -282,18 +277,20 @@ impl Leaving {
     }
 
     fn go_on(&mut self, turn: &mut Turn<'_>) {
-        if self.reloading || !turn.member.tickets.is_drained() {
+        if turn.member.reloading || !turn.member.tickets.is_drained() {
             return;
         }
         if !turn.member.database_is_current {
             // The log has everything, also what was not applied.
             self.unapplied.clear();
-            self.reloading = true;
-            turn.effects.client.push(ClientEffect::Reload);
+            turn.reload();
             return;
         }
         for (zxid, txn) in self.unapplied.drain(..) {
-            turn.member.committed.push(zxid, txn.clone());
+            // What the role knew to be committed is there already.
+            if zxid > turn.member.committed.max() {
+                turn.member.committed.push(zxid, txn.clone());
+            }
             turn.effects.client.push(ClientEffect::CatchUp { zxid, txn });
         }
     }
@@ -302,14 +299,14 @@ impl Leaving {
         let member = &*turn.member;
         member.tickets.is_drained()
             && member.database_is_current
-            && !self.reloading
+            && !member.reloading
             && self.unapplied.is_empty()
             && turn.db.last_processed() >= member.committed.max()
             && turn.now.mono_ms >= self.not_before
     }
 
     fn next_deadline(&self, member: &Member) -> Option<u64> {
-        let waits_for_disk = !member.tickets.is_drained() || self.reloading;
+        let waits_for_disk = !member.tickets.is_drained() || member.reloading;
         (!waits_for_disk).then_some(self.not_before)
     }
 }

@@ -4,95 +4,72 @@
 //! reported it, in the order it was proposed. It owns the sessions: it hands their ids out,
 //! decides who may resume one, and ends those that are silent for too long.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-
 use super::effect::{ClientEffect, DiskEffect, Effects, Input};
-use crate::auth::Identities;
-use crate::jute::Writer;
-use crate::processor::commit::{CommitProcessor, Committed};
-use crate::processor::connection_queue::{CloseReason, Grant};
-use crate::processor::container_manager::{ContainerManager, ContainerOptions};
-use crate::processor::prep::{PrepOptions, PrepRequestProcessor};
-use crate::processor::proposal::{NewSession, Proposal, Resumption};
-use crate::processor::request::{ConnectAttempt, Origin, Request, Submission};
+use super::request_chain::{RequestChain, Taken};
+use crate::processor::commit::CommitProcessor;
+use crate::processor::container_manager::ContainerOptions;
+use crate::processor::prep::PrepOptions;
+use crate::processor::proposal::Proposal;
 use crate::processor::sync::SyncRequestProcessor;
-use crate::proto::stat::OwnerEncoding;
-use crate::proto::{OpCode, SessionId, Ticket};
+use crate::proto::Ticket;
 use crate::session::SessionTracker;
 use crate::time::Instant;
 use crate::tree::Database;
 
-/// Sessions that are ended in one step, at most.
-const MOST_EXPIRED_PER_STEP: usize = 64;
-/// Containers and TTL nodes deleted in one step, at most, however fast they may go.
-const MOST_DELETIONS_PER_STEP: usize = 64;
-
-/// The role's state: its stages and its sessions.
+/// The role's state: the road to a proposal, and from there to the client.
 #[derive(Debug)]
 pub struct Standalone {
-    prep: PrepRequestProcessor,
+    chain: RequestChain,
+    lane: Lane,
+}
+
+/// What happens to proposals.
+#[derive(Debug)]
+struct Lane {
     sync: SyncRequestProcessor,
     commit: CommitProcessor<Ticket>,
     /// The last one given out.
     ticket: Ticket,
-    sessions: SessionTracker,
-    containers: ContainerManager,
-    owners: OwnerEncoding,
-    expired: Vec<SessionId>,
-    nobody: Arc<Identities>,
-    started: bool,
 }
 
 impl Standalone {
-    /// The role over a restored database. Every session in it gets its full timeout from `now`
-    /// on: a restart may prolong a session, never shorten it.
+    /// The role over a restored database. Every session in it gets its full timeout from `now` on.
     pub fn new(
         now: Instant,
         prep: PrepOptions,
         sync: SyncRequestProcessor,
-        mut sessions: SessionTracker,
+        sessions: SessionTracker,
         containers: ContainerOptions,
         db: &Database,
     ) -> Self {
-        for (id, timeout_ms) in db.sessions() {
-            sessions.track(id, timeout_ms, now);
-        }
+        let ticket = Ticket::default();
         Standalone {
-            containers: ContainerManager::new(containers, now),
-            owners: prep.owners,
-            prep: PrepRequestProcessor::new(prep, db),
-            sync,
-            commit: CommitProcessor::new(Ticket::default()),
-            ticket: Ticket::default(),
-            sessions,
-            expired: Vec::new(),
-            nobody: Arc::new(Identities::default()),
-            started: false,
+            chain: RequestChain::new(now, prep, sessions, containers, db),
+            lane: Lane { sync, commit: CommitProcessor::new(ticket), ticket },
         }
     }
 
     /// Takes one input.
     pub fn step(&mut self, now: Instant, input: Input, db: &Database, effects: &mut Effects) {
+        let Standalone { chain, lane } = self;
         match input {
             Input::Submitted(submissions) => {
                 for submission in submissions {
-                    match submission {
-                        Submission::Request(request) => self.request(now, request, db, effects),
-                        Submission::Connect(attempt) => self.connect(now, attempt, db, effects),
-                        Submission::Dropped(connection) => {
-                            let reason = CloseReason::StaleRequest;
-                            effects.client.push(ClientEffect::Drop(connection, reason));
-                        }
+                    match chain.submitted(now, submission, db) {
+                        Taken::Propose(proposal) => lane.propose(proposal, effects),
+                        Taken::Sync(origin, body) => lane.commit.sync(lane.ticket, origin, body),
+                        Taken::Throttled(origin) => lane.commit.throttled(lane.ticket, origin),
+                        Taken::Resume(resumption) => lane.commit.resume(lane.ticket, resumption),
+                        Taken::Tell(effect) => effects.client.push(effect),
                     }
+                    effects.client.extend(chain.quota_refusals());
                 }
             }
-            Input::Persisted(ticket) => self.commit.is_safe(ticket),
-            Input::Applied(zxid) => self.prep.retire(zxid),
+            Input::Persisted(ticket) => lane.commit.is_safe(ticket),
+            Input::Applied(zxid) => chain.prep.retire(zxid),
             Input::Tick => {}
             Input::ListSessions { after, most, to } => {
-                let page = self.sessions.page(after, most);
+                let page = chain.sessions.page(after, most);
                 effects.client.push(ClientEffect::SessionsListed { page, to });
             }
             Input::Stop => {}
@@ -105,121 +82,27 @@ impl Standalone {
             | Input::LogSurveyed { .. }
             | Input::Reloaded(_) => unreachable!("a server that is alone has no peers"),
         }
-        if !self.started {
-            self.started = true;
-            self.close_orphans(now, db, effects);
-        }
-        self.expire(now, db, effects);
-        self.sweep_containers(now, db, effects);
-        self.let_go(effects);
+        chain.due(now, db, |proposal| lane.propose(proposal, effects));
+        lane.let_go(effects);
     }
 
     /// Requests that were taken and are not let go yet.
     pub fn in_process(&self) -> usize {
-        self.commit.len()
+        self.lane.commit.len()
     }
 
     /// How many change records prep has made so far, and how many of them have retired.
     pub fn change_records(&self) -> (u64, u64) {
-        let retired = self.prep.retired();
-        (retired + self.prep.outstanding() as u64, retired)
+        self.chain.change_records()
     }
 
     /// When the next session may have to end.
     pub fn next_deadline(&self) -> Option<u64> {
-        if !self.started {
-            return Some(0);
-        }
-        if !self.expired.is_empty() {
-            return Some(0);
-        }
-        [self.sessions.next_deadline(), self.containers.next_deadline()].into_iter().flatten().min()
+        self.chain.next_deadline()
     }
+}
 
-    fn request(&mut self, now: Instant, request: Request, db: &Database, effects: &mut Effects) {
-        let origin = request.origin;
-        // From the moment its end is prepared a session's requests are dropped, and its connection
-        // with them (C-024).
-        if let Some(origin) = origin
-            && !self.sessions.is_usable(request.session)
-        {
-            let reason = CloseReason::SessionExpired;
-            effects.client.push(ClientEffect::Drop(origin.connection, reason));
-            return;
-        }
-        match (request.op, origin) {
-            (_, Some(origin)) if request.throttled => {
-                self.commit.throttled(self.ticket, origin);
-            }
-            (OpCode::Sync, Some(origin)) => {
-                self.commit.sync(self.ticket, origin, request.body);
-            }
-            (OpCode::CloseSession, _) => self.close_session(now, request, db, effects),
-            _ => {
-                let proposal = self.prep.prepare(now, &request, db, &self.sessions);
-                self.propose(proposal, effects);
-                let refused = self.prep.take_quota_refusals();
-                effects.client.extend(refused.map(ClientEffect::QuotaExceeded));
-            }
-        }
-    }
-
-    fn connect(
-        &mut self,
-        now: Instant,
-        attempt: ConnectAttempt,
-        db: &Database,
-        effects: &mut Effects,
-    ) {
-        let ConnectAttempt { connection, session, timeout_ms, had_read_only, .. } = attempt;
-        if session != SessionId::NONE {
-            match self.sessions.reopen(session, timeout_ms, now) {
-                Some(touch) => {
-                    let grant = Grant { session, touch };
-                    let resumption = Resumption { connection, timeout_ms, had_read_only, grant };
-                    self.commit.resume(self.ticket, resumption);
-                }
-                None => {
-                    let refusal = ClientEffect::Refuse { connection, session, had_read_only };
-                    effects.client.push(refusal);
-                }
-            }
-            return;
-        }
-        let session = self.sessions.create_id();
-        let touch = self.sessions.track(session, timeout_ms, now);
-        let op = OpCode::CreateSession;
-        let mut body = Vec::with_capacity(4);
-        body.put_int(timeout_ms);
-        let request = Request {
-            session,
-            xid: 0,
-            op,
-            body: body.into(),
-            identities: attempt.identities,
-            origin: Some(Origin { connection, xid: 0, op, received_ms: attempt.received_ms }),
-            throttled: false,
-        };
-        let mut proposal = self.prep.prepare(now, &request, db, &self.sessions);
-        proposal.new_session = Some(NewSession { timeout_ms, had_read_only, touch });
-        self.propose(proposal, effects);
-    }
-
-    /// Every later request of the session fails from here on, so no ephemeral of it can slip in
-    /// behind the list that prep makes (C-092).
-    fn close_session(
-        &mut self,
-        now: Instant,
-        request: Request,
-        db: &Database,
-        effects: &mut Effects,
-    ) {
-        self.sessions.set_closing(request.session);
-        let proposal = self.prep.prepare(now, &request, db, &self.sessions);
-        self.sessions.remove(request.session);
-        self.propose(proposal, effects);
-    }
-
+impl Lane {
     fn propose(&mut self, proposal: Proposal, effects: &mut Effects) {
         self.ticket = self.ticket.next();
         let snapshot = self.sync.process(proposal.txn.len());
@@ -236,77 +119,8 @@ impl Standalone {
 
     fn let_go(&mut self, effects: &mut Effects) {
         while let Some(committed) = self.commit.pop() {
-            effects.client.push(match committed {
-                Committed::Txn(proposal) => ClientEffect::Commit(proposal),
-                Committed::Sync(origin, body) => ClientEffect::AnswerSync(origin, body),
-                Committed::Throttled(origin) => ClientEffect::AnswerThrottled(origin),
-                Committed::Resume(resumption) => ClientEffect::Resume(resumption),
-            });
+            effects.client.push(committed.into());
         }
-    }
-
-    /// Deletes the containers and TTL nodes that are due, each judged again as it will be found
-    /// (N-19): a write in between saves it.
-    fn sweep_containers(&mut self, now: Instant, db: &Database, effects: &mut Effects) {
-        for _ in 0..MOST_DELETIONS_PER_STEP {
-            let Some(path) = self.containers.next(now, &db.tree) else { return };
-            let Some(node) = self.prep.node(&path, db) else { continue };
-            let owner = self.owners.decode(node.stat.ephemeral_owner);
-            let (stat, children) = (node.stat, node.num_children);
-            if !self.containers.is_due(now.wall_ms, owner, stat.cversion, stat.mtime, children) {
-                continue;
-            }
-            let request = Request {
-                session: SessionId::NONE,
-                xid: 0,
-                op: OpCode::DeleteContainer,
-                body: path.into(),
-                identities: self.nobody.clone(),
-                origin: None,
-                throttled: false,
-            };
-            let proposal = self.prep.prepare(now, &request, db, &self.sessions);
-            self.propose(proposal, effects);
-        }
-    }
-
-    /// Ends the sessions whose time is over, a few in a step: when thousands go at once, others
-    /// are served in between.
-    fn expire(&mut self, now: Instant, db: &Database, effects: &mut Effects) {
-        self.sessions.expired(now, &mut self.expired);
-        for _ in 0..MOST_EXPIRED_PER_STEP {
-            let Some(session) = self.expired.pop() else { return };
-            tracing::info!(%session, "session expired");
-            self.end(now, session, db, effects);
-        }
-    }
-
-    /// Ends sessions that own ephemerals but are not in the table: what a snapshot taken by
-    /// Apache while sessions closed may hold. Apache removes such nodes without a transaction;
-    /// here the removal has a place in the order.
-    fn close_orphans(&mut self, now: Instant, db: &Database, effects: &mut Effects) {
-        let orphans: Vec<_> = db
-            .tree
-            .ephemeral_owners()
-            .filter(|(owner, _)| db.session_timeout(*owner).is_none())
-            .collect();
-        for (session, nodes) in orphans {
-            tracing::warn!(%session, nodes, "ephemeral nodes of an unknown session are removed");
-            self.end(now, session, db, effects);
-        }
-    }
-
-    fn end(&mut self, now: Instant, session: SessionId, db: &Database, effects: &mut Effects) {
-        let request = Request {
-            session,
-            xid: 0,
-            op: OpCode::CloseSession,
-            body: Bytes::new(),
-            identities: self.nobody.clone(),
-            origin: None,
-            throttled: false,
-        };
-        self.close_session(now, request, db, effects);
     }
 }
 

@@ -13,8 +13,10 @@
 //! time is handed in, and only the monotonic half of it counts (C-033).
 
 mod ids;
+mod learner_tracker;
 mod touch;
 mod tracker;
 
+pub use learner_tracker::LearnerSessionTracker;
 pub use touch::SessionTouch;
 pub use tracker::{PagePlace, SessionTracker, SessionsPage};

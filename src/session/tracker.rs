@@ -61,7 +61,7 @@ pub struct SessionsPage {
 
 /// Where a page ended.
 #[derive(Debug, Clone, Copy)]
-pub struct PagePlace(i64, SessionId);
+pub struct PagePlace(pub(super) i64, pub(super) SessionId);
 
 #[derive(Debug)]
 struct Tracked {

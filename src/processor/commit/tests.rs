@@ -25,6 +25,7 @@ fn let_go(commit: &mut CommitProcessor<Ticket>) -> Vec<String> {
         Committed::Sync(origin, _) => format!("sync {}", origin.xid),
         Committed::Throttled(origin) => format!("throttled {}", origin.xid),
         Committed::Resume(resumption) => format!("resume {}", resumption.grant.session),
+        Committed::Refuse(refusal) => format!("refuse {}", refusal.session),
     })
     .collect()
 }

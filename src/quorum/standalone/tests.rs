@@ -3,11 +3,16 @@
 mod containers;
 mod sessions;
 
+use std::sync::Arc;
+
 use super::*;
+use crate::auth::Identities;
+use crate::processor::proposal::Resumption;
+use crate::processor::request::{ConnectAttempt, Origin, Submission};
 use crate::processor::sync::SnapshotSchedule;
 use crate::processor::testing::{create, in_words, prep_options, request, tree_options, versioned};
 use crate::proto::txns::TxnRecord;
-use crate::proto::{ConnectionId, Ticket, Zxid};
+use crate::proto::{ConnectionId, OpCode, SessionId, Zxid};
 
 /// The role, the database it works on, and the time, in milliseconds since the start.
 struct Play {
@@ -73,9 +78,9 @@ impl Play {
 
     /// The disk reports everything, and apply does too.
     fn settle(&mut self) {
-        self.persisted(self.role.ticket.0);
+        self.persisted(self.role.lane.ticket.0);
         self.step(Input::Applied(self.db.last_processed()));
-        assert_eq!((self.role.prep.outstanding(), self.role.commit.len()), (0, 0));
+        assert_eq!((self.role.chain.prep.outstanding(), self.role.lane.commit.len()), (0, 0));
     }
 
     /// Wakes the role whenever it wants to be, until then.

@@ -95,8 +95,7 @@ fn deletions_are_spaced() {
 fn deleted_in_a_second_and_a_half(max_per_minute: u64, nodes: usize) -> usize {
     let mut play = with_an_empty_container();
     let start = Instant { mono_ms: 0, wall_ms: 0 };
-    play.role.containers =
-        ContainerManager::new(ContainerOptions { max_per_minute, ..SWEEPS }, start);
+    play.role.chain.sweep_by(ContainerOptions { max_per_minute, ..SWEEPS }, start);
     play.ask(1, OpCode::Create, create("/c/y", 0));
     for n in 0..nodes {
         play.ask(1, OpCode::CreateTtl, create_ttl(&format!("/{n}"), 5, 1));

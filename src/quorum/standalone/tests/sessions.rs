@@ -77,7 +77,7 @@ fn requests_of_a_session_that_has_ended_are_dropped() {
     }
     assert_eq!(play.persisted(2), ["commit 0x2"]);
     assert_eq!(play.db.tree.ephemerals_count(), 0);
-    assert_eq!(play.role.sessions.count(), 0, "it is forgotten");
+    assert_eq!(play.role.chain.sessions.count(), 0, "it is forgotten");
 }
 
 /// C-092: no ephemeral slips in behind the list.

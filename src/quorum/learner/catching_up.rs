@@ -1,0 +1,209 @@
+//! CatchingUp: what the tree lacks arrives and becomes durable; then this server is one of those
+//! that the leader's epoch stands on.
+//!
+//! ```text
+//! PROPOSAL, COMMIT …     logged as they are committed
+//! NEWLEADER              the log is durable ─▶ currentEpoch is durable ─▶ ACK
+//! PROPOSAL, COMMIT …     kept
+//! UPTODATE               ACK; clients are served; what was kept is logged
+//! ```
+//!
+//! The order is that of Apache ZooKeeper since 3.9.3, and each earlier one lost data: an epoch that
+//! is durable before its transactions wins elections without them (ZOOKEEPER-4643), an ACK of
+//! NEWLEADER before they are durable lets a quorum forget them (ZOOKEEPER-3911, 4646), the ACK of a
+//! proposal is taken for that of NEWLEADER (ZOOKEEPER-4685), and a proposal that is forgotten at
+//! NEWLEADER is missed by its COMMIT (ZOOKEEPER-4394).
+
+use std::collections::VecDeque;
+
+use super::broadcast::Broadcast;
+use super::history::{History, Waiter};
+use super::received::Received;
+use super::words::unexpected;
+use super::{About, Departure, Event, Next, Phase, acknowledgements};
+use crate::proto::membership::LearnerType;
+use crate::proto::{Epoch, LinkId, QuorumPacket, Zxid};
+use crate::quorum::durable::{Durable, Pending};
+use crate::quorum::effect::ClientEffect;
+use crate::quorum::member::Turn;
+
+/// The phase.
+#[derive(Debug)]
+pub(super) struct CatchingUp {
+    pub(super) link: LinkId,
+    epoch: Epoch,
+    history: History,
+    /// What came while the tree was restored, to be looked at first.
+    backlog: VecDeque<QuorumPacket>,
+    /// Committed behind NEWLEADER: not logged before UPTODATE (C-219).
+    kept: VecDeque<Received>,
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// What was committed before the leader's epoch arrives.
+    AwaitsNewLeader,
+    /// NEWLEADER came: the log must become durable.
+    Logs,
+    /// The log is durable; `currentEpoch` must become so.
+    WritesEpoch(Pending<Epoch>),
+    /// NEWLEADER is acknowledged; UPTODATE is awaited.
+    Acknowledged(Durable<Epoch>),
+}
+
+impl CatchingUp {
+    /// The tree to start from is there, and with it what the leader has sent since.
+    pub(super) fn begin(
+        turn: &Turn<'_>,
+        about: About,
+        link: LinkId,
+        epoch: Epoch,
+        backlog: VecDeque<QuorumPacket>,
+    ) -> Phase {
+        let member = &*turn.member;
+        // Who is to have its vote back must have a log.
+        let logs = about.kind == LearnerType::Participant
+            || member.options.observer_logs
+            || !member.may_vote;
+        Phase::CatchingUp(Box::new(CatchingUp {
+            link,
+            epoch,
+            history: History::new(turn, epoch, logs),
+            backlog,
+            kept: VecDeque::new(),
+            step: Step::AwaitsNewLeader,
+        }))
+    }
+
+    pub(super) fn step(&mut self, turn: &mut Turn<'_>, about: About, event: Event) -> Next {
+        while let Some(packet) = self.backlog.pop_front() {
+            if let Some(next) = self.packet(turn, about, packet)? {
+                return Ok(Some(next));
+            }
+        }
+        match event {
+            Event::Packet(packet) => {
+                let next = self.packet(turn, about, packet)?;
+                if next.is_some() {
+                    return Ok(next);
+                }
+            }
+            Event::Closed(why) => return Err(format!("the link to the leader ended: {why}").into()),
+            Event::SnapshotArrived => return Err("a stream without SNAP".into()),
+            Event::Persisted | Event::Tick => {}
+            // Nobody is served yet.
+            Event::Submitted(_) | Event::Opened | Event::Reloaded(_) => {}
+        }
+        self.promise(turn);
+        Ok(None)
+    }
+
+    /// What was logged and not applied. What is kept was promised to nobody.
+    pub(super) fn unapplied(self) -> Vec<(Zxid, bytes::Bytes)> {
+        self.history.unapplied()
+    }
+
+    fn packet(&mut self, turn: &mut Turn<'_>, about: About, packet: QuorumPacket) -> Next {
+        match packet {
+            QuorumPacket::Proposal { zxid, txn } => {
+                self.history.arrives(turn, zxid, txn)?;
+            }
+            QuorumPacket::Commit { zxid } | QuorumPacket::CommitAndActivate { zxid, .. } => {
+                self.committed(turn, zxid)?;
+            }
+            QuorumPacket::Inform { zxid, txn }
+            | QuorumPacket::InformAndActivate { zxid, txn, .. }
+                if about.kind == LearnerType::Observer =>
+            {
+                self.history.arrives(turn, zxid, txn)?;
+                self.committed(turn, zxid)?;
+            }
+            QuorumPacket::NewLeader { zxid, .. } => self.new_leader(zxid)?,
+            QuorumPacket::UpToDate => return self.up_to_date(turn, about),
+            QuorumPacket::Ping { zxid, .. } => {
+                // Before it a leader takes every answer for that to NEWLEADER.
+                if let Step::Acknowledged(_) = self.step {
+                    let touched = Some(Vec::new());
+                    turn.send(self.link, QuorumPacket::Ping { zxid, touched });
+                }
+            }
+            packet => return Err(unexpected("a step of synchronization", &packet)),
+        }
+        Ok(None)
+    }
+
+    fn committed(&mut self, turn: &mut Turn<'_>, zxid: Zxid) -> Result<(), Departure> {
+        let Some(received) = self.history.committed(zxid)? else { return Ok(()) };
+        match self.step {
+            Step::AwaitsNewLeader => {
+                self.history.log(turn, zxid, received.txn.clone());
+                self.history.let_commit(turn, received, Waiter::default());
+            }
+            Step::Logs | Step::WritesEpoch(_) | Step::Acknowledged(_) => {
+                self.kept.push_back(received);
+            }
+        }
+        Ok(())
+    }
+
+    fn new_leader(&mut self, zxid: Zxid) -> Result<(), Departure> {
+        let Step::AwaitsNewLeader = self.step else {
+            return Err(format!("expected one NEWLEADER, got another: {zxid}").into());
+        };
+        let expected = self.epoch.start();
+        if zxid != expected {
+            return Err(format!("expected NEWLEADER {expected}, got {zxid}").into());
+        }
+        self.step = Step::Logs;
+        Ok(())
+    }
+
+    /// Goes on from one durable thing to the next (C-217).
+    fn promise(&mut self, turn: &mut Turn<'_>) {
+        while let Some(_synchronized) = self.history.next_durable(turn) {}
+        self.history.let_go(turn);
+        if let Step::Logs = self.step
+            && self.history.is_durable()
+        {
+            self.step = Step::WritesEpoch(turn.set_current_epoch(self.epoch));
+        }
+        if let Step::WritesEpoch(pending) = &self.step
+            && let Some(durable) = turn.member.tickets.redeem(pending)
+        {
+            turn.member.has_data = true;
+            turn.send(self.link, acknowledgements::new_leader(durable));
+            self.step = Step::Acknowledged(durable);
+        }
+    }
+
+    fn up_to_date(&mut self, turn: &mut Turn<'_>, about: About) -> Next {
+        let Step::Acknowledged(epoch) = self.step else {
+            return Err("expected UPTODATE after NEWLEADER was acknowledged".into());
+        };
+        if !turn.member.may_vote {
+            // Whatever it may have forgotten, it has again: a quorum without it stands behind what
+            // this leader has sent, and all of that is durable.
+            turn.member.may_vote = true;
+            return Err("the history is whole again: it joins with its vote".into());
+        }
+        turn.send(self.link, acknowledgements::new_leader(epoch));
+        turn.member.vote.0.peer_epoch = i64::from(self.epoch.0);
+        turn.effects.client.push(ClientEffect::StartServing);
+        let history = self.log_what_was_kept(turn);
+        Ok(Some(Broadcast::begin(turn, about, self.link, history)))
+    }
+
+    fn log_what_was_kept(&mut self, turn: &mut Turn<'_>) -> History {
+        for received in self.kept.drain(..) {
+            self.history.log(turn, received.zxid, received.txn.clone());
+            self.history.let_commit(turn, received, Waiter::default());
+        }
+        let open: Vec<_> =
+            self.history.uncommitted().map(|open| (open.zxid, open.txn.clone())).collect();
+        for (zxid, txn) in open {
+            self.history.log(turn, zxid, txn);
+        }
+        self.history.take()
+    }
+}

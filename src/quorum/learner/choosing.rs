@@ -1,0 +1,128 @@
+//! Choosing: the leader says how the history is brought up, and the tree to start from is made.
+//!
+//! ```text
+//!        DIFF                                          ─▶ the tree as it is
+//! ACKEPOCH ─▶ TRUNC ─▶ the log is cut, durably ──┐
+//!        SNAP ─▶ the stream is here ─▶ installed ┴─▶ restored from the disk ─▶ that tree
+//! ```
+//!
+//! From the first change of the files to the restore the tree is not what the disk has: whoever
+//! leaves in between restores it first ([`Member::database_is_current`], ZOOKEEPER-3642,
+//! ZOOKEEPER-5094). What the leader sends meanwhile is kept in its order.
+//!
+//! [`Member::database_is_current`]: crate::quorum::member::Member::database_is_current
+
+use std::collections::VecDeque;
+
+use super::catching_up::CatchingUp;
+use super::words::unexpected;
+use super::{About, Event, Next, Phase};
+use crate::proto::{Epoch, LinkId, QuorumPacket, Zxid};
+use crate::quorum::durable::Pending;
+use crate::quorum::effect::Restored;
+use crate::quorum::member::Turn;
+
+/// The phase.
+#[derive(Debug)]
+pub(super) struct Choosing {
+    pub(super) link: LinkId,
+    epoch: Epoch,
+    step: Step,
+    /// What came behind TRUNC or SNAP.
+    kept: VecDeque<QuorumPacket>,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// DIFF, TRUNC or SNAP is awaited.
+    AwaitsChoice,
+    /// SNAP came; its stream is awaited.
+    Receives { snapshot: Zxid },
+    /// The log is being cut, or the snapshot becomes the newest.
+    ChangesFiles(Pending<Zxid>),
+    /// The tree is being restored; its last zxid must be this one.
+    Restores { expected: Zxid },
+}
+
+impl Choosing {
+    /// ACKEPOCH is sent.
+    pub(super) fn begin(link: LinkId, epoch: Epoch) -> Phase {
+        let (step, kept) = (Step::AwaitsChoice, VecDeque::new());
+        Phase::Choosing(Choosing { link, epoch, step, kept })
+    }
+
+    pub(super) fn step(&mut self, turn: &mut Turn<'_>, about: About, event: Event) -> Next {
+        match (event, &self.step) {
+            (Event::Packet(packet), Step::AwaitsChoice) => self.choice(turn, about, packet),
+            (Event::Packet(packet), _) => {
+                self.kept.push_back(packet);
+                Ok(None)
+            }
+            (Event::SnapshotArrived, Step::Receives { snapshot }) => {
+                let snapshot = *snapshot;
+                self.step = Step::ChangesFiles(turn.install_snapshot(self.link, snapshot));
+                Ok(None)
+            }
+            (Event::SnapshotArrived, _) => Err("a stream without SNAP".into()),
+            (Event::Persisted, Step::ChangesFiles(pending)) => {
+                let Some(done) = turn.member.tickets.redeem(pending) else { return Ok(None) };
+                turn.reload();
+                self.step = Step::Restores { expected: done.what() };
+                Ok(None)
+            }
+            (Event::Reloaded(restored), Step::Restores { expected }) => {
+                let expected = *expected;
+                self.restored(turn, about, expected, restored)
+            }
+            (Event::Closed(why), _) => Err(format!("the link to the leader ended: {why}").into()),
+            _ => Ok(None),
+        }
+    }
+
+    fn choice(&mut self, turn: &mut Turn<'_>, about: About, packet: QuorumPacket) -> Next {
+        let last = turn.member.last_logged;
+        match packet {
+            // Its zxid is for information.
+            QuorumPacket::Diff { .. } => self.catch_up(turn, about),
+            QuorumPacket::Trunc { zxid } if zxid > last => {
+                Err(format!("expected TRUNC to at most {last}, got {zxid}").into())
+            }
+            QuorumPacket::Trunc { zxid } => {
+                tracing::warn!(%last, to = %zxid, "what no leader has committed is cut off");
+                self.step = Step::ChangesFiles(turn.truncate(zxid));
+                Ok(None)
+            }
+            QuorumPacket::Snap { zxid } if zxid.epoch() > self.epoch => {
+                let epoch = self.epoch;
+                Err(format!("expected SNAP of epoch {epoch} at most, got {zxid}").into())
+            }
+            QuorumPacket::Snap { zxid } => {
+                self.step = Step::Receives { snapshot: zxid };
+                Ok(None)
+            }
+            packet => Err(unexpected("DIFF, TRUNC or SNAP", &packet)),
+        }
+    }
+
+    fn restored(
+        &mut self,
+        turn: &mut Turn<'_>,
+        about: About,
+        expected: Zxid,
+        restored: Restored,
+    ) -> Next {
+        let last = restored.last_zxid;
+        turn.member.reloaded(restored);
+        if last != expected {
+            // The leader takes something for our common history that we never had. With what we
+            // have now it chooses better.
+            return Err(format!("expected a tree of {expected}, got one of {last}").into());
+        }
+        self.catch_up(turn, about)
+    }
+
+    fn catch_up(&mut self, turn: &mut Turn<'_>, about: About) -> Next {
+        let kept = std::mem::take(&mut self.kept);
+        Ok(Some(CatchingUp::begin(turn, about, self.link, self.epoch, kept)))
+    }
+}
