@@ -24,6 +24,8 @@ mod durability;
 mod ephemeral_lifetime;
 mod fifo_per_session;
 mod global_primary_order;
+mod honest_peers;
+mod initial_history;
 mod integrity;
 mod leadership;
 mod linearizability;
@@ -63,7 +65,7 @@ pub struct Run<'a> {
 type Checker = fn(&Run<'_>) -> Result<(), Violation>;
 
 /// Every checker by its property.
-pub const CHECKERS: [(&str, Checker); 19] = [
+pub const CHECKERS: [(&str, Checker); 21] = [
     (leadership::NAME, leadership::check),
     (prefix_consistency::NAME, prefix_consistency::check),
     (integrity::NAME, integrity::check),
@@ -74,6 +76,8 @@ pub const CHECKERS: [(&str, Checker); 19] = [
     (primary_integrity::NAME, primary_integrity::check),
     (durability::NAME, durability::check),
     (no_tree_ahead_of_log::NAME, no_tree_ahead_of_log::check),
+    (initial_history::NAME, initial_history::check),
+    (honest_peers::NAME, honest_peers::check),
     (monotonic_epochs::NAME, monotonic_epochs::check),
     (tree_digests::NAME, tree_digests::check),
     (linearizability::NAME, linearizability::check),

@@ -82,6 +82,10 @@ impl Play {
         self.history.push(self.now, event);
     }
 
+    pub fn push_fault(&mut self, words: &str) {
+        self.push(Event::Fault(words.into()));
+    }
+
     pub fn server(&mut self, server: i64, event: ServerEvent) {
         let sid = Sid(server);
         self.logs.entry(sid).or_default().take(&event);
