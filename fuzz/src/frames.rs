@@ -151,7 +151,8 @@ impl Play {
             max_per_minute: 10_000,
             max_never_used_ms: 5_000,
         };
-        let database = Database::new(TREE);
+        let mut database = Database::new(TREE);
+        database.start_serving();
         let sessions = SessionTracker::new(1000, 0, 0);
         let start = Instant { mono_ms: 0, wall_ms: 0 };
         let role = Standalone::new(start, prep, sync, sessions, sweeps, &database);

@@ -22,7 +22,6 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::connections::Connections;
 use super::limits::ConnectionLimits;
 use super::log_limit::LogLimit;
 use super::{Submit, WordHandler};
@@ -30,6 +29,7 @@ use crate::auth::{Heard, Identities};
 use crate::metrics::Metrics;
 use crate::processor::connection::{ConnectionCore, Ending, NearLimit, Pass, Surroundings};
 use crate::processor::connection_queue::{CloseReason, ConnectionQueue};
+use crate::processor::connections::{Connection, Connections};
 use crate::proto::{ConnectionId, SessionId};
 use crate::status::{Answered, ClientLine};
 use crate::time::{Clock, Instant};
@@ -43,7 +43,7 @@ pub struct Shared {
     /// Who answers words.
     pub words: Arc<WordHandler>,
     /// The open connections.
-    pub connections: Arc<Connections>,
+    pub connections: Arc<Connections<ClientConnection>>,
     /// How many connections there may be.
     pub limits: ConnectionLimits,
     /// `clientTcpKeepAlive`: the system probes silent connections.
@@ -108,32 +108,28 @@ thread_local! {
 impl ClientConnection {
     /// Registers a connection for an accepted socket and returns the future that serves it.
     pub fn open(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) -> ConnectionTask {
-        let id = shared.connections.next_id();
         let identities = Arc::new(Identities::of_peer(peer.ip()));
-        let queue = Arc::new(ConnectionQueue::new(id, identities.clone()));
         let (reader, writer) = stream.into_split();
-        let connection = Arc::new(ClientConnection {
-            id,
-            peer,
-            opened_ms: shared.clock.now().mono_ms,
-            core: Mutex::new(ConnectionCore::new(queue.clone(), identities)),
-            queue,
-            writer,
-            waker: AtomicWaker::new(),
-            touched: AtomicBool::new(false),
-            paused: AtomicBool::new(false),
-            ending_since_ms: AtomicU64::new(0),
-            abandoned: AtomicBool::new(false),
-            word_bytes: AtomicUsize::new(0),
-            shared: shared.clone(),
+        let opened_ms = shared.clock.now().mono_ms;
+        let connection = shared.connections.open(|id| {
+            let queue = Arc::new(ConnectionQueue::new(id, identities.clone()));
+            ClientConnection {
+                id,
+                peer,
+                opened_ms,
+                core: Mutex::new(ConnectionCore::new(queue.clone(), identities)),
+                queue,
+                writer,
+                waker: AtomicWaker::new(),
+                touched: AtomicBool::new(false),
+                paused: AtomicBool::new(false),
+                ending_since_ms: AtomicU64::new(0),
+                abandoned: AtomicBool::new(false),
+                word_bytes: AtomicUsize::new(0),
+                shared: shared.clone(),
+            }
         });
-        shared.connections.insert(connection.clone());
         ConnectionTask { reader, connection }
-    }
-
-    /// The connection's id.
-    pub fn id(&self) -> ConnectionId {
-        self.id
     }
 
     /// The client's address.
@@ -144,11 +140,6 @@ impl ClientConnection {
     /// When it was accepted, milliseconds on the monotonic clock.
     pub fn opened_ms(&self) -> u64 {
         self.opened_ms
-    }
-
-    /// The queue through which the server speaks to the client.
-    pub fn queue(&self) -> &ConnectionQueue {
-        &self.queue
     }
 
     /// Whether the connection has, or had, a session.
@@ -176,11 +167,6 @@ impl ClientConnection {
         }
     }
 
-    /// Marks the connection as one to flush; true for whoever marks it first.
-    pub fn touch(&self) -> bool {
-        !self.touched.swap(true, Ordering::AcqRel)
-    }
-
     /// Asks the connection to close and wakes its task.
     pub fn close(&self, reason: CloseReason) {
         self.queue.close(reason);
@@ -196,33 +182,6 @@ impl ClientConnection {
     /// Ends the connection without waiting for its client any longer.
     pub fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
-        self.waker.wake();
-    }
-
-    /// Sends what is queued, if the core is free; otherwise its holder will. For the driver,
-    /// while it holds nothing.
-    pub fn flush(&self) {
-        self.touched.store(false, Ordering::Release);
-        let Some(mut core) = self.core.try_lock() else {
-            self.waker.wake();
-            return;
-        };
-        core.drain();
-        let broken = self.write(&mut core).is_err();
-        let task_needed = broken
-            || self.paused.load(Ordering::Acquire)
-            || core.has_waiting_input()
-            || !core.output().is_empty()
-            || core.ending().is_some();
-        drop(core);
-        if task_needed || self.queue.is_filled() {
-            self.waker.wake();
-        }
-    }
-
-    /// Has the connection's own task send what is queued.
-    pub fn leave_to_task(&self) {
-        self.touched.store(false, Ordering::Release);
         self.waker.wake();
     }
 
@@ -285,6 +244,45 @@ impl ClientConnection {
             });
         }
         self.queue.count(taken, answered, reads.as_ref());
+    }
+}
+
+impl Connection for ClientConnection {
+    fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    fn queue(&self) -> &ConnectionQueue {
+        &self.queue
+    }
+
+    fn touch(&self) -> bool {
+        !self.touched.swap(true, Ordering::AcqRel)
+    }
+
+    fn flush(&self) {
+        self.touched.store(false, Ordering::Release);
+        let Some(mut core) = self.core.try_lock() else {
+            // Whoever holds the core looks at the queue again.
+            self.waker.wake();
+            return;
+        };
+        core.drain();
+        let broken = self.write(&mut core).is_err();
+        let task_needed = broken
+            || self.paused.load(Ordering::Acquire)
+            || core.has_waiting_input()
+            || !core.output().is_empty()
+            || core.ending().is_some();
+        drop(core);
+        if task_needed || self.queue.is_filled() {
+            self.waker.wake();
+        }
+    }
+
+    fn leave_to_task(&self) {
+        self.touched.store(false, Ordering::Release);
+        self.waker.wake();
     }
 }
 
@@ -362,6 +360,7 @@ fn is_final(ending: &Ending) -> bool {
                 | CloseReason::TooManyUnreadAnswers
                 | CloseReason::StaleRequest
                 | CloseReason::NoHandshake
+                | CloseReason::NotServing
                 | CloseReason::ServerStops
         )
     )
@@ -543,7 +542,11 @@ fn log_ending(core: &ConnectionCore, connection: &ClientConnection) {
     let breach = || shared.breaches.admit(shared.clock.now().mono_ms);
     match core.ending() {
         None => tracing::debug!(%peer, %session, "the client closed its connection"),
-        Some(Ending::Asked(reason @ (CloseReason::SessionClosed | CloseReason::ServerStops))) => {
+        Some(Ending::Asked(
+            reason @ (CloseReason::SessionClosed
+            | CloseReason::NotServing
+            | CloseReason::ServerStops),
+        )) => {
             tracing::debug!(%peer, %session, ?reason, "connection closed");
         }
         Some(Ending::Asked(CloseReason::NoHandshake)) => {

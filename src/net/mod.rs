@@ -5,7 +5,6 @@
 
 pub mod client_connection;
 pub mod client_listener;
-pub mod connections;
 pub mod limits;
 pub mod log_limit;
 

@@ -8,6 +8,9 @@
 //! …/version-2/tmp.*             being written; of no meaning after a restart
 //! ```
 //!
+//! Epoch files lie beside the snapshots ([`epoch_files`](super::epoch_files)), and for moments the
+//! marks of a change of the history ([`history`](super::history)).
+//!
 //! Whoever holds a [`DataDir`] is alone in both directories (C-263), can write to them, and has
 //! them to itself: neither holds the other's kind of file (C-258).
 
@@ -15,7 +18,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskError, DiskLock};
+use super::history;
+use super::pins::Pins;
 use super::snapshot::{self, SnapshotFile};
+use super::snapshot_gate::SnapshotGate;
 use super::txn_log;
 use crate::proto::Zxid;
 
@@ -35,6 +41,8 @@ pub struct DataDir {
     disk: Arc<dyn Disk>,
     snapshot_dir: PathBuf,
     log_dir: PathBuf,
+    pins: Pins,
+    snapshot_gate: SnapshotGate,
     _locks: Vec<Box<dyn DiskLock>>,
 }
 
@@ -100,7 +108,8 @@ pub(super) fn unfinished_name(name: &str) -> String {
 }
 
 impl DataDir {
-    /// Opens the directories, alone, and clears away what an earlier run did not finish.
+    /// Opens the directories, alone, clears away what an earlier run did not finish writing, and
+    /// finishes a change of the history that it had begun.
     ///
     /// # Errors
     /// They are missing, in use, not writable, or mixed up.
@@ -108,7 +117,9 @@ impl DataDir {
         let log_parent = options.data_log_dir.as_ref().unwrap_or(&options.data_dir);
         let snapshot_dir = versioned(&*disk, &options.data_dir, options.autocreate)?;
         let log_dir = versioned(&*disk, log_parent, options.autocreate)?;
-        let mut dir = DataDir { disk, snapshot_dir, log_dir, _locks: Vec::new() };
+        let (pins, snapshot_gate) = Default::default();
+        let mut dir =
+            DataDir { disk, snapshot_dir, log_dir, pins, snapshot_gate, _locks: Vec::new() };
         for path in dir.both() {
             let lock = dir.disk.try_lock(&path.join(LOCK)).map_err(|source| {
                 match source.source.kind() {
@@ -121,6 +132,7 @@ impl DataDir {
             dir.probe(&path).map_err(|source| DataDirError::NotWritable { dir: path, source })?;
         }
         dir.refuse_mixed_up()?;
+        history::finish(&dir).map_err(DiskError::from)?;
         Ok(dir)
     }
 
@@ -137,6 +149,16 @@ impl DataDir {
     /// Where logs lie.
     pub fn log_dir(&self) -> &Path {
         &self.log_dir
+    }
+
+    /// What of the logs somebody reads.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
+    /// What a snapshot passes to get its name.
+    pub fn snapshot_gate(&self) -> &SnapshotGate {
+        &self.snapshot_gate
     }
 
     /// The snapshots, oldest first, usable or not. Of two with the same zxid, which show the same
@@ -201,7 +223,7 @@ impl DataDir {
     }
 
     /// The two directories, or the one that is both.
-    fn both(&self) -> Vec<PathBuf> {
+    pub(super) fn both(&self) -> Vec<PathBuf> {
         let mut dirs = vec![self.snapshot_dir.clone()];
         if self.log_dir != self.snapshot_dir {
             dirs.push(self.log_dir.clone());

@@ -13,11 +13,15 @@
 //! No threads, no sleeping, and no clock but one that is handed in: a caller that owns those drives
 //! the values of this module.
 
+pub mod config_files;
 pub mod data_dir;
 pub mod disk;
+pub mod epoch_files;
 #[cfg(test)]
 pub(crate) mod faulty_disk;
+pub mod history;
 pub mod ledger;
+pub mod pins;
 pub mod purge;
 #[cfg(test)]
 mod purge_tests;
@@ -25,6 +29,7 @@ pub mod restore;
 #[cfg(test)]
 mod restore_tests;
 pub mod snapshot;
+pub mod snapshot_gate;
 pub mod sync_queue;
 pub mod txn_log;
 
@@ -33,9 +38,11 @@ pub use disk::{Disk, DiskError, DiskFile, RealDisk, Room};
 pub use ledger::Ledger;
 pub use purge::{Purged, purge, reclaim};
 pub use restore::{
-    Origin, Refusal, RestoreError, RestoreOptions, RestoreStage, Restored, restore, restore_telling,
+    HistoryRestored, MemberRestoreOptions, MemberRestored, Origin, Refusal, RestoreError,
+    RestoreOptions, RestoreReport, RestoreStage, Restored, restore, restore_history,
+    restore_member, restore_telling,
 };
-pub use sync_queue::{DiskRequest, Persisted, SyncQueue, SyncQueueOptions};
+pub use sync_queue::{DiskRequest, MemberFiles, Persisted, SyncQueue, SyncQueueOptions};
 
 use std::path::Path;
 

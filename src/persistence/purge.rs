@@ -19,6 +19,7 @@
 //! * A file loses its name at once and its bytes little by little ([`reclaim`]): to free 150 MB in
 //!   one call holds up the journal of the file system, and every sync of the log with it. A file
 //!   that has another name, an operator's backup by hard link, keeps its bytes.
+//! * Logs that somebody reads are pinned ([`Pins`](super::pins::Pins)) and stay.
 
 use std::path::Path;
 
@@ -30,7 +31,7 @@ use super::snapshot::reader::{is_whole, looks_complete};
 use crate::proto::Zxid;
 
 /// Before the name of a file that is being removed.
-const ASIDE: &str = "zkserver.removed.";
+const REMOVED: &str = "zkserver.removed.";
 /// Bytes given back at once.
 const PIECE: u64 = 4 << 20;
 
@@ -56,14 +57,22 @@ pub fn purge(
     retain: usize,
     only_ours: bool,
 ) -> Result<Purged, DiskError> {
+    // Nobody cuts the history meanwhile, or begins to read what goes.
+    let _held = dir.snapshot_gate().hold();
+    let pins = dir.pins().hold();
     let (mut snapshots, mut logs) = superfluous(dir, ledger, retain)?;
+    if let Some(pinned) = pins.lowest() {
+        let all = dir.logs()?;
+        let needed = all.iter().rposition(|log| log.first <= pinned).unwrap_or(0);
+        logs.truncate(needed);
+    }
     if only_ours {
         snapshots.retain(|file| ledger.is_our_snapshot(&file.name));
         logs.retain(|file| ledger.is_our_log(&file.name));
     }
     let mut purged = Purged::default();
     for file in &snapshots {
-        set_aside(dir.disk().as_ref(), dir.snapshot_dir(), &file.name)?;
+        take_name(dir.disk().as_ref(), dir.snapshot_dir(), &file.name)?;
         purged.snapshots += 1;
         purged.bytes += file.size;
     }
@@ -71,7 +80,7 @@ pub fn purge(
         dir.disk().sync_dir(dir.snapshot_dir())?;
     }
     for file in &logs {
-        set_aside(dir.disk().as_ref(), dir.log_dir(), &file.name)?;
+        take_name(dir.disk().as_ref(), dir.log_dir(), &file.name)?;
         purged.logs += 1;
         purged.bytes += file.size;
     }
@@ -129,9 +138,14 @@ fn oldest_kept(
     Ok(None)
 }
 
+/// What the file `name` is called until its bytes are given back.
+pub(super) fn removed_name(name: &str) -> String {
+    format!("{REMOVED}{name}")
+}
+
 /// Takes the file's name, unless somebody was faster.
-fn set_aside(disk: &dyn Disk, dir: &Path, name: &str) -> Result<(), DiskError> {
-    match disk.rename(&dir.join(name), &dir.join(format!("{ASIDE}{name}"))) {
+fn take_name(disk: &dyn Disk, dir: &Path, name: &str) -> Result<(), DiskError> {
+    match disk.rename(&dir.join(name), &dir.join(removed_name(name))) {
         Err(error) if error.is_not_found() => Ok(()),
         result => result,
     }
@@ -145,7 +159,7 @@ pub fn reclaim(dir: &DataDir, mut pace: impl FnMut()) -> Result<(), DiskError> {
     let disk = dir.disk().as_ref();
     let both = [dir.snapshot_dir(), dir.log_dir()];
     for folder in &both[..if both[0] == both[1] { 1 } else { 2 }] {
-        for entry in disk.list(folder)?.iter().filter(|entry| entry.name.starts_with(ASIDE)) {
+        for entry in disk.list(folder)?.iter().filter(|entry| entry.name.starts_with(REMOVED)) {
             let path = folder.join(&entry.name);
             if disk.is_only_name(&path)? {
                 let file = disk.open_for_write(&path)?;

@@ -12,9 +12,17 @@
 //! there are some, logs without any, a file that cannot be read, rot, a hole in the zxids. What
 //! is merely odd is passed on as a notice.
 
+mod member;
+mod recent;
 mod refusal;
 mod replay;
 
+pub use self::member::{
+    HistoryRestored, MemberRestoreOptions, MemberRestored, RestoreReport, restore_history,
+    restore_member,
+};
+use self::recent::Recent;
+pub(super) use self::recent::follows;
 pub use self::refusal::{Refusal, RestoreError};
 use self::replay::{Replay, Tail};
 use super::data_dir::{DataDir, LogFile};
@@ -24,6 +32,7 @@ use super::snapshot::{LoadedSnapshot, SnapshotError, SnapshotFile, read_snapshot
 use super::txn_log::{LogError, LogReader, MAX_BATCH_BYTES, TornTail};
 use crate::proto::Zxid;
 use crate::tree::{Database, TreeOptions};
+use bytes::Bytes;
 
 /// What restoring depends on.
 #[derive(Debug, Clone, Copy)]
@@ -134,19 +143,44 @@ pub fn restore_telling(
     options: &RestoreOptions,
     tell: &mut dyn FnMut(RestoreStage<'_>),
 ) -> Result<Restored, Refusal> {
-    let mut notices = Vec::new();
-    restore_noting(dir, options, &mut notices, tell)
-        .map(|restored| Restored { notices: std::mem::take(&mut notices), ..restored })
-        .map_err(|error| Refusal { error, notices, force_sync: options.force_sync })
+    restore_with(dir, options, Extras::default(), tell).map(|(restored, _)| restored)
 }
 
-/// [`restore`] without its notices, which are put in `notices` as they come.
+/// What a member wants beside.
+#[derive(Debug, Clone, Copy, Default)]
+struct Extras {
+    /// How many of the last transactions.
+    recent: usize,
+    /// Whether ACL lists may be missing: behind a leader's tree they come with the transactions
+    /// that follow it.
+    tolerates_missing_acls: bool,
+}
+
+/// [`restore_telling`], with the last transactions.
+#[allow(clippy::type_complexity)]
+fn restore_with(
+    dir: &DataDir,
+    options: &RestoreOptions,
+    extras: Extras,
+    tell: &mut dyn FnMut(RestoreStage<'_>),
+) -> Result<(Restored, Vec<(Zxid, Bytes)>), Refusal> {
+    let mut notices = Vec::new();
+    let restored = restore_noting(dir, options, extras, &mut notices, tell);
+    match restored {
+        Ok((restored, recent)) => Ok((Restored { notices, ..restored }, recent)),
+        Err(error) => Err(Refusal { error, notices, force_sync: options.force_sync }),
+    }
+}
+
+/// [`restore_with`] without its notices, which are put in `notices` as they come.
+#[allow(clippy::type_complexity)]
 fn restore_noting(
     dir: &DataDir,
     options: &RestoreOptions,
+    extras: Extras,
     notices: &mut Vec<String>,
     tell: &mut dyn FnMut(RestoreStage<'_>),
-) -> Result<Restored, RestoreError> {
+) -> Result<(Restored, Vec<(Zxid, Bytes)>), RestoreError> {
     let mut logs = dir.logs()?;
     let has_logs = !logs.is_empty();
     let mut unwritten = take_unwritten(dir, &mut logs, options)?;
@@ -180,14 +214,23 @@ fn restore_noting(
         done: 0,
         total: logs.iter().map(|log| log.size).sum(),
         tail: None,
+        recent: Recent::new(extras.recent),
     };
     for (i, log) in logs.iter().enumerate() {
         replay.file(log, i + 1 == logs.len())?;
     }
-    let Replay { database, txns, torn, tail, .. } = replay;
+    let Replay { database, txns, torn, tail, recent, .. } = replay;
     refuse_less_than_a_snapshot(dir, database.last_processed())?;
-    if let Some((path, index)) = database.tree.missing_acl() {
-        return Err(RestoreError::AclMissing { path, index });
+    match database.tree.missing_acl() {
+        Some((path, index)) if !extras.tolerates_missing_acls => {
+            return Err(RestoreError::AclMissing { path, index });
+        }
+        Some((path, index)) => notices.push(format!(
+            "the ACL of {} is missing (list {index}): nobody may touch the node until a \
+             transaction brings it",
+            path.escape_ascii()
+        )),
+        None => {}
     }
     if let (Some((at, digest)), 0, true) = (loaded.digest, txns, options.tree.digest_enabled)
         && at == from
@@ -206,7 +249,8 @@ fn restore_noting(
     if options.force_sync && !is_empty {
         make_durable(dir, tail.as_ref())?;
     }
-    Ok(Restored {
+    let recent = recent.up_to(database.last_processed());
+    let restored = Restored {
         digest_mismatches: database.digest_mismatches(),
         database,
         origin,
@@ -215,7 +259,8 @@ fn restore_noting(
         torn,
         damaged_snapshots,
         notices: Vec::new(),
-    })
+    };
+    Ok((restored, recent))
 }
 
 /// The database that the logs are applied to.

@@ -12,6 +12,10 @@
 //! first error is the last answer: after it the queue refuses everything, because a failed sync
 //! is never repeated (C-252) and the process must end (C-254).
 //!
+//! A member of an ensemble asks for more than appends: its history is cut or replaced, its epochs
+//! and configurations are written ([`MemberFiles`]). All of it is done in the order asked for, and
+//! what was to be appended before is durable before.
+//!
 //! The queue is a plain value; a thread that collects requests and owns it is its shell.
 
 use std::io;
@@ -20,9 +24,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::config_files;
+use super::data_dir::DataDir;
 use super::disk::{Disk, DiskError};
+use super::epoch_files::{self, EpochFile};
+use super::history;
+use super::snapshot::spool_name;
 use super::txn_log::{LogWriter, LogWriterOptions, MAX_BATCH_BYTES, ZeroFiller, record};
-use crate::proto::{Ticket, Zxid};
+use crate::proto::{Epoch, LinkId, QuorumVerifier, Ticket, Zxid};
 use crate::time::Clock;
 
 /// Something to be made durable.
@@ -39,6 +48,60 @@ pub enum DiskRequest {
     },
     /// The next append begins a new file.
     Roll,
+    /// Cut the history behind `to`.
+    Truncate {
+        /// Reported when nothing of what was cut can come back.
+        ticket: Ticket,
+        /// The last transaction that stays.
+        to: Zxid,
+    },
+    /// The tree that arrived over `link` takes the place of the history.
+    InstallSnapshot {
+        /// Reported when a restart would find it.
+        ticket: Ticket,
+        /// The link it came over.
+        link: LinkId,
+        /// Its zxid.
+        zxid: Zxid,
+    },
+    /// Write `acceptedEpoch`.
+    AcceptedEpoch {
+        /// Reported when it is durable.
+        ticket: Ticket,
+        /// Its content.
+        epoch: Epoch,
+    },
+    /// Write `currentEpoch`. From then on the member may vote, for it is synchronized.
+    CurrentEpoch {
+        /// Reported when it is durable.
+        ticket: Ticket,
+        /// Its content.
+        epoch: Epoch,
+    },
+    /// Write `.dynamic.next`.
+    LastSeenConfig {
+        /// Reported when it is durable.
+        ticket: Ticket,
+        /// The configuration.
+        config: Arc<QuorumVerifier>,
+    },
+    /// Write `.dynamic.<version>`, remove `.dynamic.next`.
+    ActivateConfig {
+        /// Reported when it is durable.
+        ticket: Ticket,
+        /// The configuration.
+        config: Arc<QuorumVerifier>,
+    },
+}
+
+/// Where the queue of a member finds what is not the log.
+#[derive(Clone)]
+pub struct MemberFiles {
+    /// The directories of history and epochs.
+    pub dir: Arc<DataDir>,
+    /// The configuration file, beside which the dynamic ones lie; `None`: none are written
+    /// (`reconfigEnabled=false`).
+    pub config: Option<PathBuf>,
 }
 
 /// How the queue writes.
@@ -89,6 +152,8 @@ pub struct Persisted {
     pub slow_sync: bool,
     /// Whether a new log file was begun.
     pub new_log: bool,
+    /// Whether a leader's snapshot was installed.
+    pub new_snapshot: bool,
 }
 
 /// The queue's writing end.
@@ -96,6 +161,7 @@ pub struct SyncQueue {
     log: LogWriter,
     options: SyncQueueOptions,
     clock: Arc<dyn Clock>,
+    member: Option<MemberFiles>,
     /// The frames of the segment being built; kept for its memory.
     frames: Vec<u8>,
     last_ticket: Ticket,
@@ -125,11 +191,18 @@ impl SyncQueue {
             log: LogWriter::new(disk, dir, log_options, filler),
             options,
             clock,
+            member: None,
             frames: Vec::new(),
             last_ticket: Ticket::default(),
             last_zxid,
             failed: false,
         }
+    }
+
+    /// The queue of a member of an ensemble.
+    pub fn with_member_files(mut self, files: MemberFiles) -> Self {
+        self.member = Some(files);
+        self
     }
 
     /// Carries out everything in `batch`, in order, and empties it. The report covers every
@@ -139,7 +212,8 @@ impl SyncQueue {
     /// The disk's. Nothing of the batch may be acknowledged, and the process must end.
     ///
     /// # Panics
-    /// When a ticket or a zxid is not above the one before: the log would not be a history.
+    /// When a ticket or a zxid is not above the one before: the log would not be a history. When a
+    /// server that is alone is asked for what only members need.
     pub fn process(&mut self, batch: &mut Vec<DiskRequest>) -> Result<Persisted, DiskError> {
         self.refuse_after_failure()?;
         let mut report = Persisted {
@@ -152,6 +226,7 @@ impl SyncQueue {
             sync_nanos: 0,
             slow_sync: false,
             new_log: false,
+            new_snapshot: false,
         };
         self.failed = true;
         self.carry_out(batch, &mut report)?;
@@ -187,7 +262,8 @@ impl SyncQueue {
         for request in batch {
             match request {
                 DiskRequest::Append { ticket, zxid, bytes } => {
-                    self.admit(*ticket, *zxid, report.ticket);
+                    self.admit_zxid(*zxid);
+                    admit_ticket(*ticket, report.ticket);
                     if self.frames.len() + bytes.len() + record::OVERHEAD > MAX_BATCH_BYTES {
                         self.flush(first.take(), report)?;
                     }
@@ -202,12 +278,62 @@ impl SyncQueue {
                     self.flush(first.take(), report)?;
                     self.log.roll()?;
                 }
+                DiskRequest::Truncate { ticket, .. }
+                | DiskRequest::InstallSnapshot { ticket, .. }
+                | DiskRequest::AcceptedEpoch { ticket, .. }
+                | DiskRequest::CurrentEpoch { ticket, .. }
+                | DiskRequest::LastSeenConfig { ticket, .. }
+                | DiskRequest::ActivateConfig { ticket, .. } => {
+                    admit_ticket(*ticket, report.ticket);
+                    self.flush(first.take(), report)?;
+                    self.change_files(request, report)?;
+                    report.ticket = *ticket;
+                }
             }
         }
         self.flush(first, report)?;
         let limit_kb = u64::try_from(self.options.txn_log_size_limit_kb).unwrap_or(0);
         if limit_kb > 0 && self.log.file_bytes() > limit_kb.saturating_mul(1024) {
             self.log.roll()?;
+        }
+        Ok(())
+    }
+
+    /// Carries out what is not an append; all appends before it are durable.
+    fn change_files(
+        &mut self,
+        request: &DiskRequest,
+        report: &mut Persisted,
+    ) -> Result<(), DiskError> {
+        let files = self.member.as_ref();
+        let files = files.expect("a server that is alone asks for nothing but appends");
+        let (dir, config_file) = (&files.dir, files.config.as_deref());
+        let (disk, snapshot_dir) = (&**dir.disk(), dir.snapshot_dir());
+        match request {
+            DiskRequest::Append { .. } | DiskRequest::Roll => unreachable!("it is an append"),
+            DiskRequest::Truncate { to, .. } => {
+                self.log.roll()?;
+                self.last_zxid = history::truncate_or_give_up(dir, *to)?;
+            }
+            DiskRequest::InstallSnapshot { link, zxid, .. } => {
+                self.log.roll()?;
+                history::replace(dir, &spool_name(*link), *zxid)?;
+                self.last_zxid = *zxid;
+                report.new_snapshot = true;
+            }
+            DiskRequest::AcceptedEpoch { epoch, .. } => {
+                EpochFile::Accepted.write(disk, snapshot_dir, *epoch)?;
+            }
+            DiskRequest::CurrentEpoch { epoch, .. } => {
+                EpochFile::Current.write(disk, snapshot_dir, *epoch)?;
+                epoch_files::allow_vote(disk, snapshot_dir)?;
+            }
+            DiskRequest::LastSeenConfig { config, .. } => {
+                config_files::keep_last_seen(disk, config_file, config)?;
+            }
+            DiskRequest::ActivateConfig { config, .. } => {
+                config_files::activate(disk, config_file, config)?;
+            }
         }
         Ok(())
     }
@@ -230,13 +356,12 @@ impl SyncQueue {
         Ok(())
     }
 
-    fn admit(&mut self, ticket: Ticket, zxid: Zxid, last_ticket: Ticket) {
+    fn admit_zxid(&mut self, zxid: Zxid) {
         assert!(
             zxid > self.last_zxid,
             "transaction {zxid} was given to the log after {}",
             self.last_zxid
         );
-        assert!(ticket > last_ticket, "ticket {ticket:?} came after {last_ticket:?}");
         self.last_zxid = zxid;
     }
 
@@ -249,6 +374,10 @@ impl SyncQueue {
             source: io::Error::other("an earlier write or sync failed, and is never repeated"),
         })
     }
+}
+
+fn admit_ticket(ticket: Ticket, last: Ticket) {
+    assert!(ticket > last, "ticket {ticket:?} came after {last:?}");
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@
 //! - The queue is drained under the same hold of the database that answers a read.
 //! - Where authentication is required, nothing but `auth` and `sasl` is looked at before it
 //!   (C-205).
+//! - A connection is served by the stretch of serving in which it asked for its session. Whoever
+//!   comes while the server does not serve, or stays when the stretch has ended, is not answered:
+//!   it closes.
 //! - After closeSession, or once it must close, no further frame is looked at (C-019).
 
 mod answers;
@@ -49,7 +52,7 @@ use crate::proto::requests::RequestHeader;
 use crate::proto::responses::{ReplyHeader, write_header_only};
 use crate::proto::{ConnectionId, ErrorCode, OpCode, SessionId, Zxid};
 use crate::session::SessionTouch;
-use crate::tree::SharedDatabase;
+use crate::tree::{Database, SharedDatabase};
 use crate::watch::Watches;
 
 /// What every connection of a server shares.
@@ -147,6 +150,8 @@ pub struct ConnectionCore {
     queue: Arc<ConnectionQueue>,
     phase: Phase,
     session: SessionId,
+    /// The stretch of serving in which the session was asked for.
+    generation: u64,
     touch: Option<Arc<SessionTouch>>,
     identities: Arc<Identities>,
     /// The identities suffice to ask for something.
@@ -226,6 +231,7 @@ impl ConnectionCore {
             queue,
             phase: Phase::Connecting,
             session: SessionId::NONE,
+            generation: 0,
             touch: None,
             identities,
             admitted: false,
@@ -438,6 +444,16 @@ impl ConnectionCore {
         self.phase = Phase::Ending;
         self.input = Vec::new();
         self.taken = 0;
+    }
+
+    /// Whether the connection may be answered from the database. If not it ends.
+    #[inline]
+    fn is_served(&mut self, db: &Database) -> bool {
+        if db.generation() == self.generation {
+            return true;
+        }
+        self.end(Ending::Asked(CloseReason::NotServing));
+        false
     }
 
     fn is_ending(&self) -> bool {

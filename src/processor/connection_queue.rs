@@ -46,6 +46,8 @@ pub enum CloseReason {
     TooManyUnreadAnswers,
     /// A reply grew beyond what is kept for one connection.
     ReplyTooLarge,
+    /// This server does not serve, or has ceased to: it has no leader that it follows.
+    NotServing,
     /// The server stops.
     ServerStops,
 }
@@ -267,6 +269,18 @@ impl ConnectionQueue {
         if state.dead && state.close.is_none() && state.bytes.is_empty() {
             return;
         }
+        state.close.get_or_insert(reason);
+        self.filled.store(true, Ordering::Release);
+    }
+
+    /// Has the connection close once what is queued by now has been sent, and takes nothing more.
+    pub fn sever(&self, reason: CloseReason) {
+        let mut state = self.state.lock();
+        if state.dead {
+            return;
+        }
+        state.dead = true;
+        state.deferred = VecDeque::new();
         state.close.get_or_insert(reason);
         self.filled.store(true, Ordering::Release);
     }

@@ -19,6 +19,7 @@ pub mod commit;
 pub mod connection;
 pub mod connection_queue;
 pub mod connection_throttle;
+pub mod connections;
 pub mod container_manager;
 pub mod final_request;
 pub mod large_requests;

@@ -4,7 +4,9 @@
 pub mod acl;
 pub mod compatibility;
 pub mod digest_algorithm;
+pub mod election_greeting;
 pub mod error_code;
+pub mod host_port;
 pub mod ids;
 pub mod membership;
 pub mod op_code;
@@ -21,6 +23,7 @@ pub mod watch_event;
 pub use acl::{Acl, AclList, perms};
 pub use compatibility::CompatibilityLevel;
 pub use digest_algorithm::DigestAlgorithm;
+pub use election_greeting::ElectionGreeting;
 pub use error_code::ErrorCode;
 pub use ids::{ConnectionId, Epoch, LinkId, SessionId, Sid, Ticket, Zxid};
 pub use membership::QuorumVerifier;

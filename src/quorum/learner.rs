@@ -48,6 +48,8 @@ mod words;
 pub struct Learner {
     about: About,
     phase: Phase,
+    /// The last of its links that ended without its doing.
+    gone: Option<LinkId>,
     /// When something was last heard of the leader, on the monotonic clock.
     heard_ms: u64,
     /// How long a leader may be silent before it serves, and after, in milliseconds.
@@ -110,6 +112,7 @@ impl Learner {
         Learner {
             about: About { leader, kind },
             phase: Phase::Connecting(Connecting::new(turn, leader)),
+            gone: None,
             heard_ms: turn.now.mono_ms,
             patience_ms: Patience { until_served, served: sync_ms },
         }
@@ -126,8 +129,12 @@ impl Learner {
             return Outcome::Stay;
         }
         let Some(event) = self.event(input) else { return Outcome::Stay };
-        if matches!(event, Event::Opened | Event::Packet(_) | Event::SnapshotArrived) {
-            self.heard_ms = turn.now.mono_ms;
+        match event {
+            Event::Opened | Event::Packet(_) | Event::SnapshotArrived => {
+                self.heard_ms = turn.now.mono_ms;
+            }
+            Event::Closed(_) => self.gone = self.link(),
+            Event::Submitted(_) | Event::Persisted | Event::Reloaded(_) | Event::Tick => {}
         }
         if let Err(Departure { why, successor }) = self.go_on(turn, event) {
             return Outcome::Leave { why, successor };
@@ -143,7 +150,7 @@ impl Learner {
 
     /// Ends the role: closes its link. Returns what was logged and not applied, in order.
     pub fn leave(self, turn: &mut Turn<'_>) -> Vec<(Zxid, Bytes)> {
-        if let Some(link) = self.link() {
+        if let Some(link) = self.link().filter(|link| self.gone != Some(*link)) {
             turn.close(link, "the leader is left");
         }
         match self.phase {
@@ -244,3 +251,8 @@ impl<S: Into<String>> From<S> for Departure {
         Departure { why: why.into(), successor: None }
     }
 }
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

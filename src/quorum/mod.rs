@@ -15,3 +15,5 @@ pub mod member;
 pub mod peer;
 pub mod request_chain;
 pub mod standalone;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -14,11 +14,13 @@ use super::clock::{RealClock, random_seed};
 use super::configuration::{CommandLine, Refusal, configuration};
 use super::disk_care::{Care, DiskCare};
 use super::disk_thread::{DiskInbox, SharedSyncQueue, ToDisk};
-use super::driver::{Driver, SharedDriver};
+use super::doors::NoPeers;
+use super::driver::Driver;
 use super::fatal::{ExitCode, abort_on_panic, die};
 use super::inbox::Inbox;
 use super::jobs::{SnapshotJobs, zero_filler};
 use super::load::{Loaded, load};
+use super::shared_driver::SharedDriver;
 use super::sweep::sweep_forever;
 use super::throttle::Throttle;
 use super::word_sources::WordSources;
@@ -29,13 +31,13 @@ use crate::config::{Config, LogFormat, LogLevels};
 use crate::metrics::Metrics;
 use crate::net::client_connection::Shared;
 use crate::net::client_listener::{accept_forever, bind, resolve};
-use crate::net::connections::Connections;
 use crate::net::limits::ConnectionLimits;
 use crate::net::log_limit::LogLimit;
 use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, version};
 use crate::persistence::{DataDir, SyncQueue};
 use crate::processor::connection::Surroundings;
 use crate::processor::connection_queue::CloseReason;
+use crate::processor::connections::Connections;
 use crate::processor::request_throttler::RequestThrottler;
 use crate::processor::sync::SyncRequestProcessor;
 use crate::quorum::peer::QuorumPeer;
@@ -152,6 +154,7 @@ impl Server {
             loaded.database.clone(),
             clock.clone(),
         );
+        loaded.database.write().start_serving();
         let peer = peer(config, &loaded, policy.clone(), clock.now(), seed);
         let clients = CarryOut::new(
             loaded.database.clone(),
@@ -174,7 +177,7 @@ impl Server {
         let driver = Driver::new(
             peer,
             loaded.database.clone(),
-            door,
+            (door, NoPeers, NoPeers),
             clients,
             metrics.clone(),
             clock.clone(),

@@ -1,16 +1,20 @@
-//! What is counted while the database is held, for the metrics to take together.
+//! What is counted of a turn: what comes in, and what is done while the database is held, for the
+//! metrics to take together.
 
 use crate::metrics::{Metrics, Namespaces, Run, Sizes};
 use crate::processor::read::measure;
-use crate::processor::request::Origin;
+use crate::processor::request::{Origin, Submission};
 use crate::proto::txns::{Txn, TxnHeader};
-use crate::proto::{EventType, OpCode, path};
+use crate::proto::{EventType, OpCode, SessionId, path};
+use crate::quorum::effect::Input;
 use crate::time::Instant;
 
 /// The counts of one hold.
 pub struct Counts<'a> {
     metrics: &'a Metrics,
     now: Instant,
+    /// Submissions that are not finished, those of this hold among them.
+    unfinished: &'a mut i64,
     finished: i64,
     committed: u64,
     sent: u64,
@@ -27,10 +31,12 @@ const LENGTH_BYTES: usize = 4;
 
 impl<'a> Counts<'a> {
     /// Nothing yet, in a hold at `now`.
-    pub fn new(metrics: &'a Metrics, now: Instant) -> Self {
+    /// `unfinished` are the submissions that are not finished before it.
+    pub fn new(metrics: &'a Metrics, now: Instant, unfinished: &'a mut i64) -> Self {
         Counts {
             metrics,
             now,
+            unfinished,
             finished: 0,
             committed: 0,
             sent: 0,
@@ -46,6 +52,11 @@ impl<'a> Counts<'a> {
     /// A submission is answered, or never will be.
     pub fn finished(&mut self) {
         self.finished += 1;
+    }
+
+    /// No submission that was taken so far will be answered any more.
+    pub fn abandoned(&mut self) {
+        self.finished = *self.unfinished;
     }
 
     /// A transaction is applied.
@@ -151,12 +162,53 @@ impl Drop for Counts<'_> {
     /// Before any reply is sent, so that a client that asks afterwards finds itself counted.
     fn drop(&mut self) {
         let metrics = self.metrics;
-        metrics.outstanding_requests.add(-self.finished);
+        // What was abandoned does not count again when the role is done with it.
+        let finished = self.finished.min(*self.unfinished);
+        *self.unfinished -= finished;
+        metrics.outstanding_requests.add(-finished);
         metrics.request_commit_queued.add(self.committed);
         metrics.packets_sent.add(self.sent);
         metrics.watch_bytes.add(self.watch_bytes);
         metrics.response_bytes.take(self.sizes, self.now.mono_ms * 1_000_000);
         metrics.write_per_namespace.take(&mut self.written);
         metrics.read_per_namespace.take(&mut self.read);
+    }
+}
+
+/// What came in for prep.
+#[derive(Debug, Default)]
+pub struct Arrivals {
+    /// Submissions of clients.
+    pub requests: u64,
+    /// Whether a session's end is among them.
+    pub close_session: bool,
+}
+
+impl Arrivals {
+    /// Looks at what a turn at `now` begins with, and counts how long it waited.
+    pub fn of(inputs: &[Input], now: Instant, metrics: &Metrics) -> Self {
+        let mut arrivals = Arrivals::default();
+        let mut waited = Run::new(&metrics.prep_processor_queue_time_ms);
+        for input in inputs {
+            let Input::Submitted(submissions) = input else { continue };
+            arrivals.requests += submissions.len() as u64;
+            for submission in submissions {
+                let received_ms = match submission {
+                    Submission::Connect(attempt) => {
+                        if attempt.session != SessionId::NONE {
+                            metrics.connection_revalidate_count.add(1);
+                        }
+                        attempt.received_ms
+                    }
+                    Submission::Dropped(_) => continue,
+                    Submission::Request(request) => {
+                        arrivals.close_session |= request.op == OpCode::CloseSession;
+                        request.origin.map_or(now.mono_ms, |origin| origin.received_ms)
+                    }
+                };
+                waited.record(now.mono_ms.saturating_sub(received_ms));
+            }
+        }
+        arrivals
     }
 }

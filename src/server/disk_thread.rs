@@ -12,7 +12,7 @@ use std::sync::{Arc, mpsc};
 use parking_lot::{Condvar, Mutex};
 
 use super::disk_care::Wake;
-use super::driver::DiskDoor;
+use super::doors::DiskDoor;
 use super::fatal::{ExitCode, die};
 use super::inbox::Inbox;
 use super::jobs::SnapshotJobs;
@@ -110,6 +110,9 @@ impl SharedSyncQueue {
             // Nobody may take care of the directory; the log is there all the same.
             let _ = self.care.send(Wake::NewLog(queue.last_zxid()));
         }
+        if persisted.new_snapshot {
+            let _ = self.care.send(Wake::NewSnapshot);
+        }
         batch.clear();
         self.count(since_ms, size, &persisted);
         persisted.ticket
@@ -143,6 +146,28 @@ impl SharedSyncQueue {
     }
 }
 
+/// What the disk queue does for an effect. A snapshot that is due is not its business.
+pub fn disk_request(effect: DiskEffect) -> DiskRequest {
+    match effect {
+        DiskEffect::Append { ticket, zxid, txn } => {
+            DiskRequest::Append { ticket, zxid, bytes: txn }
+        }
+        DiskEffect::RollAndSnapshot => DiskRequest::Roll,
+        DiskEffect::Truncate { ticket, to } => DiskRequest::Truncate { ticket, to },
+        DiskEffect::InstallSnapshot { ticket, link, zxid } => {
+            DiskRequest::InstallSnapshot { ticket, link, zxid }
+        }
+        DiskEffect::AcceptedEpoch { ticket, epoch } => DiskRequest::AcceptedEpoch { ticket, epoch },
+        DiskEffect::CurrentEpoch { ticket, epoch } => DiskRequest::CurrentEpoch { ticket, epoch },
+        DiskEffect::LastSeenConfig { ticket, config } => {
+            DiskRequest::LastSeenConfig { ticket, config }
+        }
+        DiskEffect::ActivateConfig { ticket, config } => {
+            DiskRequest::ActivateConfig { ticket, config }
+        }
+    }
+}
+
 /// The driver's door to the disk thread and to the snapshots.
 pub struct ToDisk {
     /// The thread's queue.
@@ -163,22 +188,9 @@ impl DiskDoor for ToDisk {
         alone: bool,
     ) -> Option<Ticket> {
         let mut snapshot = false;
-        let requests = effects.drain(..).map(|effect| match effect {
-            DiskEffect::Append { ticket, zxid, txn } => {
-                DiskRequest::Append { ticket, zxid, bytes: txn }
-            }
-            DiskEffect::RollAndSnapshot => {
-                snapshot = true;
-                DiskRequest::Roll
-            }
-            DiskEffect::Truncate { .. }
-            | DiskEffect::InstallSnapshot { .. }
-            | DiskEffect::AcceptedEpoch { .. }
-            | DiskEffect::CurrentEpoch { .. }
-            | DiskEffect::LastSeenConfig { .. }
-            | DiskEffect::ActivateConfig { .. } => {
-                unreachable!("a server that is alone asks for none")
-            }
+        let requests = effects.drain(..).map(|effect| {
+            snapshot |= matches!(effect, DiskEffect::RollAndSnapshot);
+            disk_request(effect)
         });
         let ticket = if alone && self.inbox.is_idle() && !self.reports.has_reports() {
             // Nobody but the driver fills the inbox, so the thread stays idle meanwhile; and it

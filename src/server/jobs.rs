@@ -17,8 +17,10 @@ use super::fatal::{ExitCode, die};
 use super::progress::{HowFar, Progress};
 use crate::metrics::Metrics;
 use crate::persistence::snapshot::{
-    SnapshotOptions, SnapshotWriteError, WrittenSnapshot, file_name, write_snapshot,
+    Piece, SnapshotOptions, SnapshotWriteError, WrittenSnapshot, file_name,
+    write_snapshot_with_pass,
 };
+use crate::persistence::snapshot_gate::SnapshotGate;
 use crate::persistence::txn_log::ZeroFiller;
 use crate::persistence::{Disk, Ledger, RealDisk};
 use crate::time::Clock;
@@ -61,6 +63,7 @@ impl SnapshotJobs {
                 }
                 // The tree it showed is gone, and whatever replaced it came with its own snapshot.
                 Err(SnapshotWriteError::CaptureLost(lost)) => tracing::info!("{lost}"),
+                Err(SnapshotWriteError::HistoryChanged(lost)) => tracing::info!("{lost}"),
                 Err(error) => die(ExitCode::ErrorWritingSnapshot, &error),
             }
             running.store(false, Ordering::Release);
@@ -83,6 +86,8 @@ pub struct SnapshotWriter {
     pub database: Arc<SharedDatabase>,
     /// What they look like.
     pub options: SnapshotOptions,
+    /// What they pass to become history.
+    pub gate: SnapshotGate,
     /// Each is entered here.
     pub ledger: Arc<Mutex<Ledger>>,
     /// To tell how long they take.
@@ -102,8 +107,9 @@ impl SnapshotWriter {
     /// # Errors
     /// The disk's; or the tree was replaced meanwhile.
     pub fn write(&self) -> Result<(WrittenSnapshot, u64), SnapshotWriteError> {
-        let SnapshotWriter { disk, dir, database, options, ledger, clock, metrics } = self;
+        let SnapshotWriter { disk, dir, database, options, gate, ledger, clock, metrics } = self;
         let began_ms = clock.now().mono_ms;
+        let pass = gate.pass();
         let capture = database.begin_snapshot();
         let name = file_name(capture.zxid(), options.compression);
         if let Err(error) = ledger.lock().announce_snapshot(&**disk, name) {
@@ -111,7 +117,7 @@ impl SnapshotWriter {
         }
         let total = content_bytes(database);
         let (mut content, mut progress) = (0, Progress::new(&**clock));
-        let snapshot = write_snapshot(&**disk, dir, database, capture, *options, |piece| {
+        let pace = |piece: Piece| {
             thread::sleep(Duration::from_nanos(piece.stored * 1_000_000_000 / BYTES_PER_SECOND));
             content += piece.content;
             if let Some(HowFar { percent, seconds_left }) = progress.due(content, total) {
@@ -119,7 +125,9 @@ impl SnapshotWriter {
                 let what = "a snapshot is being written";
                 tracing::info!(percent, written_mib, of_mib, seconds_left, "{what}");
             }
-        })?;
+        };
+        let snapshot =
+            write_snapshot_with_pass(&**disk, dir, database, capture, *options, Some(&pass), pace)?;
         let millis = clock.now().mono_ms - began_ms;
         metrics.snapshottime.record(millis);
         Ok((snapshot, millis))

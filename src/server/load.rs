@@ -96,6 +96,7 @@ pub fn load(
         dir: dir.snapshot_dir().to_owned(),
         database: database.clone(),
         options: options::snapshot(config),
+        gate: dir.snapshot_gate().clone(),
         ledger: ledger.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),

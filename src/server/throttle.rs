@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::inbox::Inbox;
 use crate::metrics::Metrics;
-use crate::net::connections::Connections;
+use crate::net::client_connection::ClientConnection;
+use crate::processor::connections::Connections;
 use crate::processor::request_throttler::{Clients, RequestThrottler};
 use crate::proto::{ConnectionId, SessionId};
 use crate::quorum::effect::Input;
@@ -19,14 +20,14 @@ pub struct Throttle {
 }
 
 struct Known {
-    connections: Arc<Connections>,
+    connections: Arc<Connections<ClientConnection>>,
     database: Arc<SharedDatabase>,
     inbox: Arc<Inbox>,
 }
 
 impl Clients for Known {
     fn is_open(&self, connection: ConnectionId) -> bool {
-        self.connections.read().contains_key(&connection)
+        self.connections.read().contains(connection)
     }
 
     /// A connection submits its last before it leaves the registry.
@@ -43,7 +44,7 @@ impl Throttle {
     /// A throttle in front of the driver that `inbox` feeds.
     pub fn new(
         throttler: RequestThrottler,
-        connections: Arc<Connections>,
+        connections: Arc<Connections<ClientConnection>>,
         database: Arc<SharedDatabase>,
         inbox: Arc<Inbox>,
         metrics: Arc<Metrics>,

@@ -16,9 +16,9 @@ use super::jobs::open_descriptors;
 use super::quota_figures::quota_figures;
 use crate::metrics::{Metrics, Sample};
 use crate::net::client_connection::ClientConnection;
-use crate::net::connections::Connections;
 use crate::operator::four_letter_words::{Sources, version};
 use crate::persistence::Disk;
+use crate::processor::connections::{Connection, Connections};
 use crate::proto::{CompatibilityLevel, ConnectionId, SessionId, Zxid};
 use crate::quorum::effect::Input;
 use crate::status::{ClientLine, Descriptors, DirSizes, Dump, Settings, Status, WatchedPath};
@@ -38,7 +38,7 @@ pub struct WordSources {
     /// The watches.
     pub watches: Arc<Watches>,
     /// The connections.
-    pub connections: Arc<Connections>,
+    pub connections: Arc<Connections<ClientConnection>>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The time.

@@ -54,7 +54,9 @@ pub struct SnapshotCapture {
 pub struct CaptureLost;
 
 impl SnapshotCapture {
-    pub(super) fn begin(database: &mut Database) -> Self {
+    /// Begins a snapshot of the database as it is now. It takes as long as copying the sessions and
+    /// ACL lists.
+    pub fn begin(database: &mut Database) -> Self {
         let tree = &mut database.tree;
         let limit = tree.nodes.limit();
         let walk = Arc::new(Mutex::new(Walk {

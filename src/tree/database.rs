@@ -28,6 +28,7 @@ pub struct Database {
     /// Global sessions and their timeouts in milliseconds.
     sessions: HashMap<SessionId, i32, FixedState>,
     last_processed: Zxid,
+    serving: bool,
     generation: u64,
     /// Digests of transactions before this one are not compared.
     compare_from: Zxid,
@@ -48,6 +49,7 @@ impl Database {
             tree,
             sessions: HashMap::with_hasher(state),
             last_processed,
+            serving: false,
             generation: 0,
             compare_from: Zxid::ZERO,
             digest_mismatches: 0,
@@ -121,25 +123,46 @@ impl Database {
         self.sessions.insert(id, timeout_ms);
     }
 
+    /// Whether clients may read here. A new or restored database does not serve.
+    pub fn is_serving(&self) -> bool {
+        self.serving
+    }
+
+    /// Clients may read from now on.
+    pub fn start_serving(&mut self) {
+        assert!(!self.serving, "a server that serves does not begin to");
+        self.serving = true;
+    }
+
+    /// A role is left: clients may not read any more, and whoever was given a session under this
+    /// generation never again.
+    pub fn stop_serving(&mut self) {
+        assert!(self.serving, "a server that does not serve does not cease to");
+        self.serving = false;
+        self.generation += 1;
+    }
+
     /// Which stretch of serving this is: it changes when a role is left or the tree is replaced, so
     /// that a read can tell that what it was promised about is gone. A standalone server has one.
+    #[inline]
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Ends the stretch: a role is left. Returns the new one's number.
-    pub fn next_generation(&mut self) -> u64 {
-        self.generation += 1;
-        self.generation
+    /// Puts another history in this one's place, under a new generation, and gives the old one: to
+    /// drop a large tree takes long. Snapshots being taken of it end without completing.
+    pub fn replace(&mut self, other: Database) -> Database {
+        let old = std::mem::replace(self, other);
+        self.serving = old.serving;
+        self.generation = old.generation + 1;
+        self.digest_mismatches += old.digest_mismatches;
+        old
     }
 
-    /// Puts another history in this one's place, under a new generation. Snapshots being taken of
-    /// the old one end without completing.
-    pub fn replace(&mut self, other: Database) {
-        let (generation, mismatches) = (self.generation + 1, self.digest_mismatches);
-        *self = other;
-        self.generation = generation;
-        self.digest_mismatches += mismatches;
+    /// Replaces the history by an empty one with the same options.
+    pub fn take(&mut self) -> Database {
+        let empty = Database::new(self.tree.options);
+        self.replace(empty)
     }
 
     /// How many nodes have an ACL that their snapshot named but did not contain, and that no
@@ -262,10 +285,16 @@ mod tests {
     #[test]
     fn a_replaced_database_has_another_generation() {
         let mut database = Database::new(options());
-        assert_eq!((database.generation(), database.next_generation()), (0, 1));
+        assert_eq!((database.generation(), database.is_serving()), (0, false));
+        database.start_serving();
+        assert_eq!((database.generation(), database.is_serving()), (0, true));
+        database.stop_serving();
+        assert_eq!((database.generation(), database.is_serving()), (1, false));
         let mut other = Database::new(options());
         other.apply(&record(9, 1, Txn::Error { err: -1 }), &mut ());
         database.replace(other);
         assert_eq!((database.generation(), database.last_processed()), (2, Zxid(9)));
+        assert_eq!(database.take().last_processed(), Zxid(9));
+        assert_eq!((database.generation(), database.last_processed()), (3, Zxid(0)));
     }
 }

@@ -20,6 +20,11 @@ impl SharedDatabase {
         SharedDatabase { lock: RwLock::new(database) }
     }
 
+    /// The database without its lock.
+    pub fn into_inner(self) -> Database {
+        self.lock.into_inner()
+    }
+
     /// For reading.
     pub fn read(&self) -> RwLockReadGuard<'_, Database> {
         self.lock.read()

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::jute::JuteError;
 use crate::persistence::disk::DiskError;
+use crate::persistence::epoch_files::EpochFileError;
 use crate::persistence::txn_log::LogError;
 use crate::persistence::{chop_command, shell_word};
 use crate::proto::Zxid;
@@ -45,6 +46,8 @@ pub enum RestoreError {
     Disk(#[from] DiskError),
     #[error(transparent)]
     Log(#[from] LogError),
+    #[error(transparent)]
+    Epoch(EpochFileError),
     #[error(
         "none of the {count} snapshots in {} is usable; the newest: {newest}; {}",
         dir.display(), instead_of_snapshots(dir, *first_log)

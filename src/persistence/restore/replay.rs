@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::refusal::RestoreError;
-use super::{RestoreOptions, RestoreStage};
+use super::{Recent, RestoreOptions, RestoreStage, follows};
 use crate::persistence::data_dir::{DataDir, LogFile};
 use crate::persistence::txn_log::{LogReader, TornTail};
 use crate::proto::Zxid;
@@ -28,6 +28,7 @@ pub(super) struct Replay<'d> {
     pub(super) done: u64,
     pub(super) total: u64,
     pub(super) tail: Option<Tail>,
+    pub(super) recent: Recent,
 }
 
 /// So many bytes of a log are applied before it is told.
@@ -49,6 +50,7 @@ impl Replay<'_> {
                 let file = &log.name;
                 (self.tell)(RestoreStage::Reading { file, done, total, txns });
             }
+            self.recent.push(record.zxid, record.txn);
             if record.zxid <= self.last {
                 // Below the snapshot that is how it should be. Above it, servers of 3.8 and
                 // before could log one zxid twice (N-4); what came first was promised.
@@ -96,9 +98,7 @@ impl Replay<'_> {
     /// gives a new epoch, counts on into it.
     fn refuse_hole(&self, path: &Path, offset: u64, found: Zxid) -> Result<(), RestoreError> {
         let last = self.last;
-        let begins_an_epoch = found.epoch() != last.epoch() && found.counter() == 1;
-        let follows = found == last.next() || begins_an_epoch;
-        if follows {
+        if follows(found, last) {
             return Ok(());
         }
         Err(RestoreError::Hole { path: path.to_owned(), offset, last, found })

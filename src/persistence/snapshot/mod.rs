@@ -22,11 +22,19 @@
 
 mod codec;
 pub mod reader;
+mod records;
+pub mod spool;
+pub mod stream;
 pub mod writer;
 mod xerial;
 
 pub use reader::{LoadedSnapshot, SnapshotError, read_snapshot};
-pub use writer::{Piece, SnapshotOptions, SnapshotWriteError, WrittenSnapshot, write_snapshot};
+pub use spool::{SnapshotSpool, SpoolError, spool_name};
+pub use stream::SnapshotStream;
+pub use writer::{
+    Piece, SnapshotOptions, SnapshotWriteError, WrittenSnapshot, write_snapshot,
+    write_snapshot_with_pass,
+};
 
 use super::disk::DirEntry;
 use crate::proto::Zxid;

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::codec::Content;
+use super::records::{self, NodeRecord, is_ttl};
 use super::{Compression, MAGIC, SLASH, SnapshotFile, xerial};
 use crate::jute::{JuteError, Reader};
 use crate::persistence::disk::{Disk, DiskError, DiskFile};
-use crate::proto::acl::raw_acl_vector;
 use crate::proto::txns::DIGEST_VERSION;
-use crate::proto::{SessionId, StatPersisted, Zxid};
+use crate::proto::{SessionId, Zxid};
 use crate::tree::{Database, DatabaseBuilder, LoadError, TreeOptions};
 
 /// What a snapshot held.
@@ -148,7 +148,7 @@ impl Load<'_> {
 
     fn sessions(&mut self) -> Result<(), SnapshotError> {
         for _ in 0..self.input.field(|r| r.vector())?.unwrap_or(0) {
-            let (id, timeout_ms) = self.input.field(|r| Ok((r.long()?, r.int()?)))?;
+            let (id, timeout_ms) = self.input.field(records::session)?;
             self.builder.add_session(SessionId(id), timeout_ms);
         }
         Ok(())
@@ -158,8 +158,7 @@ impl Load<'_> {
         for _ in 0..self.input.field(|r| r.vector())?.unwrap_or(0) {
             let (builder, mut added) = (&mut self.builder, Ok(()));
             self.input.field(|r| {
-                let index = r.long()?;
-                let list = raw_acl_vector(r)?;
+                let (index, list) = records::acl(r)?;
                 added = builder.add_acl(index, list);
                 Ok(())
             })?;
@@ -173,14 +172,10 @@ impl Load<'_> {
             let (builder, mut added, mut ended) = (&mut self.builder, Ok(()), false);
             let misread_ttl = &mut self.misread_ttl;
             self.input.field(|r| {
-                let path = r.required_ustring()?;
-                if path == b"/" {
+                let Some(NodeRecord { path, data, acl_index, stat }) = records::node(r)? else {
                     ended = true;
                     return Ok(());
-                }
-                let data = r.buffer()?;
-                let acl_index = r.long()?;
-                let stat = StatPersisted::read(r)?;
+                };
                 if is_ttl(stat.ephemeral_owner) && !options.owners.extended_types {
                     misread_ttl.get_or_insert_with(|| path.to_vec());
                 }
@@ -217,12 +212,6 @@ impl Load<'_> {
         }
         Ok((digest, last_zxid))
     }
-}
-
-/// Whether a stored owner is a TTL that, with extended types off, would be taken for a session:
-/// the mark, and the reserved bits below it zero. No real session's id looks like that.
-fn is_ttl(owner: i64) -> bool {
-    (owner as u64) >> 40 == 0xff_0000
 }
 
 /// How much is read at once.

@@ -13,6 +13,7 @@ use super::{Compression, FILE_HEADER, SLASH, file_name};
 use crate::jute::Writer;
 use crate::persistence::data_dir::unfinished_name;
 use crate::persistence::disk::{Disk, DiskError, DiskFile};
+use crate::persistence::snapshot_gate::{HistoryChanged, SnapshotPass};
 use crate::proto::Zxid;
 use crate::proto::txns::DIGEST_VERSION;
 use crate::tree::{CaptureLost, SharedDatabase, SnapshotCapture};
@@ -56,6 +57,8 @@ pub enum SnapshotWriteError {
     Disk(#[from] DiskError),
     #[error(transparent)]
     CaptureLost(#[from] CaptureLost),
+    #[error(transparent)]
+    HistoryChanged(#[from] HistoryChanged),
 }
 
 /// Bytes that are written and synced at once, at least.
@@ -70,8 +73,25 @@ pub fn write_snapshot(
     disk: &dyn Disk,
     dir: &Path,
     database: &SharedDatabase,
+    capture: SnapshotCapture,
+    options: SnapshotOptions,
+    pace: impl FnMut(Piece),
+) -> Result<WrittenSnapshot, SnapshotWriteError> {
+    write_snapshot_with_pass(disk, dir, database, capture, options, None, pace)
+}
+
+/// [`write_snapshot`] where the history can be cut or replaced meanwhile: then there is no snapshot.
+/// The pass must be older than the capture.
+///
+/// # Errors
+/// Those of [`write_snapshot`], or the history was changed.
+pub fn write_snapshot_with_pass(
+    disk: &dyn Disk,
+    dir: &Path,
+    database: &SharedDatabase,
     mut capture: SnapshotCapture,
     options: SnapshotOptions,
+    pass: Option<&SnapshotPass>,
     mut pace: impl FnMut(Piece),
 ) -> Result<WrittenSnapshot, SnapshotWriteError> {
     let name = file_name(capture.zxid(), options.compression);
@@ -85,11 +105,12 @@ pub fn write_snapshot(
         let mut output = Output::new(file, options.compression, &mut pace);
         output.database(database, &mut capture, options)?;
         output.file.sync_all()?;
+        let held = pass.map(SnapshotPass::enter).transpose()?;
         disk.rename(&unfinished, &dir.join(&name))?;
-        Ok(output.offset)
+        Ok((output.offset, held))
     });
     match written {
-        Ok(bytes) => {
+        Ok((bytes, _held)) => {
             disk.sync_dir(dir)?;
             Ok(WrittenSnapshot { name, zxid, bytes })
         }
@@ -140,16 +161,7 @@ impl<'p> Output<'p> {
         options: SnapshotOptions,
     ) -> Result<(), SnapshotWriteError> {
         self.buffer.extend_from_slice(&FILE_HEADER);
-        self.buffer.put_int(count(capture.sessions().len()));
-        for (id, timeout_ms) in capture.sessions() {
-            self.buffer.put_long(id.0);
-            self.buffer.put_int(*timeout_ms);
-        }
-        self.buffer.put_int(count(capture.acls().len()));
-        for (index, list) in capture.acls() {
-            self.buffer.put_long(*index);
-            self.buffer.extend_from_slice(list);
-        }
+        append_head(capture, &mut self.buffer);
         while capture.next_nodes(database, &mut self.buffer)? {
             if self.buffer.len() >= PIECE {
                 self.take_buffer();
@@ -205,6 +217,20 @@ impl<'p> Output<'p> {
         self.stored.clear();
         (self.pace)(Piece { content: std::mem::take(&mut self.content), stored });
         Ok(())
+    }
+}
+
+/// Appends what comes before the nodes: sessions and ACL lists.
+pub(super) fn append_head(capture: &SnapshotCapture, out: &mut Vec<u8>) {
+    out.put_int(count(capture.sessions().len()));
+    for (id, timeout_ms) in capture.sessions() {
+        out.put_long(id.0);
+        out.put_int(*timeout_ms);
+    }
+    out.put_int(count(capture.acls().len()));
+    for (index, list) in capture.acls() {
+        out.put_long(*index);
+        out.extend_from_slice(list);
     }
 }
 

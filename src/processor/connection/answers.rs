@@ -54,6 +54,9 @@ impl ConnectionCore {
         // No apply can run while we hold the database: what is drained now is all there is
         // before the state that we answer from.
         self.drain();
+        if !self.is_served(&db) {
+            return 0;
+        }
         let mut used = 0;
         let start = self.output.len();
         let near_limit = around.options.near_limit_bytes();

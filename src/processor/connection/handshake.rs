@@ -2,6 +2,7 @@
 
 use super::{ConnectionCore, Ending, Pass, Phase, Surroundings, Word};
 use crate::jute::Reader;
+use crate::processor::connection_queue::CloseReason;
 use crate::processor::connection_throttle::Asked;
 use crate::processor::request::{ConnectAttempt, Submission};
 use crate::proto::requests::ConnectRequest;
@@ -43,6 +44,15 @@ impl ConnectionCore {
         around: &Surroundings,
         pass: &mut Pass,
     ) {
+        let last_processed = {
+            let db = around.database.read();
+            if !db.is_serving() {
+                self.end(Ending::Asked(CloseReason::NotServing));
+                return;
+            }
+            self.generation = db.generation();
+            db.last_processed()
+        };
         let mut r = Reader::new(body, around.options.max_field_bytes);
         let Ok(request) = ConnectRequest::read(&mut r) else {
             self.end(Ending::Garbage(format!("a connect request of {} bytes", body.len())));
@@ -57,7 +67,7 @@ impl ConnectionCore {
             }
         }
         // A client that has seen more than this server must not see it go back (C-011).
-        if request.last_zxid_seen.to_long() > around.database.read().last_processed().to_long() {
+        if request.last_zxid_seen.to_long() > last_processed.to_long() {
             self.end(Ending::AheadOfUs(request.last_zxid_seen));
             return;
         }

@@ -18,7 +18,7 @@ impl ConnectionCore {
     ) -> bool {
         let db = around.database.read();
         self.drain();
-        if self.is_ending() {
+        if self.is_ending() || !self.is_served(&db) {
             self.long_list = None;
             return false;
         }

@@ -62,7 +62,11 @@ impl ConnectionCore {
             self.submit(now_ms, xid, OpCode::Sync, body, pass);
             return;
         }
-        let zxid = around.database.read().last_processed();
+        let db = around.database.read();
+        if !self.is_served(&db) {
+            return;
+        }
+        let zxid = db.last_processed();
         let err = ErrorCode::MarshallingError.code();
         write_header_only(ReplyHeader { xid, zxid, err }, &mut self.output);
         pass.answered += 1;

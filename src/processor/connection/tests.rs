@@ -56,8 +56,10 @@ impl Client {
             large_requests: None,
             word_with_number: Some(*b"stmk"),
         };
+        let mut database = Database::new(tree_options());
+        database.start_serving();
         let around = Surroundings {
-            database: Arc::new(SharedDatabase::new(Database::new(tree_options()))),
+            database: Arc::new(SharedDatabase::new(database)),
             watches: Arc::new(Watches::new(7)),
             policy: policy(),
             options,

@@ -9,7 +9,7 @@ pub(super) fn unexpected(expected: &str, got: &QuorumPacket) -> Departure {
 }
 
 /// A packet's name, with what tells it from others of its kind.
-fn name(packet: &QuorumPacket) -> String {
+pub(super) fn name(packet: &QuorumPacket) -> String {
     use QuorumPacket::*;
     match packet {
         Request(_) => "REQUEST".into(),

@@ -1,0 +1,278 @@
+//! Changes of the history: it is cut, or another takes its place. Each is one step, whenever the
+//! power goes.
+//!
+//! ```text
+//! zkserver.truncating.<to>             the history ends with <to>: what is behind it is going
+//! zkserver.incoming.snapshot.<zxid>    this is the history: everything else is going
+//! zkserver.aside.<name>                was history once: for an operator to look at
+//! ```
+//!
+//! A change is decided by one name that becomes durable: before, a start finds the old history, and
+//! after it the new one, for it finishes what was begun ([`finish`]) before anything is read. So
+//! what was cut never comes back (ZOOKEEPER-1549, ZOOKEEPER-4837), and no log is ever replayed on a
+//! snapshot that it does not belong to (ZOOKEEPER-2846).
+//!
+//! What is no longer history is renamed, so that nobody takes it for some: neither we nor Apache
+//! ZooKeeper and its tools, who look for names that begin with `log.` and `snapshot.`. The next
+//! change gives it up for removal. A truncation goes from the end to the cut, synced after each
+//! name, so that even who does not finish it, Apache's server, finds a history without a hole.
+
+use std::io;
+use std::path::Path;
+
+use super::data_dir::{DataDir, LogFile};
+use super::disk::{Disk, DiskError};
+use super::epoch_files::forbid_vote;
+use super::snapshot::reader::looks_complete;
+use super::snapshot::{self, Compression};
+use super::txn_log::{LogError, LogReader};
+use super::{hex_suffix, purge};
+use crate::proto::Zxid;
+
+const TRUNCATING: &str = "zkserver.truncating.";
+const INCOMING: &str = "zkserver.incoming.";
+/// Before the name of a file that was history once.
+pub(super) const ASIDE: &str = "zkserver.aside.";
+
+/// Why the history cannot be changed.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum HistoryError {
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(
+        "the history in {dir} cannot be cut behind {to}: it begins later, with the snapshot \
+         {oldest}; it is set aside, and with its next start this server joins without a vote and \
+         is given the leader's tree"
+    )]
+    BeginsLater { dir: String, to: Zxid, oldest: String },
+}
+
+impl From<HistoryError> for DiskError {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            HistoryError::Disk(error) | HistoryError::Log(LogError::Disk(error)) => error,
+            error => DiskError {
+                what: "change the history".to_owned(),
+                source: io::Error::other(error.to_string()),
+            },
+        }
+    }
+}
+
+/// Ends the history with the last transaction that is not above `to`: cuts the log that it is in,
+/// and sets aside later logs and newer snapshots. Returns where the history ends now. Nobody may be
+/// writing to the log.
+///
+/// # Errors
+/// The history begins later than `to`, or is damaged before it: nothing was changed then. Or the
+/// disk's, and the next start finds the old history or the new one.
+pub fn truncate(dir: &DataDir, to: Zxid) -> Result<Zxid, HistoryError> {
+    let _held = dir.snapshot_gate().close();
+    give_up_what_lies_aside(dir)?;
+    cut(dir, to)
+}
+
+/// [`truncate`] that keeps what lies aside, with nobody there who takes snapshots.
+pub(super) fn cut(dir: &DataDir, to: Zxid) -> Result<Zxid, HistoryError> {
+    let kept = kept_snapshot(dir, to)?;
+    let logged = last_record(dir, to)?.map_or(Zxid::ZERO, |place| place.zxid);
+    let disk = &**dir.disk();
+    let mark = dir.snapshot_dir().join(format!("{TRUNCATING}{:x}", to.0));
+    disk.create_new(&mark)?;
+    disk.sync_dir(dir.snapshot_dir())?;
+    carry_out_truncation(dir, to, &mark)?;
+    let end = kept.max(logged);
+    tracing::warn!(%to, %end, "the history was cut");
+    Ok(end)
+}
+
+/// [`truncate`]; a history that begins later is set aside as a whole, with the mark that its server
+/// may not vote: it would be told the same at every start. The next one joins without a vote and is
+/// given the leader's tree.
+///
+/// # Errors
+/// Those of [`truncate`].
+pub(super) fn truncate_or_give_up(dir: &DataDir, to: Zxid) -> Result<Zxid, HistoryError> {
+    let truncated = truncate(dir, to);
+    if let Err(error @ HistoryError::BeginsLater { .. }) = &truncated {
+        forbid_vote(&**dir.disk(), dir.snapshot_dir(), &error.to_string())?;
+        abandon(dir)?;
+    }
+    truncated
+}
+
+/// Puts the snapshot in the place of everything there is: `unfinished`, a file in the snapshot
+/// directory that is complete and synced, becomes the snapshot of `zxid`, and all logs and snapshots
+/// are set aside, for nothing tells that they belong to the same history.
+///
+/// # Errors
+/// The disk's: the next start finds the old history or the new one.
+pub fn replace(dir: &DataDir, unfinished: &str, zxid: Zxid) -> Result<(), DiskError> {
+    let _held = dir.snapshot_gate().close();
+    let disk = &**dir.disk();
+    give_up_what_lies_aside(dir)?;
+    let name = snapshot::file_name(zxid, Compression::None);
+    let incoming = format!("{INCOMING}{name}");
+    disk.rename(&dir.snapshot_dir().join(unfinished), &dir.snapshot_dir().join(&incoming))?;
+    disk.sync_dir(dir.snapshot_dir())?;
+    carry_out_replacement(dir, &incoming, &name)?;
+    tracing::warn!(name, "a leader's snapshot took the place of the history");
+    Ok(())
+}
+
+/// Sets everything aside: there is no history any more.
+///
+/// # Errors
+/// The disk's: some of it may still be there.
+pub(super) fn abandon(dir: &DataDir) -> Result<(), DiskError> {
+    give_up_what_lies_aside(dir)?;
+    set_all_aside(dir)
+}
+
+/// Finishes the change that a crash interrupted, if there is one.
+///
+/// # Errors
+/// Those of [`truncate`] and [`replace`].
+pub(super) fn finish(dir: &DataDir) -> Result<(), HistoryError> {
+    let is_change = |name: &String| name.starts_with(TRUNCATING) || name.starts_with(INCOMING);
+    let names = dir.disk().list(dir.snapshot_dir())?.into_iter().map(|entry| entry.name);
+    for mark in names.filter(is_change) {
+        if let Some(to) = hex_suffix(&mark, TRUNCATING) {
+            carry_out_truncation(dir, to, &dir.snapshot_dir().join(&mark))?;
+            tracing::warn!(%to, "the history was cut: a crash had interrupted that");
+        } else if let Some(name) = mark.strip_prefix(INCOMING).filter(|n| snapshot::is_file_name(n))
+        {
+            carry_out_replacement(dir, &mark, name)?;
+            tracing::warn!(
+                name,
+                "a leader's snapshot took the place of the history: a crash had interrupted that"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The newest snapshot that is not above `to`.
+fn kept_snapshot(dir: &DataDir, to: Zxid) -> Result<Zxid, HistoryError> {
+    let snapshots = dir.snapshots()?;
+    for file in snapshots.iter().rev().filter(|file| file.zxid <= to) {
+        if looks_complete(&**dir.disk(), dir.snapshot_dir(), file)? {
+            return Ok(file.zxid);
+        }
+    }
+    let oldest = snapshots.first().map_or("none", |file| &file.name).to_owned();
+    Err(HistoryError::BeginsLater { dir: dir.snapshot_dir().display().to_string(), to, oldest })
+}
+
+/// A record of the log.
+struct Place {
+    /// The log's number among the logs.
+    log: usize,
+    zxid: Zxid,
+    /// Behind it.
+    end: u64,
+}
+
+/// The last record that is not above `to`.
+fn last_record(dir: &DataDir, to: Zxid) -> Result<Option<Place>, LogError> {
+    let logs = dir.logs()?;
+    for (log, file) in logs.iter().enumerate().rev().filter(|(_, file)| file.first <= to) {
+        if let Some((zxid, end)) = last_record_in(dir, file, to)? {
+            return Ok(Some(Place { log, zxid, end }));
+        }
+    }
+    Ok(None)
+}
+
+fn last_record_in(dir: &DataDir, log: &LogFile, to: Zxid) -> Result<Option<(Zxid, u64)>, LogError> {
+    let path = dir.log_dir().join(&log.name);
+    // A limit is not what keeps the end of the history from being found.
+    let reader = LogReader::open(&**dir.disk(), &path, i32::MAX as usize);
+    let mut reader = match reader {
+        Ok(reader) => reader,
+        Err(LogError::NoHeader { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut last = None;
+    loop {
+        match reader.next() {
+            Ok(Some(record)) if record.zxid <= to => last = Some((record.zxid, record.end())),
+            Ok(_) => return Ok(last),
+            // What is damaged goes.
+            Err(LogError::Rotten { .. }) if last.is_some_and(|(zxid, _)| zxid == to) => {
+                return Ok(last);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// From the end to the cut; may be done again from the start at any time.
+fn carry_out_truncation(dir: &DataDir, to: Zxid, mark: &Path) -> Result<(), HistoryError> {
+    let disk = &**dir.disk();
+    let (snapshot_dir, log_dir) = (dir.snapshot_dir(), dir.log_dir());
+    for file in dir.snapshots()?.iter().rev().filter(|file| file.zxid > to) {
+        set_aside(disk, snapshot_dir, &file.name)?;
+    }
+    disk.sync_dir(snapshot_dir)?;
+    let logs = dir.logs()?;
+    let last = last_record(dir, to)?;
+    let kept = last.as_ref().map_or(0, |place| place.log + 1);
+    for log in logs[kept..].iter().rev() {
+        set_aside(disk, log_dir, &log.name)?;
+        disk.sync_dir(log_dir)?;
+    }
+    if let Some(Place { log, end, .. }) = last {
+        let file = disk.open_for_write(&log_dir.join(&logs[log].name))?;
+        file.set_len(end)?;
+        file.sync_all()?;
+    }
+    disk.remove(mark)?;
+    disk.sync_dir(snapshot_dir)?;
+    Ok(())
+}
+
+/// May be done again from the start at any time.
+fn carry_out_replacement(dir: &DataDir, incoming: &str, name: &str) -> Result<(), DiskError> {
+    set_all_aside(dir)?;
+    let (disk, snapshot_dir) = (&**dir.disk(), dir.snapshot_dir());
+    disk.rename(&snapshot_dir.join(incoming), &snapshot_dir.join(name))?;
+    disk.sync_dir(snapshot_dir)
+}
+
+/// Snapshots first: on logs without a snapshot Apache's server does not start.
+fn set_all_aside(dir: &DataDir) -> Result<(), DiskError> {
+    let disk = &**dir.disk();
+    for file in dir.snapshots()? {
+        set_aside(disk, dir.snapshot_dir(), &file.name)?;
+    }
+    disk.sync_dir(dir.snapshot_dir())?;
+    for log in dir.logs()?.iter().rev() {
+        set_aside(disk, dir.log_dir(), &log.name)?;
+    }
+    disk.sync_dir(dir.log_dir())
+}
+
+fn set_aside(disk: &dyn Disk, dir: &Path, name: &str) -> Result<(), DiskError> {
+    tracing::warn!(
+        "{} is no longer history and is called {ASIDE}{name} now",
+        dir.join(name).display()
+    );
+    disk.rename(&dir.join(name), &dir.join(format!("{ASIDE}{name}")))
+}
+
+/// Of what was set aside only the last change's is kept.
+pub(super) fn give_up_what_lies_aside(dir: &DataDir) -> Result<(), DiskError> {
+    let disk = &**dir.disk();
+    for folder in dir.both() {
+        for entry in disk.list(&folder)? {
+            if let Some(name) = entry.name.strip_prefix(ASIDE) {
+                disk.rename(&folder.join(&entry.name), &folder.join(purge::removed_name(name)))?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,311 @@
+//! Restart of an ensemble's member: its history, what it has promised, and whether it may vote.
+//!
+//! | found | then |
+//! |---|---|
+//! | epoch files missing, history of epoch 0 | they are made: the history is a standalone server's, or new |
+//! | `currentEpoch` missing | it is the epoch of the last transaction |
+//! | the last transaction's epoch above `currentEpoch` | the server died between log and `currentEpoch`; the history is complete as far as it goes, so `currentEpoch` follows it, or `currentEpoch.tmp` (ZOOKEEPER-1653) |
+//! | `acceptedEpoch` missing, history of a later epoch | **amnesia** |
+//! | `acceptedEpoch` below `currentEpoch` | **amnesia** |
+//! | epochs above 0 promised, and no history | **amnesia** |
+//! | nothing at all, and nobody said that this is right | **amnesia**, and no data (C-246) |
+//! | rot in the log | its file is copied aside and the history cut before it: **amnesia** |
+//! | an epoch file that holds no number | refused |
+//!
+//! With amnesia the server may have forgotten what it acknowledged. It must not help to elect a
+//! leader that does not have it either, so it joins without a vote and is synchronized first. The
+//! mark on the disk outlives further starts, until `currentEpoch` is written behind a
+//! synchronization.
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::refusal::{Refusal, RestoreError};
+use super::{Extras, Origin, RestoreOptions, RestoreStage, Restored, restore_with};
+use crate::persistence::data_dir::{DataDir, unfinished_name};
+use crate::persistence::disk::{Disk, DiskError};
+use crate::persistence::epoch_files::{self, EpochFile, EpochFileError};
+use crate::persistence::history;
+use crate::persistence::snapshot::{SnapshotOptions, SnapshotWriteError, write_snapshot};
+use crate::persistence::txn_log::LogError;
+use crate::proto::{Epoch, Zxid};
+use crate::tree::{Database, SharedDatabase};
+
+/// What restoring a member depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct MemberRestoreOptions {
+    /// What every restore depends on.
+    pub restore: RestoreOptions,
+    /// How the first snapshot of a new database is written.
+    pub snapshot: SnapshotOptions,
+    /// How many of the last transactions are wanted (`commitLogCount`).
+    pub commit_log_count: usize,
+}
+
+/// A member as it was.
+pub struct MemberRestored {
+    /// History and database.
+    pub history: HistoryRestored,
+    /// The last epoch it promised to follow.
+    pub accepted_epoch: Epoch,
+    /// The epoch of the leader it was last synchronized with.
+    pub current_epoch: Epoch,
+    /// Whether it has data at all; without, nobody counts its vote (C-226).
+    pub has_data: bool,
+    /// False for one that may have forgotten what it acknowledged.
+    pub may_vote: bool,
+}
+
+/// A history, and the database that comes of it.
+pub struct HistoryRestored {
+    /// Tree and sessions.
+    pub database: Database,
+    /// The last transaction.
+    pub last_zxid: Zxid,
+    /// The last transactions in order, as far as the log was read.
+    pub recent: Vec<(Zxid, Bytes)>,
+    /// How it came about; its database is above.
+    pub report: RestoreReport,
+}
+
+/// How a restore came about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreReport {
+    /// What the database was built on.
+    pub origin: Origin,
+    /// Transactions applied from the log.
+    pub txns_replayed: u64,
+    /// Log files read.
+    pub log_files: usize,
+    /// Transactions whose digest was not the tree's.
+    pub digest_mismatches: u64,
+    /// Snapshots that were tried and found damaged.
+    pub damaged_snapshots: Vec<String>,
+    /// Sentences for the operator.
+    pub notices: Vec<String>,
+}
+
+/// Restores the history in `dir` once more, for a member that goes on: it was cut or replaced. From
+/// then on snapshots may be taken again; the caller puts the database in its place first and then
+/// opens the [gate](DataDir::snapshot_gate).
+///
+/// # Errors
+/// The data cannot be read, or something durable may be missing.
+pub fn restore_history(
+    dir: &DataDir,
+    options: &MemberRestoreOptions,
+    tell: &mut dyn FnMut(RestoreStage<'_>),
+) -> Result<HistoryRestored, Refusal> {
+    let extras = Extras { recent: options.commit_log_count, tolerates_missing_acls: true };
+    let (restored, recent) = restore_with(dir, &options.restore, extras, tell)?;
+    let Restored { database, origin, txns_replayed, log_files, .. } = restored;
+    let mut notices = restored.notices;
+    if let Some(torn) = restored.torn {
+        notices.push(format!("{torn}; it was cut off"));
+    }
+    let report = RestoreReport {
+        origin,
+        txns_replayed,
+        log_files,
+        digest_mismatches: restored.digest_mismatches,
+        damaged_snapshots: restored.damaged_snapshots,
+        notices,
+    };
+    Ok(HistoryRestored { last_zxid: database.last_processed(), database, recent, report })
+}
+
+/// Restores a member from `dir`; what must be durable before it takes part is when this returns.
+///
+/// # Errors
+/// The data cannot be read, or something durable may be missing and no vote withheld makes up for
+/// it.
+pub fn restore_member(
+    dir: &DataDir,
+    options: &MemberRestoreOptions,
+    tell: &mut dyn FnMut(RestoreStage<'_>),
+) -> Result<MemberRestored, Refusal> {
+    let mut notices = Vec::new();
+    let force_sync = options.restore.force_sync;
+    let mut history = loop {
+        match restore_history(dir, options, tell) {
+            Ok(history) => break history,
+            Err(Refusal { error, notices: noticed, .. }) => {
+                notices.extend(noticed);
+                let healed = heal(dir, error).map(|notice| notices.push(notice));
+                healed.map_err(|error| Refusal { error, notices: notices.clone(), force_sync })?;
+            }
+        }
+    };
+    let member = complete(dir, options, &mut history, &mut notices);
+    notices.append(&mut history.report.notices);
+    match member {
+        Ok(Promises { accepted_epoch, current_epoch, may_vote }) => {
+            history.report.notices = notices;
+            let has_data = history.report.origin != Origin::Amnesia;
+            Ok(MemberRestored { history, accepted_epoch, current_epoch, has_data, may_vote })
+        }
+        Err(error) => Err(Refusal { error, notices, force_sync }),
+    }
+}
+
+/// Copies a rotten log aside and cuts the history before the rot, if that is what is wrong. The mark
+/// comes first: a start that dies in between must not vote either.
+fn heal(dir: &DataDir, error: RestoreError) -> Result<String, RestoreError> {
+    let RestoreError::Log(LogError::Rotten { path, next, .. }) = &error else { return Err(error) };
+    let to = Zxid(next.0.saturating_sub(1));
+    let disk = &**dir.disk();
+    epoch_files::forbid_vote(disk, dir.snapshot_dir(), &error.to_string())?;
+    history::give_up_what_lies_aside(dir)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // The whole file, under a name that a truncation does not need for itself.
+    copy(disk, dir.log_dir(), &name, &format!("{}rotten.{name}", history::ASIDE))?;
+    history::cut(dir, to).map_err(|error| RestoreError::Disk(error.into()))?;
+    Ok(format!(
+        "{error} — this member goes back to {to} and is synchronized before it votes; the damaged \
+         log is kept as {}rotten.{name}",
+        history::ASIDE
+    ))
+}
+
+fn copy(disk: &dyn Disk, dir: &Path, from: &str, to: &str) -> Result<(), DiskError> {
+    const PIECE: usize = 1 << 20;
+    let unfinished = dir.join(unfinished_name(to));
+    if disk.exists(&unfinished)? {
+        disk.remove(&unfinished)?;
+    }
+    let (source, copy) = (disk.open(&dir.join(from))?, disk.create_new(&unfinished)?);
+    let (mut piece, mut at) = (vec![0; PIECE], 0);
+    loop {
+        let read = source.read_at(at, &mut piece)?;
+        if read == 0 {
+            break;
+        }
+        copy.write_all_at(at, &piece[..read])?;
+        at += read as u64;
+    }
+    copy.sync_all()?;
+    disk.rename(&unfinished, &dir.join(to))?;
+    disk.sync_dir(dir)
+}
+
+struct Promises {
+    accepted_epoch: Epoch,
+    current_epoch: Epoch,
+    may_vote: bool,
+}
+
+/// Epochs and vote, by the table at the top; and the first snapshot of a new database.
+fn complete(
+    dir: &DataDir,
+    options: &MemberRestoreOptions,
+    history: &mut HistoryRestored,
+    notices: &mut Vec<String>,
+) -> Result<Promises, RestoreError> {
+    let (disk, snapshot_dir) = (&**dir.disk(), dir.snapshot_dir());
+    let accepted = EpochFile::Accepted.read(disk, snapshot_dir)?;
+    let current = EpochFile::Current.read(disk, snapshot_dir)?;
+    let logged = history.last_zxid.epoch();
+    let has_history =
+        matches!(history.report.origin, Origin::Snapshot { .. } | Origin::TrustedEmpty);
+    let promised = accepted.max(current).unwrap_or_default();
+
+    let why = if history.report.origin == Origin::Amnesia {
+        Some("there is no data, and nobody said that a new database is meant".to_owned())
+    } else if !has_history && promised > Epoch(0) {
+        Some(format!("epoch {promised} was promised, but there is no data"))
+    } else if accepted.is_none() && logged > Epoch(0) {
+        Some(format!("there are transactions of epoch {logged}, but no file acceptedEpoch"))
+    } else if let (Some(accepted), Some(current)) = (accepted, current)
+        && accepted < current
+    {
+        Some(format!("acceptedEpoch is {accepted}, below currentEpoch, which is {current}"))
+    } else {
+        None
+    };
+    let mut forbidden = epoch_files::vote_forbidden(disk, snapshot_dir)?;
+    if let (None, Some(why)) = (&forbidden, why) {
+        epoch_files::forbid_vote(disk, snapshot_dir, &why)?;
+        forbidden = Some(why);
+    }
+    // Only behind the mark: a directory with a snapshot looks like one that was never lost.
+    if matches!(history.report.origin, Origin::New | Origin::TrustedEmpty) {
+        write_first_snapshot(dir, options, history)?;
+    }
+    if history.report.origin != Origin::Amnesia {
+        dir.remove_initialize()?;
+    }
+
+    let current_epoch = match current {
+        Some(current) if logged <= current => current,
+        Some(current) => {
+            let unfinished = EpochFile::Current.read_unfinished(disk, snapshot_dir)?;
+            let follows = unfinished.filter(|epoch| *epoch >= logged).unwrap_or(logged);
+            notices.push(format!(
+                "the last transaction {} is of a later epoch than currentEpoch, which is {current}: \
+                 the server died before it wrote that; it is {follows} now",
+                history.last_zxid
+            ));
+            EpochFile::Current.write(disk, snapshot_dir, follows)?;
+            follows
+        }
+        None => {
+            EpochFile::Current.write(disk, snapshot_dir, logged)?;
+            logged
+        }
+    };
+    let accepted_epoch = match accepted {
+        Some(accepted) => accepted.max(current_epoch),
+        None if current_epoch == Epoch(0) => {
+            EpochFile::Accepted.write(disk, snapshot_dir, Epoch(0))?;
+            Epoch(0)
+        }
+        None => current_epoch,
+    };
+    if accepted.is_some_and(|accepted| accepted < current_epoch) && forbidden.is_none() {
+        let why = format!(
+            "the last transaction {} is of a later epoch than acceptedEpoch, which is {}",
+            history.last_zxid,
+            accepted.unwrap_or_default()
+        );
+        epoch_files::forbid_vote(disk, snapshot_dir, &why)?;
+        forbidden = Some(why);
+    }
+    if let Some(why) = &forbidden {
+        notices.push(format!(
+            "this member may have forgotten what it acknowledged: {why}; it joins without a vote \
+             and is synchronized first"
+        ));
+    }
+    Ok(Promises { accepted_epoch, current_epoch, may_vote: forbidden.is_none() })
+}
+
+/// Logs without a snapshot are refused, by Apache and by us: it comes first.
+fn write_first_snapshot(
+    dir: &DataDir,
+    options: &MemberRestoreOptions,
+    history: &mut HistoryRestored,
+) -> Result<(), DiskError> {
+    let empty = Database::new(options.restore.tree);
+    let shared = SharedDatabase::new(std::mem::replace(&mut history.database, empty));
+    let capture = shared.begin_snapshot();
+    let (disk, snapshot_dir) = (&**dir.disk(), dir.snapshot_dir());
+    let written = write_snapshot(disk, snapshot_dir, &shared, capture, options.snapshot, |_| ());
+    history.database = shared.into_inner();
+    match written {
+        Ok(_) => Ok(()),
+        Err(SnapshotWriteError::Disk(error)) => Err(error),
+        Err(SnapshotWriteError::CaptureLost(_) | SnapshotWriteError::HistoryChanged(_)) => {
+            unreachable!("nobody else has this database")
+        }
+    }
+}
+
+impl From<EpochFileError> for RestoreError {
+    fn from(error: EpochFileError) -> Self {
+        match error {
+            EpochFileError::Disk(error) => RestoreError::Disk(error),
+            error @ EpochFileError::NotANumber { .. } => RestoreError::Epoch(error),
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Receives the tree that a leader sends, piece by piece, into a snapshot file.
+//!
+//! What always holds:
+//! * The file has a name that is no snapshot's: it becomes history by a change of the
+//!   [history](crate::persistence::history), and if the server dies before that, the next start
+//!   removes it and has its old history (ZOOKEEPER-2872).
+//! * What arrives is held against the rules that a start reads snapshots by, parents before children
+//!   included, so that no tree is taken that could not be loaded.
+//! * Memory is bounded by one piece, one record of the largest size allowed, and eight bytes or so
+//!   for each node; no length or count is believed.
+//! * Each piece is synced before the next is written, as our own snapshots are.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use super::records::{self, NodeRecord};
+use super::stream::SIGNATURE;
+use super::{FILE_HEADER, SLASH};
+use crate::jute::{JuteError, Reader, Writer};
+use crate::persistence::data_dir::unfinished_name;
+use crate::persistence::disk::{Disk, DiskError, DiskFile};
+use crate::proto::{LinkId, path};
+use crate::tree::TreeOptions;
+
+/// Bytes that are written and synced at once, at least.
+const PIECE: usize = 1 << 20;
+
+/// What a leader's tree is written to. Dropping it before [`finish`](Self::finish) leaves a file that
+/// [`discard`] removes.
+pub struct SnapshotSpool {
+    file: Arc<dyn DiskFile>,
+    options: TreeOptions,
+    max_field: usize,
+    next: Next,
+    /// What came and was not understood yet: less than a record.
+    waiting: Vec<u8>,
+    /// Bytes of the stream before `waiting`.
+    offset: u64,
+    nodes: Nodes,
+    /// What the file gets next.
+    piece: Vec<u8>,
+    adler: simd_adler32::Adler32,
+    written: u64,
+}
+
+/// Why a tree was not taken.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum SpoolError {
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error("the tree that the leader sends is wrong at offset {offset} of the stream: {what}")]
+    Wrong { offset: u64, what: String },
+    #[error(
+        "the tree that the leader sends ends early, at offset {offset} of the stream, in {within}"
+    )]
+    EndsEarly { offset: u64, within: &'static str },
+}
+
+/// What comes next in the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    SessionCount,
+    Sessions(u32),
+    AclCount,
+    Acls(u32),
+    Nodes,
+    Signature,
+    Nothing,
+}
+
+/// The name under which the tree from `link` lies in the snapshot directory until it is history.
+pub fn spool_name(link: LinkId) -> String {
+    unfinished_name(&format!("snapshot.link-{:x}", link.0))
+}
+
+/// Removes what came over `link`, if there is something.
+///
+/// # Errors
+/// The disk's.
+pub fn discard(disk: &dyn Disk, dir: &Path, link: LinkId) -> Result<(), DiskError> {
+    let path = dir.join(spool_name(link));
+    if disk.exists(&path)? { disk.remove(&path) } else { Ok(()) }
+}
+
+impl SnapshotSpool {
+    /// A spool in the snapshot directory `dir` for the tree that comes over `link`. No field may be
+    /// longer than `max_field` bytes (`jute.maxbuffer` plus its extrasize).
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn new(
+        disk: &dyn Disk,
+        dir: &Path,
+        link: LinkId,
+        options: TreeOptions,
+        max_field: usize,
+    ) -> Result<Self, DiskError> {
+        discard(disk, dir, link)?;
+        let path: PathBuf = dir.join(spool_name(link));
+        Ok(SnapshotSpool {
+            file: disk.create_new(&path)?,
+            options,
+            max_field,
+            next: Next::SessionCount,
+            waiting: Vec::new(),
+            offset: 0,
+            nodes: Nodes::new(options.hash_seed),
+            piece: FILE_HEADER.to_vec(),
+            adler: simd_adler32::Adler32::new(),
+            written: 0,
+        })
+    }
+
+    /// Takes the next bytes of the link, and returns how many of them belong to the tree: fewer than
+    /// came when the tree ends in them.
+    ///
+    /// # Errors
+    /// The disk's, or what came is no tree. The spool is then of no use.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<usize, SpoolError> {
+        self.waiting.extend_from_slice(bytes);
+        let mut start = 0;
+        while self.next != Next::Nothing {
+            let waiting = std::mem::take(&mut self.waiting);
+            let stepped = self.step(&waiting[start..]);
+            self.waiting = waiting;
+            let at = self.offset + start as u64;
+            match stepped {
+                Ok(length) => {
+                    if !matches!(self.next, Next::Nothing) {
+                        self.piece.extend_from_slice(&self.waiting[start..start + length]);
+                    }
+                    start += length;
+                    if self.piece.len() >= PIECE {
+                        self.write()?;
+                    }
+                }
+                Err(Stop::Jute(JuteError::Truncated)) => break,
+                Err(Stop::Jute(error)) => {
+                    return Err(SpoolError::Wrong { offset: at, what: error.to_string() });
+                }
+                Err(Stop::Rule(what)) => return Err(SpoolError::Wrong { offset: at, what }),
+            }
+        }
+        self.offset += start as u64;
+        self.waiting.drain(..start);
+        if self.is_complete() {
+            let beyond = std::mem::take(&mut self.waiting).len();
+            return Ok(bytes.len() - beyond);
+        }
+        // The largest record has two fields; an ACL list has no bound of its own.
+        let most = 2 * self.max_field + 1024;
+        if self.waiting.len() > most {
+            let what = format!("{} has more than {most} bytes", self.next.name());
+            return Err(SpoolError::Wrong { offset: self.offset, what });
+        }
+        Ok(bytes.len())
+    }
+
+    /// Whether the tree has come to its end.
+    pub fn is_complete(&self) -> bool {
+        self.next == Next::Nothing
+    }
+
+    /// Bytes of the stream that were understood.
+    pub fn received(&self) -> u64 {
+        self.offset
+    }
+
+    /// Seals the file and makes it durable, under its own name: it may become history.
+    ///
+    /// # Errors
+    /// The disk's; or the tree has not come to its end, and nothing more will come.
+    pub fn finish(mut self) -> Result<(), SpoolError> {
+        if !self.is_complete() {
+            return Err(SpoolError::EndsEarly { offset: self.offset, within: self.next.name() });
+        }
+        self.adler.write(&self.piece);
+        self.write_piece()?;
+        self.piece.put_long(i64::from(self.adler.finish()));
+        self.piece.extend_from_slice(&SLASH);
+        self.write_piece()?;
+        self.file.sync_all()?;
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), DiskError> {
+        self.adler.write(&self.piece);
+        self.write_piece()?;
+        self.file.sync_data()
+    }
+
+    fn write_piece(&mut self) -> Result<(), DiskError> {
+        self.file.write_all_at(self.written, &self.piece)?;
+        self.written += self.piece.len() as u64;
+        self.piece.clear();
+        Ok(())
+    }
+
+    /// Understands what comes next in `bytes`; answers how long it is.
+    fn step(&mut self, bytes: &[u8]) -> Result<usize, Stop> {
+        let mut r = Reader::new(bytes, self.max_field);
+        self.next = match self.next {
+            Next::SessionCount => sessions(r.vector()?.unwrap_or(0)),
+            Next::Sessions(left) => {
+                records::session(&mut r)?;
+                sessions(left - 1)
+            }
+            Next::AclCount => acls(r.vector()?.unwrap_or(0)),
+            Next::Acls(left) => {
+                records::acl(&mut r)?;
+                acls(left - 1)
+            }
+            Next::Nodes => match records::node(&mut r)? {
+                Some(node) => {
+                    self.accept(&node)?;
+                    Next::Nodes
+                }
+                None if !self.nodes.has(b"") => {
+                    return Err(Stop::Rule("there is no root node".to_owned()));
+                }
+                None => Next::Signature,
+            },
+            Next::Signature => {
+                let length = r.int()?;
+                if length != SIGNATURE.len() as i32 {
+                    let what = format!("a signature of {length} bytes comes where BenWasHere must");
+                    return Err(Stop::Rule(what));
+                }
+                let signature = r.take(SIGNATURE.len())?;
+                if signature != SIGNATURE {
+                    let what = format!("{} comes where BenWasHere must", signature.escape_ascii());
+                    return Err(Stop::Rule(what));
+                }
+                Next::Nothing
+            }
+            Next::Nothing => unreachable!("nothing is read behind the end"),
+        };
+        Ok(r.position())
+    }
+
+    /// Holds a node against those before it.
+    fn accept(&mut self, node: &NodeRecord<'_>) -> Result<(), Stop> {
+        let name = || node.path.escape_ascii();
+        if records::is_ttl(node.stat.ephemeral_owner) && !self.options.owners.extended_types {
+            return Err(Stop::Rule(format!(
+                "{} is a TTL node, and extendedTypesEnabled is off here: it would be taken for an \
+                 ephemeral and be lost; set extendedTypesEnabled=true",
+                name()
+            )));
+        }
+        if !node.path.is_empty() {
+            let Some((parent, _)) = path::split(node.path) else {
+                return Err(Stop::Rule(format!("a node's path {} has no slash", name())));
+            };
+            if !self.nodes.has(parent) && !parent.is_empty() {
+                return Err(Stop::Rule(format!("the node {} has no parent", name())));
+            }
+        }
+        if !self.nodes.add(node.path) {
+            return Err(Stop::Rule(format!("the node {} comes twice", name())));
+        }
+        Ok(())
+    }
+}
+
+/// Why a step was not made.
+enum Stop {
+    Jute(JuteError),
+    Rule(String),
+}
+
+impl From<JuteError> for Stop {
+    fn from(error: JuteError) -> Self {
+        Stop::Jute(error)
+    }
+}
+
+fn sessions(left: u32) -> Next {
+    if left == 0 { Next::AclCount } else { Next::Sessions(left) }
+}
+
+fn acls(left: u32) -> Next {
+    if left == 0 { Next::Nodes } else { Next::Acls(left) }
+}
+
+impl Next {
+    fn name(self) -> &'static str {
+        match self {
+            Next::SessionCount | Next::Sessions(_) => "a session",
+            Next::AclCount | Next::Acls(_) => "an ACL list",
+            Next::Nodes => "a node",
+            Next::Signature | Next::Nothing => "the signature",
+        }
+    }
+}
+
+/// The nodes that came, as hashes of their paths.
+struct Nodes {
+    hashes: HashTable<u64>,
+    state: FixedState,
+}
+
+impl Nodes {
+    fn new(seed: u64) -> Self {
+        Nodes { hashes: HashTable::new(), state: FixedState::with_seed(seed) }
+    }
+
+    fn hash(&self, path: &[u8]) -> u64 {
+        std::hash::BuildHasher::hash_one(&self.state, path)
+    }
+
+    fn has(&self, path: &[u8]) -> bool {
+        let hash = self.hash(path);
+        self.hashes.find(hash, |held| *held == hash).is_some()
+    }
+
+    /// `false` if it is there already.
+    fn add(&mut self, path: &[u8]) -> bool {
+        let hash = self.hash(path);
+        if self.hashes.find(hash, |held| *held == hash).is_some() {
+            return false;
+        }
+        self.hashes.insert_unique(hash, hash, |held| *held);
+        true
+    }
+}
