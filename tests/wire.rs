@@ -12,6 +12,8 @@ mod acl;
 mod connect;
 #[path = "wire/limits.rs"]
 mod limits;
+#[path = "wire/quorum.rs"]
+mod quorum;
 #[path = "wire/requests.rs"]
 mod requests;
 #[path = "wire/responses.rs"]

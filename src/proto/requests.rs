@@ -205,6 +205,39 @@ fn path_list<'a>(r: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, JuteError> {
     Ok(paths)
 }
 
+/// reconfig: members that join and leave, or all members there shall be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReconfigRequest<'a> {
+    /// `server.N=…` of those that join or change, between commas.
+    pub joining: Option<&'a [u8]>,
+    /// The ids of those that leave, between commas.
+    pub leaving: Option<&'a [u8]>,
+    /// Everybody, between commas or on lines; instead of the other two.
+    pub new_members: Option<&'a [u8]>,
+    /// The version of the configuration this is meant for; -1: whichever there is.
+    pub cur_config_id: i64,
+}
+
+impl<'a> ReconfigRequest<'a> {
+    /// Reads the record.
+    pub fn read(r: &mut Reader<'a>) -> Result<Self, JuteError> {
+        Ok(ReconfigRequest {
+            joining: r.ustring()?,
+            leaving: r.ustring()?,
+            new_members: r.ustring()?,
+            cur_config_id: r.long()?,
+        })
+    }
+
+    /// Appends the record.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.put_buffer(self.joining);
+        out.put_buffer(self.leaving);
+        out.put_buffer(self.new_members);
+        out.put_long(self.cur_config_id);
+    }
+}
+
 /// auth: one more identity for the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]

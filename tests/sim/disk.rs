@@ -213,6 +213,11 @@ impl SimDisk {
         self.0.lock().failing = failing;
     }
 
+    /// Whether nothing fails.
+    pub fn is_well(&self) -> bool {
+        self.0.lock().failing.is_none()
+    }
+
     /// The process is gone, and with `power_cut` what was not synced; a new one may begin.
     pub fn restart(&self, power_cut: bool) {
         let mut state = self.0.lock();

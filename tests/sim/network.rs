@@ -241,7 +241,7 @@ impl Network {
         &mut self,
         agenda: &mut Agenda<E>,
         end: End,
-    ) -> Option<Payload> {
+    ) -> Option<(Node, Payload)> {
         let cuts = &self.cuts;
         let wire = self.wires[end.wire.0].as_mut()?;
         let (from, to) = (wire.nodes[1 - end.side], wire.nodes[end.side]);
@@ -261,7 +261,7 @@ impl Network {
             wire.open[end.side] = false;
             direction_is_over(&mut self.wires, end.wire);
         }
-        was_open.then_some(payload)
+        was_open.then_some((to, payload))
     }
 
     /// Closes the end. The other learns of it behind what was sent before, some of which is lost
@@ -466,7 +466,7 @@ mod tests {
             while let Some(NetworkEvent2(event)) = self.agenda.next(until) {
                 let NetworkEvent::Arrive(at) = event else { continue };
                 let payload = self.network.arrive(&mut self.agenda, at);
-                arrived.extend(payload.filter(|_| at == end));
+                arrived.extend(payload.filter(|_| at == end).map(|(_, payload)| payload));
             }
             arrived
         }

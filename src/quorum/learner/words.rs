@@ -32,5 +32,6 @@ pub(super) fn name(packet: &QuorumPacket) -> String {
         LeaderInfo { epoch, .. } => format!("LEADERINFO of epoch {epoch}"),
         AckEpoch { .. } => "ACKEPOCH".into(),
         InformAndActivate { zxid, .. } => format!("INFORMANDACTIVATE {zxid}"),
+        Unknown { packet_type } => format!("the unknown type {packet_type}"),
     }
 }

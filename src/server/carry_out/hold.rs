@@ -1,5 +1,7 @@
 //! One hold of the database: what each effect does to it, and to the connections' queues.
 
+use std::sync::Arc;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -35,6 +37,8 @@ pub(super) struct Hold<'a, C> {
     pub(super) touched: &'a mut Touched<C>,
     /// Connections with lower ids are not served any more.
     pub(super) served_from: &'a mut ConnectionId,
+    /// The configuration in force, of a server that is a member.
+    pub(super) config: &'a mut Option<Arc<QuorumVerifier>>,
     pub(super) now: Instant,
     /// What was done in this hold.
     pub(super) work: usize,
@@ -82,7 +86,11 @@ impl<C: Connection> Hold<'_, C> {
                 let (record, _) = self.apply(&txn, db);
                 assert_eq!(record.header.zxid, zxid, "a transaction carries its zxid");
             }
-            ClientEffect::StartServing => db.start_serving(),
+            ClientEffect::StartServing => {
+                // What was restored may tell of another one, or of none.
+                self.tell_config(db);
+                db.start_serving();
+            }
             ClientEffect::StopServing => self.stop_serving(db),
             ClientEffect::SendSnapshot { link, zxid } => {
                 let capture = SnapshotCapture::begin(db);
@@ -94,9 +102,9 @@ impl<C: Connection> Hold<'_, C> {
                 jobs.reload(db.take());
             }
             ClientEffect::ActivateConfig(config) => {
-                let version = Zxid::from_long(config.version);
-                db.tree.set_config(&config_text(&config), version, self.now.wall_ms);
                 jobs.activate_config(&config);
+                *self.config = Some(config);
+                self.tell_config(db);
             }
         }
     }
@@ -107,6 +115,14 @@ impl<C: Connection> Hold<'_, C> {
         let applied = db.apply(&record, &mut Delivery::new(self));
         self.counts.committed(&record.header, &record.txn);
         (record, applied)
+    }
+
+    /// Has `/zookeeper/config` say which configuration is in force. That is no transaction: it
+    /// counts in no digest, and the moment of the change is this server's own.
+    fn tell_config(&self, db: &mut Database) {
+        let Some(config) = &*self.config else { return };
+        let version = Zxid::from_long(config.version);
+        db.tree.set_config(config.to_text().as_bytes(), version, self.now.wall_ms);
     }
 
     /// Every connection closes behind what it was answered so far, and is told nothing more.
@@ -295,9 +311,4 @@ impl<C: Connection> Hold<'_, C> {
         connection.queue().close(reason);
         self.touched.other(connection);
     }
-}
-
-/// What `/zookeeper/config` says of a configuration.
-fn config_text(config: &QuorumVerifier) -> Vec<u8> {
-    format!("version={:x}", config.version).into_bytes()
 }

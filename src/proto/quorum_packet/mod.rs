@@ -1,8 +1,32 @@
 //! The packets between a leader and its learners.
+//!
+//! ```text
+//! type int, zxid long, data buffer, authinfo vector<Id>
+//! ```
+//!
+//! One follows another without a frame. Data and authinfo are null where they are not used.
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
 
 use bytes::Bytes;
 
 use super::{Epoch, SessionId, Sid, Zxid};
+
+/// Which end of a link has sent the bytes: two types of packets mean a question from one side and
+/// its answer from the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The leader, or an observer master.
+    Leader,
+    /// A learner.
+    Learner,
+}
+
+/// The protocol version that everybody speaks.
+pub const PROTOCOL_VERSION: i32 = 0x10000;
 
 /// A packet of the quorum protocol. The transactions in it are the bytes that the log has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +141,11 @@ pub enum QuorumPacket {
         /// Header, body and digest.
         txn: Bytes,
     },
+    /// A type that this version does not know: to be logged, and ignored.
+    Unknown {
+        /// The type's number.
+        packet_type: i32,
+    },
 }
 
 /// What a learner forwards.
@@ -139,10 +168,70 @@ pub struct ForwardedRequest {
 pub struct LearnerInfo {
     /// The last epoch it promised to follow.
     pub accepted_epoch: Epoch,
-    /// Its id; `None` from servers before 3.4 that do not say.
+    /// Its id; `None` from those before 3.4 that do not say.
     pub sid: Option<Sid>,
-    /// Its protocol version; 0x10000 is what everybody speaks.
+    /// Its protocol version; [`PROTOCOL_VERSION`] since 3.4, 1 where it does not say.
     pub protocol_version: i32,
     /// The version of its current configuration; 0 where it does not say.
     pub config_version: i64,
+}
+
+impl QuorumPacket {
+    /// The number of its type.
+    pub fn packet_type(&self) -> i32 {
+        match self {
+            QuorumPacket::Request(_) => 1,
+            QuorumPacket::Proposal { .. } => 2,
+            QuorumPacket::Ack { .. } => 3,
+            QuorumPacket::Commit { .. } => 4,
+            QuorumPacket::Ping { .. } => 5,
+            QuorumPacket::Revalidate { .. } | QuorumPacket::Revalidated { .. } => 6,
+            QuorumPacket::Sync => 7,
+            QuorumPacket::Inform { .. } => 8,
+            QuorumPacket::CommitAndActivate { .. } => 9,
+            QuorumPacket::NewLeader { .. } => 10,
+            QuorumPacket::FollowerInfo(_) => 11,
+            QuorumPacket::UpToDate => 12,
+            QuorumPacket::Diff { .. } => 13,
+            QuorumPacket::Trunc { .. } => 14,
+            QuorumPacket::Snap { .. } => 15,
+            QuorumPacket::ObserverInfo(_) => 16,
+            QuorumPacket::LeaderInfo { .. } => 17,
+            QuorumPacket::AckEpoch { .. } => 18,
+            QuorumPacket::InformAndActivate { .. } => 19,
+            QuorumPacket::Unknown { packet_type } => *packet_type,
+        }
+    }
+
+    /// Its name, as Apache's log has it.
+    pub fn name(&self) -> &'static str {
+        name_of(self.packet_type())
+    }
+}
+
+/// The name of a type's number.
+fn name_of(packet_type: i32) -> &'static str {
+    const NAMES: [&str; 19] = [
+        "REQUEST",
+        "PROPOSAL",
+        "ACK",
+        "COMMIT",
+        "PING",
+        "REVALIDATE",
+        "SYNC",
+        "INFORM",
+        "COMMITANDACTIVATE",
+        "NEWLEADER",
+        "FOLLOWERINFO",
+        "UPTODATE",
+        "DIFF",
+        "TRUNC",
+        "SNAP",
+        "OBSERVERINFO",
+        "LEADERINFO",
+        "ACKEPOCH",
+        "INFORMANDACTIVATE",
+    ];
+    let known = usize::try_from(packet_type).ok().and_then(|n| NAMES.get(n.checked_sub(1)?));
+    known.copied().unwrap_or("UNKNOWN")
 }
