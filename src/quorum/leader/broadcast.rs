@@ -303,12 +303,11 @@ impl Broadcast {
                     let round = round.expect("every own sync waits for a round");
                     self.first_sync = Some((round, origin, body));
                 }
-                Committed::Throttled(origin) => {
-                    turn.effects.client.push(ClientEffect::AnswerThrottled(origin));
-                }
-                Committed::Resume(resumption) => {
-                    turn.effects.client.push(ClientEffect::Resume(resumption));
-                }
+                other @ (Committed::Throttled(_)
+                | Committed::Error(..)
+                | Committed::EndLocalSession(..)
+                | Committed::Resume(_)
+                | Committed::Refuse(_)) => turn.effects.client.push(other.into()),
             }
         }
     }

@@ -83,6 +83,8 @@ impl Leader {
                 }
                 Ok(())
             }
+            // A later version may say more than we know.
+            QuorumPacket::Unknown { .. } => Ok(()),
             QuorumPacket::Proposal { .. }
             | QuorumPacket::Commit { .. }
             | QuorumPacket::Revalidated { .. }
