@@ -307,10 +307,11 @@ impl Broadcast {
                     let round = round.expect("every own sync waits for a round");
                     self.first_sync = Some((round, origin, body));
                 }
-                waited
-                @ (Committed::Throttled(_) | Committed::Resume(_) | Committed::Refuse(_)) => {
-                    turn.effects.client.push(waited.into())
-                }
+                other @ (Committed::Throttled(_)
+                | Committed::Error(..)
+                | Committed::EndLocalSession(..)
+                | Committed::Resume(_)
+                | Committed::Refuse(_)) => turn.effects.client.push(other.into()),
             }
         }
     }

@@ -83,11 +83,8 @@ impl Leader {
                 }
                 Ok(())
             }
-            QuorumPacket::Unknown { .. } => match self.state(link)? {
-                // A newer version's, as every version takes it.
-                State::Serving(_) => Ok(()),
-                other => Err(unexpected(other, "a packet of an unknown type")),
-            },
+            // A later version may say more than we know.
+            QuorumPacket::Unknown { .. } => Ok(()),
             QuorumPacket::Proposal { .. }
             | QuorumPacket::Commit { .. }
             | QuorumPacket::Revalidated { .. }
