@@ -35,15 +35,19 @@
 //!   claim than its own is out of date, and never supported.
 //! * The own vote is counted at once, without being sent to oneself.
 
+mod notifications;
 mod votes;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+pub use self::notifications::answer;
+use self::notifications::{VERSION, newer_config, notify};
 use self::votes::{Votes, Word};
 use super::effect::LinkEffect;
 use super::member::{Member, Turn};
 use crate::proto::membership::LearnerType;
-use crate::proto::{Notification, ServerState, Sid, Vote};
+use crate::proto::{Notification, QuorumVerifier, ServerState, Sid, Vote};
 
 /// An election under way.
 #[derive(Debug)]
@@ -73,8 +77,6 @@ pub struct Elected {
     pub round: i64,
 }
 
-/// The form of the notifications we send.
-const VERSION: i32 = 2;
 /// No ensemble gets there; what names a later round is noise.
 const LAST_ROUND: i64 = 1 << 62;
 /// Nobody is told when a leader has been found. Who has no part in finding it, or knows that others
@@ -110,6 +112,9 @@ impl FastLeaderElection {
     pub fn notified(&mut self, turn: &mut Turn<'_>, from: Sid, n: Notification) -> Option<Elected> {
         if from == turn.member.me || !(-LAST_ROUND..=LAST_ROUND).contains(&n.round) {
             return None;
+        }
+        if let Some(config) = newer_config(turn.member, &n) {
+            self.adopt(turn, config);
         }
         if !turn.member.configs.is_voter(from) {
             // An observer, or a server that wants to join. Only who looks for a leader is answered:
@@ -166,6 +171,23 @@ impl FastLeaderElection {
     /// When it wants a tick, on the monotonic clock in milliseconds.
     pub fn next_deadline(&self) -> u64 {
         self.settled_at.map_or(self.ask_again_at, |settled_at| settled_at.min(self.ask_again_at))
+    }
+
+    /// A configuration is in force that this server has missed. If it is another one, and not only a
+    /// newer version of the same, the election begins again with it.
+    fn adopt(&mut self, turn: &mut Turn<'_>, config: QuorumVerifier) {
+        let current = &turn.member.configs.current;
+        let differs =
+            (&config.members, &config.hierarchy) != (&current.members, &current.hierarchy);
+        tracing::info!(
+            version = config.version,
+            differs,
+            "another server has a newer configuration"
+        );
+        turn.activate_config(Arc::new(config));
+        if differs {
+            *self = FastLeaderElection::new(turn);
+        }
     }
 
     /// A voter looks for a leader, too.
@@ -297,19 +319,6 @@ impl FastLeaderElection {
     }
 }
 
-/// Answers a notification as a server that is not looking: with the vote that ended its election.
-///
-/// Only who looks for a leader is answered. Observers and servers that want to join are told the
-/// round that this server is in, voters the round in which the vote was given.
-pub fn answer(turn: &mut Turn<'_>, state: ServerState, from: Sid, n: &Notification) {
-    if n.state != ServerState::Looking || from == turn.member.me {
-        return;
-    }
-    let (vote, round) = turn.member.vote;
-    let round = if turn.member.configs.is_voter(from) { round } else { turn.member.round };
-    notify(turn, from, state, vote, round);
-}
-
 /// Whether a server gives votes that count. One that gets its vote with the proposed configuration
 /// supports others already, since they need it; itself it stands for election with the one in force.
 fn may_support(member: &Member) -> bool {
@@ -328,11 +337,6 @@ fn own_vote(member: &Member) -> Vote {
         return Vote { leader, zxid: i64::MIN, peer_epoch: i64::MIN };
     }
     Vote { leader, zxid, peer_epoch }
-}
-
-fn notify(turn: &mut Turn<'_>, to: Sid, state: ServerState, vote: Vote, round: i64) {
-    let notification = Notification { state, vote, round, version: VERSION, config: None };
-    turn.effects.links.push(LinkEffect::Notify { to, notification });
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! server (`2 ends: follows 3`). Messages take no time; time passes only when everything was
 //! delivered and somebody waits for a deadline.
 
+mod configs;
 mod counting;
 mod joining;
 mod noise;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::*;
 use crate::processor::testing::tree_options;
 use crate::proto::{Epoch, QuorumVerifier, Zxid};
+use crate::quorum::configs::Configs;
 use crate::quorum::effect::{Effects, LinkEffect};
 use crate::quorum::testing::{
     client_in_words, disk_in_words, ensemble, link_in_words, member, state_in_words, vote_in_words,

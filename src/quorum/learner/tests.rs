@@ -4,4 +4,5 @@
 mod broadcast;
 mod discovery;
 mod forwarding;
+mod reconfiguration;
 mod synchronization;

@@ -23,7 +23,7 @@ use crate::server::counts::Counts;
 use crate::server::doors::JobsDoor;
 use crate::status::Answered;
 use crate::time::Instant;
-use crate::tree::{Applied, Database, SnapshotCapture};
+use crate::tree::{Applied, Database, PartApplied, SnapshotCapture};
 use crate::watch::Watches;
 
 /// What is at hand while the database is held.
@@ -55,7 +55,13 @@ impl<C: Connection> Hold<'_, C> {
         match effect {
             ClientEffect::Commit(proposal) => self.commit(&proposal, db),
             ClientEffect::AnswerSync(origin, body) => self.answer_sync(&origin, &body, db),
-            ClientEffect::AnswerThrottled(origin) => self.answer_throttled(&origin, db),
+            ClientEffect::AnswerThrottled(origin) => {
+                self.answer_error(&origin, ErrorCode::ThrottledOp, db);
+            }
+            ClientEffect::AnswerError(origin, error) => self.answer_error(&origin, error, db),
+            ClientEffect::EndLocalSession(session, origin) => {
+                self.local_session_ended(session, origin, db);
+            }
             ClientEffect::Resume(resumption) => {
                 let Resumption { connection, timeout_ms, had_read_only, grant } = resumption;
                 self.take_over(grant.session, connection);
@@ -146,6 +152,10 @@ impl<C: Connection> Hold<'_, C> {
             let op = (!matches!(applied, Applied::Error(_))).then_some(origin.op);
             let answered = self.answered(origin, op, proposal.zxid, latency_ms);
             match &proposal.new_session {
+                // What is said on the new connection is not to be heard on the old one.
+                None if has_moved(&applied) => {
+                    self.close(origin.connection, CloseReason::SessionTakenOver);
+                }
                 None => {
                     let size = self.reply(origin.connection, Some(&answered), |out| {
                         write_reply(origin, &record, &applied, out)
@@ -241,16 +251,38 @@ impl<C: Connection> Hold<'_, C> {
 
     /// The request was not executed; what waits behind it is answered as if it had not come
     /// (C-162).
-    fn answer_throttled(&mut self, origin: &Origin, db: &Database) {
+    fn answer_error(&mut self, origin: &Origin, error: ErrorCode, db: &Database) {
+        self.answer_header(origin, error.code(), db);
+        self.answer_deferred(origin.connection, db);
+    }
+
+    /// Answers a request that had no transaction with a header alone.
+    fn answer_header(&mut self, origin: &Origin, err: i32, db: &Database) {
         self.counts.finished();
         let latency_ms = self.now.mono_ms.saturating_sub(origin.received_ms);
         let answered = self.answered(origin, None, db.last_processed(), latency_ms);
-        let err = ErrorCode::ThrottledOp.code();
         let header = ReplyHeader { xid: origin.xid, zxid: db.last_processed(), err };
         let size =
             self.reply(origin.connection, Some(&answered), |out| write_header_only(header, out));
         self.counts.replied(size);
-        self.answer_deferred(origin.connection, db);
+    }
+
+    /// Ends a session without a transaction, as [`session_closed`](Self::session_closed) does with.
+    fn local_session_ended(&mut self, session: SessionId, origin: Option<Origin>, db: &Database) {
+        let reason = match origin {
+            Some(origin) => {
+                self.answer_header(&origin, 0, db);
+                self.close(origin.connection, CloseReason::SessionClosed);
+                CloseReason::SessionClosed
+            }
+            None => {
+                self.counts.expired();
+                CloseReason::SessionExpired
+            }
+        };
+        if let Some(holder) = self.holders.remove(&session) {
+            self.close(holder, reason);
+        }
     }
 
     fn grant(
@@ -310,5 +342,17 @@ impl<C: Connection> Hold<'_, C> {
         let Some(connection) = self.connections.get(connection) else { return };
         connection.queue().close(reason);
         self.touched.other(connection);
+    }
+}
+
+/// Whether the request failed because its session belongs to another server by now (C-177).
+fn has_moved(applied: &Applied) -> bool {
+    let moved = ErrorCode::SessionMoved.code();
+    match applied {
+        Applied::Error(err) => *err == moved,
+        Applied::Multi(parts) => {
+            parts.iter().any(|part| matches!(part, PartApplied::Error(err) if *err == moved))
+        }
+        Applied::Done | Applied::Stat(_) => false,
     }
 }

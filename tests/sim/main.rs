@@ -1,0 +1,75 @@
+//! The simulator: whole ensembles in one thread, from one seed.
+
+#![allow(dead_code)]
+
+mod agenda;
+#[path = "../common/bodies.rs"]
+mod bodies;
+mod checkers;
+mod client;
+mod clock;
+mod connection;
+mod disk;
+mod doors;
+mod ensemble;
+mod faults;
+mod history;
+mod messages;
+mod network;
+mod peer;
+mod process;
+mod random;
+mod stage;
+mod swarm;
+mod trace;
+mod workload;
+mod world;
+
+use swarm::{Outcome, Summary, run, run_many};
+use trace::Keep;
+
+/// A number, or a range of them, from the environment.
+fn asked(variable: &str) -> Option<std::ops::Range<u64>> {
+    let text = std::env::var(variable).ok()?;
+    let number = |text: &str| text.trim().parse().expect("a seed is a number");
+    Some(match text.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => number(&text)..number(&text) + 1,
+    })
+}
+
+/// Runs the usual seeds, or those that are asked for.
+fn swarm_of(usual: std::ops::Range<u64>, plan: fn(u64, Keep) -> world::Plan) {
+    if let Some(seeds) = asked("ZK_SIM_SEED") {
+        let outcome = run(plan(seeds.start, Keep::Print));
+        assert!(outcome.violations.is_empty(), "{outcome}");
+        println!("seed {}: nothing is wrong; {:?}", seeds.start, outcome.figures);
+        return;
+    }
+    let seeds = asked("ZK_SIM_SEEDS").unwrap_or(usual);
+    let summary: Summary = run_many(
+        seeds,
+        |seed| plan(seed, Keep::Nothing),
+        10,
+        |outcome: &Outcome| {
+            if !outcome.violations.is_empty() {
+                println!("{outcome}");
+            }
+        },
+    );
+    println!("{summary}");
+    assert!(summary.failed.is_empty(), "{} seeds failed", summary.failed.len());
+}
+
+#[test]
+fn a_server_that_is_alone_survives_the_swarm() {
+    swarm_of(1..101, swarm::alone_plan);
+}
+
+#[test]
+fn a_seed_tells_the_same_story_twice() {
+    let first = run(swarm::alone_plan(7, Keep::Lines));
+    let second = run(swarm::alone_plan(7, Keep::Lines));
+    assert_eq!(first.hash, second.hash);
+    assert!(first.trace == second.trace, "the traces differ");
+}
