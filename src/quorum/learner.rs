@@ -149,10 +149,11 @@ impl Learner {
         }
     }
 
-    /// Ends the role: closes its link. Returns what was logged and not applied, in order.
-    pub fn leave(self, turn: &mut Turn<'_>) -> Vec<(Zxid, Bytes)> {
+    /// Ends the role: closes its link, with the words that say why. Returns what was logged and not
+    /// applied, in order.
+    pub fn leave(self, turn: &mut Turn<'_>, why: &str) -> Vec<(Zxid, Bytes)> {
         if let Some(link) = self.link().filter(|link| self.gone != Some(*link)) {
-            turn.close(link, "the leader is left");
+            turn.close(link, format!("the leader is left: {why}"));
         }
         match self.phase {
             Phase::Connecting(_) | Phase::Discovery(_) | Phase::Choosing(_) => Vec::new(),

@@ -9,9 +9,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use zkserver::proto::{Epoch, EventType, ServerState, SessionId, Sid, Zxid};
+use zkserver::proto::{Epoch, EventType, QuorumVerifier, ServerState, SessionId, Sid, Zxid};
 
 /// Virtual time since the run began, in microseconds.
 pub type Micros = u64;
@@ -33,6 +34,9 @@ pub struct History {
     pub voters: Vec<Sid>,
     /// Those that do not vote.
     pub observers: Vec<Sid>,
+    /// The configurations by their versions, as they were first proposed; the one that the run began
+    /// with at zxid 0. Empty: the majority of `voters` decides.
+    pub configs: Vec<(Zxid, Arc<QuorumVerifier>)>,
 }
 
 /// Something that happened.

@@ -91,7 +91,8 @@ impl Play {
                 Some(vote) => format!("leaves for {}: {why}", vote.leader),
             });
             let learner = self.learner.take().expect("it was there a moment ago");
-            self.unapplied = learner.leave(&mut turn).into_iter().map(|(zxid, _)| zxid).collect();
+            self.unapplied =
+                learner.leave(&mut turn, &why).into_iter().map(|(zxid, _)| zxid).collect();
         }
         let mut lines = Vec::new();
         for effect in &effects.disk {

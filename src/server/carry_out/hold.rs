@@ -23,7 +23,7 @@ use crate::server::counts::Counts;
 use crate::server::doors::JobsDoor;
 use crate::status::Answered;
 use crate::time::Instant;
-use crate::tree::{Applied, Database, SnapshotCapture};
+use crate::tree::{Applied, Database, PartApplied, SnapshotCapture};
 use crate::watch::Watches;
 
 /// What is at hand while the database is held.
@@ -152,6 +152,10 @@ impl<C: Connection> Hold<'_, C> {
             let op = (!matches!(applied, Applied::Error(_))).then_some(origin.op);
             let answered = self.answered(origin, op, proposal.zxid, latency_ms);
             match &proposal.new_session {
+                // What is said on the new connection is not to be heard on the old one.
+                None if has_moved(&applied) => {
+                    self.close(origin.connection, CloseReason::SessionTakenOver);
+                }
                 None => {
                     let size = self.reply(origin.connection, Some(&answered), |out| {
                         write_reply(origin, &record, &applied, out)
@@ -338,5 +342,17 @@ impl<C: Connection> Hold<'_, C> {
         let Some(connection) = self.connections.get(connection) else { return };
         connection.queue().close(reason);
         self.touched.other(connection);
+    }
+}
+
+/// Whether the request failed because its session belongs to another server by now (C-177).
+fn has_moved(applied: &Applied) -> bool {
+    let moved = ErrorCode::SessionMoved.code();
+    match applied {
+        Applied::Error(err) => *err == moved,
+        Applied::Multi(parts) => {
+            parts.iter().any(|part| matches!(part, PartApplied::Error(err) if *err == moved))
+        }
+        Applied::Done | Applied::Stat(_) => false,
     }
 }
