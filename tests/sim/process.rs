@@ -343,7 +343,7 @@ impl Process {
         {
             stage.server(self.sid, event);
         }
-        self.inbox.push_first(Input::Persisted(persisted.ticket));
+        self.hear(Input::Persisted(persisted.ticket));
         self.start_batch(stage, sync_time);
         Ok(())
     }
@@ -358,7 +358,7 @@ impl Process {
 
     /// It is told to stop: a leader gives up its leadership first.
     pub fn stop_soon(&mut self) {
-        self.inbox.ask(Input::Stop);
+        self.hear(Input::Stop);
     }
 
     /// It ends in order: what was prepared is logged, the log is finished.

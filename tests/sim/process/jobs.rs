@@ -116,7 +116,7 @@ impl Process {
                     at_or_before: found.at_or_before,
                     after: found.after,
                 });
-                self.inbox.ask(Input::LogSurveyed { link, survey });
+                self.hear(Input::LogSurveyed { link, survey });
             }
             Slow::SendLog { link, mut range } => {
                 let mut bytes = Vec::new();
@@ -212,7 +212,7 @@ impl Process {
         self.committed = zxid;
         stage.server(self.sid, ServerEvent::Reloaded { zxid, digest });
         let restored = Restored { last_zxid: zxid, recent: history.recent };
-        self.inbox.push_first(Input::Reloaded(restored));
+        self.hear(Input::Reloaded(restored));
         Ok(())
     }
 }

@@ -106,6 +106,11 @@ impl Process {
         }
     }
 
+    /// The core hears of it in its lane.
+    pub(super) fn hear(&self, input: Input) {
+        self.inbox.push(input).expect("only a learner's requests can be too many");
+    }
+
     fn me(&self) -> Node {
         Node::Server(self.index)
     }
@@ -133,7 +138,7 @@ impl Process {
     fn notify(&mut self, stage: &mut Stage, to: Sid, notification: &Notification) {
         if to == self.sid {
             let notification = notification.clone();
-            self.inbox.push_first(Input::Notified { from: to, notification });
+            self.hear(Input::Notified { from: to, notification });
             return;
         }
         if stage.trace.is_read() {
@@ -168,7 +173,7 @@ impl Process {
                 self.next_accepted = LinkId(link.0 + 1);
                 self.links.insert(link, Link::new(Some(end), Side::Learner));
                 self.ends.insert(end, What::Link(link));
-                self.inbox.ask(Input::LinkOpened(link));
+                self.hear(Input::LinkOpened(link));
             }
             Port::Client => unreachable!("that is no server's port"),
         }
@@ -198,12 +203,12 @@ impl Process {
                     Some(end) => {
                         waiting.end = Some(end);
                         self.ends.insert(end, What::Link(link));
-                        self.inbox.ask(Input::LinkOpened(link));
+                        self.hear(Input::LinkOpened(link));
                     }
                     None => {
                         self.links.remove(&link);
                         let why = "nobody answers".to_owned();
-                        self.inbox.ask(Input::LinkClosed { link, why });
+                        self.hear(Input::LinkClosed { link, why });
                     }
                 }
             }
@@ -217,7 +222,7 @@ impl Process {
             stage.network.close(&mut stage.agenda, old);
         }
         self.ends.insert(end, What::Mesh(peer));
-        self.inbox.push_first(Input::Mesh { peer, up: true });
+        self.hear(Input::Mesh { peer, up: true });
         // What was sent last may not have arrived.
         let mesh = self.mesh.entry(peer).or_default();
         if let Some(bytes) = mesh.unsent.take().or_else(|| mesh.last.clone()) {
@@ -234,14 +239,14 @@ impl Process {
                 self.ends.remove(&end);
                 if mesh.end == Some(end) {
                     mesh.end = None;
-                    self.inbox.push_first(Input::Mesh { peer, up: false });
+                    self.hear(Input::Mesh { peer, up: false });
                 }
             }
             Payload::Bytes(bytes) => {
                 let Ok(Some(frame)) = next_election_message(&bytes) else { return };
                 // A message that is none is ignored.
                 if let Ok(notification) = Notification::read(frame.body) {
-                    self.inbox.push_first(Input::Notified { from: peer, notification });
+                    self.hear(Input::Notified { from: peer, notification });
                 }
             }
         }
@@ -282,7 +287,9 @@ impl Process {
                 }
                 let spool = link.spool.take().expect("it was there");
                 match spool.finish() {
-                    Ok(()) => self.inbox.ask(Input::SnapshotArrived(id)),
+                    Ok(()) => {
+                        let _ = self.inbox.push(Input::SnapshotArrived(id));
+                    }
                     Err(error) => return Err(error.to_string()),
                 }
             }
@@ -290,13 +297,9 @@ impl Process {
                 Ok(None) => return Ok(()),
                 Ok(Some(packet)) => {
                     let tree_comes = matches!(packet, QuorumPacket::Snap { .. });
-                    let overtakes = link.other == Side::Learner
-                        && matches!(packet, QuorumPacket::Ack { .. } | QuorumPacket::Ping { .. });
-                    let input = Input::Packet { link: id, packet };
-                    if overtakes {
-                        self.inbox.push_first(input)
-                    } else {
-                        self.inbox.ask(input)
+                    if let Err(error) = self.inbox.push(Input::Packet { link: id, packet }) {
+                        self.link_is_over(stage, id, error.to_string());
+                        return Ok(());
                     }
                     if tree_comes {
                         let (disk, dir) = (&self.disk, self.dir.snapshot_dir());
@@ -321,7 +324,7 @@ impl Process {
             stage.network.close(&mut stage.agenda, end);
         }
         stage.server(self.sid, ServerEvent::LinkEnded(why.clone()));
-        self.inbox.ask(Input::LinkClosed { link: id, why });
+        self.hear(Input::LinkClosed { link: id, why });
     }
 
     fn give(&mut self, stage: &mut Stage, id: LinkId, out: Out) {
