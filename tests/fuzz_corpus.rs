@@ -53,3 +53,9 @@ fn the_snapshot_reader_stands_its_corpus() {
 fn the_configuration_parser_stands_its_corpus() {
     check_all("config", checks::config::check);
 }
+
+/// Whatever another server sends is a message or refused in words.
+#[test]
+fn what_peers_send_stands_its_corpus() {
+    check_all("peers", checks::peers::check);
+}

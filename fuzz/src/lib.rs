@@ -7,5 +7,6 @@ pub mod config;
 pub mod frames;
 pub mod jute;
 pub mod memory_disk;
+pub mod peers;
 pub mod snapshot;
 pub mod txn_log;

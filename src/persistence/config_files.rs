@@ -26,7 +26,7 @@ pub fn keep_last_seen(
     config: &QuorumVerifier,
 ) -> Result<(), DiskError> {
     let Some(file) = file else { return Ok(()) };
-    tolerate(write_beside(disk, file, ".dynamic.next", &text(config)))
+    tolerate(write_beside(disk, file, ".dynamic.next", &config.to_text()))
 }
 
 /// Writes the configuration that is in force now, durably, and forgets the one that was proposed.
@@ -40,7 +40,7 @@ pub fn activate(
     config: &QuorumVerifier,
 ) -> Result<(), DiskError> {
     let Some(file) = file else { return Ok(()) };
-    let text = text(config);
+    let text = config.to_text();
     let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("version=")).collect();
     lines.sort_unstable();
     let suffix = format!(".dynamic.{:x}", config.version);
@@ -93,27 +93,4 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
 
 fn parent(file: &Path) -> &Path {
     file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// The configuration as members tell it each other.
-fn text(config: &QuorumVerifier) -> String {
-    let mut lines = Vec::new();
-    for (sid, server) in &config.members {
-        let host = |host: &str| if host.contains(':') { format!("[{host}]") } else { host.into() };
-        let addresses = server.addresses.iter().map(|address| {
-            format!("{}:{}:{}", host(&address.host), address.quorum_port, address.election_port)
-        });
-        let role = match server.learner_type {
-            crate::proto::membership::LearnerType::Participant => "participant",
-            crate::proto::membership::LearnerType::Observer => "observer",
-        };
-        let addresses = addresses.collect::<Vec<_>>().join("|");
-        let mut line = format!("server.{}={addresses}:{role}", sid.0);
-        if let Some((name, port)) = &server.client {
-            line.push_str(&format!(";{}:{port}", host(name)));
-        }
-        lines.push(line);
-    }
-    lines.push(format!("version={:x}", config.version));
-    lines.join("\n")
 }

@@ -21,11 +21,14 @@ pub mod epoch_files;
 pub(crate) mod faulty_disk;
 pub mod history;
 pub mod ledger;
+pub mod log_range;
 pub mod pins;
 pub mod purge;
 #[cfg(test)]
 mod purge_tests;
 pub mod restore;
+#[cfg(test)]
+mod restore_member_tests;
 #[cfg(test)]
 mod restore_tests;
 pub mod snapshot;
@@ -36,6 +39,7 @@ pub mod txn_log;
 pub use data_dir::{DataDir, DataDirError, DataDirOptions};
 pub use disk::{Disk, DiskError, DiskFile, RealDisk, Room};
 pub use ledger::Ledger;
+pub use log_range::{LogRange, LogRangeError, LogSurvey, log_size_limit, survey_log};
 pub use purge::{Purged, purge, reclaim};
 pub use restore::{
     HistoryRestored, MemberRestoreOptions, MemberRestored, Origin, Refusal, RestoreError,

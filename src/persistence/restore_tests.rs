@@ -14,13 +14,13 @@ use crate::proto::txns::{CreateKind, CreateTxn, Txn, TxnHeader, TxnRecord};
 use crate::proto::{SessionId, Zxid};
 use crate::tree::{Database, SharedDatabase, TreeOptions};
 
-const TREE: TreeOptions = TreeOptions {
+pub(super) const TREE: TreeOptions = TreeOptions {
     owners: OwnerEncoding { extended_types: false, emulate_353_ttl: false },
     digest_enabled: true,
     hash_seed: 7,
 };
 
-const OPTIONS: RestoreOptions = RestoreOptions {
+pub(super) const OPTIONS: RestoreOptions = RestoreOptions {
     tree: TREE,
     max_record: 1 << 21,
     db_autocreate: true,
@@ -72,7 +72,7 @@ impl Home {
     }
 
     /// Writes the snapshot of the database after these transactions.
-    fn snapshot(&self, txns: &[Vec<u8>]) -> String {
+    pub(super) fn snapshot(&self, txns: &[Vec<u8>]) -> String {
         self.compressed_snapshot(txns, Compression::None)
     }
 
@@ -123,7 +123,7 @@ pub(super) fn creates(zxids: impl IntoIterator<Item = u64>) -> Vec<Vec<u8>> {
     zxids.into_iter().map(create).collect()
 }
 
-fn database(txns: &[Vec<u8>]) -> Database {
+pub(super) fn database(txns: &[Vec<u8>]) -> Database {
     let mut database = Database::new(TREE);
     for txn in txns {
         database.apply(&TxnRecord::read(txn, 1 << 21).unwrap(), &mut ());

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::proposal::{Proposal, Refusal, Resumption};
 use super::request::Origin;
+use crate::proto::{ErrorCode, SessionId};
 
 /// Something that leaves the stage.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ pub enum Committed {
     Resume(Resumption),
     /// A session that cannot be resumed.
     Refuse(Refusal),
+    /// A request to answer with an error that was decided without a transaction.
+    Error(Origin, ErrorCode),
+    /// A session that only this server knew is over; whoever asked for it is answered.
+    EndLocalSession(SessionId, Option<Origin>),
 }
 
 /// The queue of what is not safe yet.
@@ -64,6 +69,21 @@ impl<Place: Copy + Ord> CommitProcessor<Place> {
     /// must not see its nodes here.
     pub fn refuse(&mut self, last_proposed: Place, refusal: Refusal) {
         self.waiting.push_back((last_proposed, Committed::Refuse(refusal)));
+    }
+
+    /// A request that failed without a transaction, answered in its place.
+    pub fn fail(&mut self, last_proposed: Place, origin: Origin, error: ErrorCode) {
+        self.waiting.push_back((last_proposed, Committed::Error(origin, error)));
+    }
+
+    /// A session that only this server knew ends after everything proposed before.
+    pub fn end_local_session(
+        &mut self,
+        last_proposed: Place,
+        session: SessionId,
+        origin: Option<Origin>,
+    ) {
+        self.waiting.push_back((last_proposed, Committed::EndLocalSession(session, origin)));
     }
 
     /// Everything up to `place` is safe.

@@ -13,8 +13,8 @@ use crate::processor::connection_queue::CloseReason;
 use crate::processor::proposal::{Proposal, Refusal, Resumption};
 use crate::processor::request::{Origin, Submission};
 use crate::proto::{
-    ConnectionId, Epoch, LinkId, Notification, QuorumPacket, QuorumVerifier, SessionId, Sid,
-    Ticket, Zxid,
+    ConnectionId, Epoch, ErrorCode, LinkId, Notification, QuorumPacket, QuorumVerifier, SessionId,
+    Sid, Ticket, Zxid,
 };
 use crate::session::{PagePlace, SessionsPage};
 
@@ -230,6 +230,11 @@ pub enum ClientEffect {
     AnswerSync(Origin, Bytes),
     /// Answer a request that waited too long with THROTTLEDOP.
     AnswerThrottled(Origin),
+    /// Answer a request that failed without a transaction.
+    AnswerError(Origin, ErrorCode),
+    /// A session that only this server knew is over: answer whoever asked for that, and close the
+    /// connection that has the session.
+    EndLocalSession(SessionId, Option<Origin>),
     /// Answer the connection that resumes a session.
     Resume(Resumption),
     /// The session cannot be resumed.
@@ -285,6 +290,10 @@ impl From<Committed> for ClientEffect {
             Committed::Txn(proposal) => ClientEffect::Commit(proposal),
             Committed::Sync(origin, body) => ClientEffect::AnswerSync(origin, body),
             Committed::Throttled(origin) => ClientEffect::AnswerThrottled(origin),
+            Committed::Error(origin, error) => ClientEffect::AnswerError(origin, error),
+            Committed::EndLocalSession(session, origin) => {
+                ClientEffect::EndLocalSession(session, origin)
+            }
             Committed::Resume(resumption) => ClientEffect::Resume(resumption),
             Committed::Refuse(Refusal { connection, session, had_read_only }) => {
                 ClientEffect::Refuse { connection, session, had_read_only }

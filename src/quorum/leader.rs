@@ -1,48 +1,288 @@
-//! `Leader`: stub.
+//! `Leader`: the role of a server that was elected, from the first FOLLOWERINFO to its end.
+//!
+//! What always holds:
+//! * It is established by quorums, phase by phase ([`epoch`]), and leaves when one does not come in
+//!   time, or is no longer heard.
+//! * A learner is registered for everything that follows in the very step that chooses its sync, and
+//!   logging a transaction is one step with sending it: nothing falls between (TLA+ 1 and 2).
+//! * UPTODATE goes to a learner behind every COMMIT up to the leader's commit point (TLA+ 3).
+//! * A packet that no honest learner sends ends that link, with what was expected and what came, and
+//!   disturbs nobody else.
+
+mod broadcast;
+mod epoch;
+mod learner_handler;
+mod learner_sync;
+mod learners;
+mod liveness;
+mod packets;
+mod proposals;
+mod sessions;
+mod synchronize;
+mod syncs;
+#[cfg(test)]
+mod testing;
 
 use bytes::Bytes;
 
-use super::effect::Input;
+use self::broadcast::{Broadcast, Road, ping};
+use self::epoch::{Phase, leader_info};
+use self::learner_handler::{Limits, State};
+use self::learners::Learners;
+use self::liveness::{Beat, Heart};
+use self::packets::Trouble;
+use self::proposals::Proposals;
+use super::effect::{ClientEffect, Input};
 use super::member::{Outcome, Turn};
-use crate::proto::Zxid;
+use crate::proto::membership::LearnerType;
+use crate::proto::{LinkId, QuorumPacket, Zxid};
 
 /// The role.
 #[derive(Debug)]
-pub struct Leader {}
+pub struct Leader {
+    phase: Phase,
+    learners: Learners,
+    proposals: Proposals,
+    heart: Heart,
+    limits: Limits,
+    /// Until then the phase must be over, unless it is the last.
+    wait_until_ms: u64,
+    serves: bool,
+}
 
 impl Leader {
     /// The role of a server that was elected.
-    pub fn new(_turn: &mut Turn<'_>) -> Self {
-        todo!()
+    pub fn new(turn: &mut Turn<'_>) -> Self {
+        let (now_ms, options) = (turn.now.mono_ms, &turn.member.options);
+        let limits = liveness::limits(options);
+        let patience_ms = options.max_time_to_wait_for_epoch_ms.unwrap_or(u64::MAX);
+        Leader {
+            phase: Phase::gathering(turn),
+            learners: Learners::default(),
+            proposals: Proposals::new(turn.member.last_logged),
+            heart: Heart::new(options.tick_ms, now_ms),
+            limits,
+            wait_until_ms: now_ms.saturating_add(limits.init_ms.min(patience_ms)),
+            serves: false,
+        }
     }
 
     /// Takes one input.
-    pub fn step(&mut self, _turn: &mut Turn<'_>, _input: Input) -> Outcome {
-        todo!()
+    pub fn step(&mut self, turn: &mut Turn<'_>, input: Input) -> Outcome {
+        match self.take(turn, input).and_then(|()| self.go_on(turn)) {
+            Ok(()) => Outcome::Stay,
+            Err(outcome) => outcome,
+        }
     }
 
     /// Ends the role: closes its links. Returns what was logged and not applied, in order.
-    pub fn leave(self, _turn: &mut Turn<'_>) -> Vec<(Zxid, Bytes)> {
-        todo!()
+    pub fn leave(mut self, turn: &mut Turn<'_>) -> Vec<(Zxid, Bytes)> {
+        self.learners.close_all(turn, "this server does not lead any more");
+        self.proposals.into_unapplied()
     }
 
     /// When it wants a tick.
     pub fn next_deadline(&self) -> Option<u64> {
-        todo!()
+        let phase = match &self.phase {
+            Phase::Broadcasting(_, broadcast) => broadcast.next_deadline(),
+            _ => Some(self.wait_until_ms),
+        };
+        phase.into_iter().chain([self.heart.next_ms()]).min()
     }
 
     /// Whether clients are served (by it, or were).
     pub fn serves(&self) -> bool {
-        todo!()
+        self.serves
     }
 
     /// Requests that were taken and are not finished yet.
     pub fn in_process(&self) -> usize {
-        todo!()
+        self.broadcast().map_or(0, Broadcast::in_process)
     }
 
     /// How many change records prep has made so far, and how many of them have retired.
     pub fn change_records(&self) -> (u64, u64) {
-        todo!()
+        self.broadcast().map_or((0, 0), Broadcast::change_records)
+    }
+
+    fn broadcast(&self) -> Option<&Broadcast> {
+        match &self.phase {
+            Phase::Broadcasting(_, broadcast) => Some(broadcast),
+            _ => None,
+        }
+    }
+
+    /// The chain, once there is one, and the road of its proposals.
+    fn established(&mut self) -> Option<(&mut Broadcast, Road<'_>)> {
+        let Leader { phase, learners, proposals, .. } = self;
+        match phase {
+            Phase::Broadcasting(_, broadcast) => Some((broadcast, Road { learners, proposals })),
+            _ => None,
+        }
+    }
+
+    fn take(&mut self, turn: &mut Turn<'_>, input: Input) -> Result<(), Outcome> {
+        match input {
+            Input::Submitted(submissions) => {
+                if let Some((broadcast, mut road)) = self.established() {
+                    broadcast.submitted(turn, &mut road, submissions);
+                }
+            }
+            Input::Applied(zxid) => {
+                if let Some((broadcast, _)) = self.established() {
+                    broadcast.applied(zxid);
+                }
+            }
+            Input::ListSessions { after, most, to } => {
+                if let Some(broadcast) = self.broadcast() {
+                    let page = broadcast.sessions().page(after, most);
+                    turn.effects.client.push(ClientEffect::SessionsListed { page, to });
+                }
+            }
+            Input::LinkOpened(link) => self.opened(turn, link),
+            Input::Packet { link, packet } => {
+                let Some(handler) = self.learners.get_mut(link) else { return Ok(()) };
+                handler.heard(turn.now.mono_ms);
+                match self.packet(turn, link, packet) {
+                    Ok(()) => {}
+                    Err(Trouble::Link(why)) => self.learners.drop(turn, link, why),
+                    Err(Trouble::Leadership(outcome)) => return Err(outcome),
+                }
+            }
+            Input::LinkClosed { link, .. } => {
+                self.learners.closed(link);
+            }
+            Input::LogSurveyed { link, survey } => self.surveyed(turn, link, survey),
+            Input::Stop => return Err(Outcome::leave("leadership released")),
+            Input::Persisted(_)
+            | Input::Tick
+            | Input::Notified { .. }
+            | Input::Mesh { .. }
+            | Input::SnapshotArrived(_)
+            | Input::Reloaded(_) => {}
+        }
+        Ok(())
+    }
+
+    fn opened(&mut self, turn: &mut Turn<'_>, link: LinkId) {
+        if link.is_accepted() {
+            self.learners.opened(link, turn.now.mono_ms);
+        } else {
+            turn.close(link, "this server leads and needs no leader");
+        }
+    }
+
+    /// What follows from the input, the disk's reports and the time.
+    fn go_on(&mut self, turn: &mut Turn<'_>) -> Result<(), Outcome> {
+        while self.phase.advance(turn) {
+            self.wait_until_ms = turn.now.mono_ms.saturating_add(self.limits.init_ms);
+        }
+        self.invite(turn);
+        if self.phase.synchronizes() {
+            self.synchronize_promised(turn);
+        }
+        self.establish(turn);
+        self.up_to_date(turn);
+        if let Some((broadcast, mut road)) = self.established() {
+            broadcast.due(turn, &mut road);
+            broadcast.advance(turn, &mut road);
+            if broadcast.is_exhausted() {
+                return Err(Outcome::leave("the zxid's counter ends: a new epoch is needed"));
+            }
+        } else if turn.now.mono_ms >= self.wait_until_ms {
+            let awaited = self.phase.awaited();
+            return Err(Outcome::leave(format!("{awaited} within initLimit")));
+        }
+        match self.heart.beat(turn.now.mono_ms) {
+            Some(beat) => self.beat(turn, beat),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the epoch to everybody who waits for it.
+    fn invite(&mut self, turn: &mut Turn<'_>) {
+        let Some(epoch) = self.phase.epoch() else { return };
+        for handler in self.learners.iter_mut() {
+            if let State::Introduced(peer) = *handler.state() {
+                handler.enter(State::Invited(peer), turn.now.mono_ms);
+                turn.send(handler.link(), leader_info(epoch));
+            }
+        }
+    }
+
+    /// Begins to lead, when quorums of the configuration in force and of the one seen last have
+    /// everything.
+    fn establish(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Synchronizing { epoch, acked } = &self.phase else { return };
+        if !turn.member.configs.contains_quorum(|sid| acked.contains(&sid)) {
+            return;
+        }
+        let epoch = *epoch;
+        let configs = &turn.member.configs;
+        if turn.member.options.reconfig_enabled
+            && configs.last_seen.version > configs.current.version
+        {
+            let config = configs.last_seen.clone();
+            turn.activate_config(config);
+        }
+        turn.member.vote.0.peer_epoch = epoch.what().0.into();
+        self.phase = Phase::Broadcasting(epoch, Box::new(Broadcast::new(turn, epoch.what())));
+        tracing::info!(epoch = epoch.what().0, "this server leads");
+        if turn.member.options.leader_serves {
+            self.serves = true;
+            turn.effects.client.push(ClientEffect::StartServing);
+        }
+    }
+
+    /// Tells everybody who has everything that it may serve.
+    fn up_to_date(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Broadcasting(_, broadcast) = &self.phase else { return };
+        let round = broadcast.round();
+        for handler in self.learners.iter_mut() {
+            if let State::Synced(peer) = *handler.state() {
+                handler.serve(peer, round, turn.now.mono_ms);
+                turn.send(handler.link(), QuorumPacket::UpToDate);
+            }
+        }
+    }
+
+    fn beat(&mut self, turn: &mut Turn<'_>, beat: Beat) -> Result<(), Outcome> {
+        let (now_ms, limits) = (turn.now.mono_ms, self.limits);
+        self.learners.drop_overdue(turn, limits);
+        let stuck = self.proposals.oldest_not_durable_ms();
+        if stuck.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) > limits.sync_ms) {
+            return Err(Outcome::leave("the own disk is stuck for syncLimit"));
+        }
+        match &self.phase {
+            Phase::Synchronizing { epoch, .. } => ping(turn, &self.learners, epoch.what().start()),
+            Phase::Broadcasting(..) => {
+                if beat == Beat::Full && !self.hears_a_quorum(turn) {
+                    return Err(Outcome::leave("no quorum was heard for syncLimit"));
+                }
+                if let Some((broadcast, mut road)) = self.established() {
+                    broadcast.ping(turn, &mut road);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn hears_a_quorum(&self, turn: &Turn<'_>) -> bool {
+        let (now_ms, me) = (turn.now.mono_ms, turn.member.me);
+        turn.member.configs.contains_quorum(|sid| {
+            sid == me
+                || self.learners.iter().any(|handler| {
+                    handler.acknowledger() == Some(sid) && handler.is_heard(now_ms, self.limits)
+                })
+        })
+    }
+
+    /// Whether that learner has a vote, here and now.
+    fn is_voter(turn: &Turn<'_>, peer: learner_handler::Peer) -> bool {
+        peer.kind == LearnerType::Participant && turn.member.configs.is_voter(peer.sid)
     }
 }
+
+#[cfg(test)]
+mod tests;

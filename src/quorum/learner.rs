@@ -40,7 +40,10 @@ mod connecting;
 mod discovery;
 mod forwarding;
 mod history;
+mod local_sessions;
 mod received;
+mod reconfiguration;
+mod waiting;
 mod words;
 
 /// The role of a follower or an observer.
@@ -148,10 +151,11 @@ impl Learner {
         }
     }
 
-    /// Ends the role: closes its link. Returns what was logged and not applied, in order.
-    pub fn leave(self, turn: &mut Turn<'_>) -> Vec<(Zxid, Bytes)> {
+    /// Ends the role: closes its link, with the words that say why. Returns what was logged and not
+    /// applied, in order.
+    pub fn leave(self, turn: &mut Turn<'_>, why: &str) -> Vec<(Zxid, Bytes)> {
         if let Some(link) = self.link().filter(|link| self.gone != Some(*link)) {
-            turn.close(link, "the leader is left");
+            turn.close(link, format!("the leader is left: {why}"));
         }
         match self.phase {
             Phase::Connecting(_) | Phase::Discovery(_) | Phase::Choosing(_) => Vec::new(),
@@ -164,6 +168,9 @@ impl Learner {
     pub fn next_deadline(&self) -> Option<u64> {
         match &self.phase {
             Phase::Connecting(phase) => Some(phase.next_deadline()),
+            Phase::Broadcast(phase) => {
+                [phase.next_deadline(), self.silent_at_ms()].into_iter().flatten().min()
+            }
             _ => self.silent_at_ms(),
         }
     }

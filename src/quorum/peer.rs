@@ -207,7 +207,7 @@ fn leave(turn: &mut Turn<'_>, role: &mut Role, why: &str, successor: Option<Vote
     let old = std::mem::replace(role, Role::Leaving(Box::default()));
     let (served, unapplied) = match old {
         Role::Leading(leader) => (leader.serves(), leader.leave(turn)),
-        Role::Learning(learner) => (learner.serves(), learner.leave(turn)),
+        Role::Learning(learner) => (learner.serves(), learner.leave(turn, why)),
         Role::Leaving(_) | Role::Looking(_) => unreachable!("only a role with a leader is left"),
     };
     if served {

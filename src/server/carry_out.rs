@@ -20,7 +20,7 @@ use super::doors::JobsDoor;
 use crate::auth::AuthPolicy;
 use crate::metrics::Metrics;
 use crate::processor::connections::{Connection, Connections};
-use crate::proto::{ConnectionId, SessionId, Zxid};
+use crate::proto::{ConnectionId, QuorumVerifier, SessionId, Zxid};
 use crate::quorum::effect::{ClientEffect, Input};
 use crate::time::Instant;
 use crate::tree::SharedDatabase;
@@ -49,6 +49,8 @@ pub struct CarryOut<C> {
     /// Connections with a lower id were closed when the server ceased to serve. What they have
     /// still submitted must not be carried out behind what was lost of theirs.
     served_from: ConnectionId,
+    /// The configuration in force, of a server that is a member of an ensemble.
+    config: Option<Arc<QuorumVerifier>>,
 }
 
 impl<C: Connection> CarryOut<C> {
@@ -74,12 +76,18 @@ impl<C: Connection> CarryOut<C> {
             touched: Touched::new(),
             unfinished: 0,
             served_from: ConnectionId(0),
+            config: None,
         }
     }
 
     /// Has events carry the zxid of the change they tell, or -1.
     pub fn with_zxid_in_events(self, events_have_zxid: bool) -> Self {
         CarryOut { events_have_zxid, ..self }
+    }
+
+    /// Has `/zookeeper/config` say, once the server serves, that this configuration is in force.
+    pub fn with_config(self, config: Arc<QuorumVerifier>) -> Self {
+        CarryOut { config: Some(config), ..self }
     }
 
     /// Takes out of the inputs what connections ask for that were closed meanwhile with all the
@@ -130,6 +138,7 @@ impl<C: Connection> CarryOut<C> {
                     holders: &mut self.holders,
                     touched: &mut self.touched,
                     served_from: &mut self.served_from,
+                    config: &mut self.config,
                     now,
                     work: 0,
                     counts: Counts::new(&self.metrics, now, &mut self.unfinished),
@@ -159,3 +168,6 @@ impl<C: Connection> CarryOut<C> {
         applied
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -255,9 +255,13 @@ impl DataTree {
     }
 
     /// Puts a configuration's text into `/zookeeper/config`, which is no transaction: version -1,
-    /// and as mzxid the configuration's own `version`.
+    /// and as mzxid the configuration's own `version`. What its reconfiguration has put there stays
+    /// as it is: that is the same on every server.
     pub fn set_config(&mut self, text: &[u8], version: Zxid, wall_ms: i64) {
         let id = self.find(path::CONFIG).expect("/zookeeper/config is in every tree");
+        if version != Zxid::ZERO && self.nodes.get(id).mzxid == version {
+            return;
+        }
         self.overwrite(id, path::CONFIG, Some(text), -1, version, wall_ms);
     }
 

@@ -7,8 +7,9 @@
 use bytes::BytesMut;
 use zkserver::proto::election_greeting::GreetingForm;
 use zkserver::proto::quorum_packet::Side;
+use zkserver::proto::txns::{Txn, TxnRecord};
 use zkserver::proto::vote::next_election_message;
-use zkserver::proto::{ElectionGreeting, Notification, QuorumPacket, QuorumVerifier};
+use zkserver::proto::{ElectionGreeting, Notification, OpCode, QuorumPacket, QuorumVerifier};
 
 use crate::common::{golden, hex};
 
@@ -204,4 +205,38 @@ fn every_configuration_parses_and_reads_the_same_again() {
         let verifier = QuorumVerifier::parse(&text).expect("a configuration");
         assert_eq!(verifier.to_text().as_bytes(), &text[..]);
     }
+}
+
+#[test]
+fn a_reconfig_sets_the_configuration_that_has_its_zxid_as_version() {
+    let mut seen = 0;
+    for (_, connection) in all(false) {
+        for message in connection.messages.iter().filter(|one| !one.from_connector) {
+            if is_snapshot(message) {
+                continue;
+            }
+            let packet =
+                QuorumPacket::read(message.bytes.clone().into(), Side::Leader, MAX_LENGTH).unwrap();
+            let (QuorumPacket::Proposal { txn, .. }
+            | QuorumPacket::Inform { txn, .. }
+            | QuorumPacket::InformAndActivate { txn, .. }) = &packet
+            else {
+                continue;
+            };
+            let record = TxnRecord::read(txn, MAX_LENGTH).unwrap();
+            if record.header.txn_type != OpCode::Reconfig.to_int() {
+                continue;
+            }
+            let Txn::SetData { path: b"/zookeeper/config", data: Some(text), version: -1 } =
+                record.txn
+            else {
+                panic!("{:?}", record.txn);
+            };
+            let config = QuorumVerifier::parse(text).unwrap();
+            assert_eq!(config.version, record.header.zxid.to_long());
+            assert_eq!(config.to_text().as_bytes(), text);
+            seen += 1;
+        }
+    }
+    assert!(seen >= 3, "{seen}");
 }

@@ -328,3 +328,144 @@ impl Nodes {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persistence::disk::RealDisk;
+    use crate::persistence::restore_tests::{TREE, creates, database};
+    use crate::persistence::snapshot::{SnapshotStream, read_snapshot};
+    use crate::proto::Zxid;
+    use crate::tree::{Database, SharedDatabase};
+
+    const LINK: LinkId = LinkId(0x1f);
+    const MAX: usize = 4096;
+
+    fn stream_of(database: Database) -> Vec<u8> {
+        let shared = SharedDatabase::new(database);
+        let mut stream = SnapshotStream::new(shared.begin_snapshot());
+        let mut bytes = Vec::new();
+        while stream.next_piece(&shared, &mut bytes).unwrap() {}
+        assert!(!stream.next_piece(&shared, &mut bytes).unwrap());
+        bytes
+    }
+
+    fn spool(dir: &Path) -> SnapshotSpool {
+        SnapshotSpool::new(&RealDisk, dir, LINK, TREE, MAX).unwrap()
+    }
+
+    /// Everything at once; the words if it is not taken.
+    fn refusal(bytes: &[u8]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = spool(dir.path());
+        match spool.take(bytes) {
+            Err(error) => error.to_string(),
+            Ok(_) => spool.finish().unwrap_err().to_string(),
+        }
+    }
+
+    /// A stream of these nodes, with what lies around them.
+    fn nodes(paths: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = vec![0; 8];
+        for path in paths {
+            bytes.put_buffer(Some(path));
+            bytes.put_buffer(None);
+            bytes.put_long(-1);
+            crate::proto::StatPersisted::default().write(&mut bytes);
+        }
+        bytes.extend_from_slice(&SLASH);
+        bytes.put_buffer(Some(SIGNATURE));
+        bytes
+    }
+
+    #[test]
+    fn a_tree_that_comes_in_pieces_is_a_snapshot_like_any_other() {
+        let txns = creates(1..=3000);
+        let bytes = stream_of(database(&txns));
+        assert!(bytes.ends_with(b"\0\0\0\x01/\0\0\0\x0aBenWasHere"), "as Apache ends it");
+        for piece in [1, 7, 4096, usize::MAX] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut spool = spool(dir.path());
+            let with_more = [&bytes[..], b"a packet"].concat();
+            let mut taken = 0_usize;
+            while !spool.is_complete() {
+                let next = &with_more[taken..with_more.len().min(taken.saturating_add(piece))];
+                taken += spool.take(next).unwrap();
+            }
+            assert_eq!((taken, spool.received()), (bytes.len(), bytes.len() as u64));
+            spool.finish().unwrap();
+            let path = dir.path().join("tmp.snapshot.link-1f");
+            let loaded =
+                read_snapshot(&RealDisk, &path, Zxid(3000), TREE, MAX, &mut |_, _| ()).unwrap();
+            let expected = database(&txns);
+            assert_eq!(loaded.database.tree.digest(), expected.tree.digest());
+            assert_eq!(loaded.digest, None);
+            discard(&RealDisk, dir.path(), LINK).unwrap();
+            discard(&RealDisk, dir.path(), LINK).unwrap();
+            assert!(!RealDisk.exists(&path).unwrap());
+        }
+    }
+
+    #[test]
+    fn what_ends_early_is_not_taken_wherever_it_ends() {
+        let bytes = stream_of(database(&creates(1..=5)));
+        for end in 0..bytes.len() {
+            let words = refusal(&bytes[..end]);
+            assert!(words.contains("ends early, at offset"), "{end}: {words}");
+        }
+        assert!(refusal(&bytes[..2]).ends_with("in a session"));
+        assert!(refusal(&bytes[..bytes.len() - 1]).ends_with("in the signature"));
+    }
+
+    #[test]
+    fn a_wrong_signature_is_named() {
+        let mut bytes = nodes(&[b""]);
+        let at = bytes.len() - 1;
+        bytes[at] = b'!';
+        let words = refusal(&bytes);
+        assert!(words.ends_with("BenWasHer! comes where BenWasHere must"), "{words}");
+        bytes[at - 10] = 9;
+        assert!(refusal(&bytes).ends_with("a signature of 9 bytes comes where BenWasHere must"));
+    }
+
+    #[test]
+    fn what_could_not_be_loaded_is_not_taken() {
+        let cases: [(&[&[u8]], &str); 7] = [
+            (&[], "there is no root node"),
+            (&[b"/a"], "there is no root node"),
+            (&[b"", b"/a", b"/a"], "the node /a comes twice"),
+            (&[b"", b""], "the node  comes twice"),
+            (&[b"", b"/a/b"], "the node /a/b has no parent"),
+            (&[b"", b"a"], "a node's path a has no slash"),
+            (&[b"", b"/a", b"//b"], "the node //b has no parent"),
+        ];
+        for (paths, what) in cases {
+            let words = refusal(&nodes(paths));
+            assert!(words.ends_with(what), "{words}");
+        }
+        // And what is right is taken.
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = spool(dir.path());
+        spool.take(&nodes(&[b"/b", b"", b"/b/c"])).unwrap();
+        spool.finish().unwrap();
+    }
+
+    #[test]
+    fn nothing_is_believed_of_a_length_or_a_count() {
+        let mut counts = Vec::new();
+        counts.put_int(i32::MAX);
+        assert!(refusal(&counts).contains("ends early"));
+        let mut long_path = vec![0; 8];
+        long_path.put_int(MAX as i32 + 1);
+        assert!(refusal(&long_path).ends_with("unreasonable length 4097"));
+        // An ACL list without an end.
+        let mut acl = vec![0; 4];
+        acl.put_int(1);
+        acl.put_long(1);
+        acl.put_int(i32::MAX);
+        let entry = b"\0\0\0\x1f\0\0\0\x05world\0\0\0\x06anyone";
+        (0..1000).for_each(|_| acl.extend_from_slice(entry));
+        let words = refusal(&acl);
+        assert!(words.ends_with("an ACL list has more than 9216 bytes"), "{words}");
+    }
+}

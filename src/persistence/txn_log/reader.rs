@@ -25,6 +25,9 @@ pub struct LogReader {
     offset: u64,
     last: Option<Zxid>,
     is_last_file: bool,
+    is_live: bool,
+    /// The length of the next record, where that was looked at already.
+    peeked: Option<usize>,
     end: Option<LogEnd>,
 }
 
@@ -139,6 +142,12 @@ impl LogReader {
         self
     }
 
+    /// Says that somebody may be writing to the file, and finish it: the zeros at its end may go.
+    pub fn as_live_log(mut self) -> Self {
+        self.is_live = true;
+        self
+    }
+
     pub(super) fn over(
         file: Arc<dyn DiskFile>,
         path: &Path,
@@ -157,6 +166,8 @@ impl LogReader {
             offset: 0,
             last: None,
             is_last_file: false,
+            is_live: false,
+            peeked: None,
             end: None,
         };
         let never_written = header == [0; 16] && damage::zeros_from(&*reader.file, 0, size)?;
@@ -180,7 +191,13 @@ impl LogReader {
         if self.end.is_some() {
             return Ok(None);
         }
-        let Some(length) = self.next_length()? else { return Ok(None) };
+        let length = match self.peeked.take() {
+            Some(length) => length,
+            None => match self.next_length()? {
+                Some(length) => length,
+                None => return Ok(None),
+            },
+        };
         let offset = self.offset;
         let (start, end) = (self.start + PREFIX, self.start + PREFIX + length);
         self.start += length + OVERHEAD;
@@ -193,6 +210,17 @@ impl LogReader {
         let zxid = Zxid(u64::from_be_bytes(zxid));
         self.last = Some(zxid);
         Ok(Some(LogRecord { offset, zxid, txn }))
+    }
+
+    /// Whether [`next`](Self::next) will give a record.
+    ///
+    /// # Errors
+    /// Those of [`next`](Self::next).
+    pub fn has_next(&mut self) -> Result<bool, LogError> {
+        if self.peeked.is_none() && self.end.is_none() {
+            self.peeked = self.next_length()?;
+        }
+        Ok(self.peeked.is_some())
     }
 
     /// Where the records end, once [`next`](Self::next) has said so.
@@ -222,7 +250,9 @@ impl LogReader {
             return self.stop(Defect::CutOff);
         }
         self.fill(n + OVERHEAD)?;
-        let record = &self.buffer[self.start..self.start + n + OVERHEAD];
+        let Some(record) = self.buffer.get(self.start..self.start + n + OVERHEAD) else {
+            return self.stop(Defect::CutOff);
+        };
         let fits = sum == u64::from(checksum(&record[PREFIX..PREFIX + n]));
         match record[PREFIX + n] {
             TERMINATOR if fits => Ok(Some(n)),
@@ -270,6 +300,13 @@ impl LogReader {
         self.buffer.resize(target, 0);
         let at = self.offset + have as u64;
         let read = self.file.read_at(at, &mut self.buffer[have..])?;
+        let now = if self.is_live && have + read < target { self.file.size()? } else { self.size };
+        if now < self.size {
+            // What was read stays.
+            self.size = now.max(self.offset + (have + read) as u64);
+            self.buffer.truncate(have + read);
+            return Ok(());
+        }
         if have + read < target {
             let source = std::io::Error::other("the file became shorter while it was read");
             return Err(DiskError::new("read", &self.path, source).into());

@@ -1,7 +1,7 @@
 //! Facts about commit: in order, only when durable, and a sync behind everything before it.
 
 use super::*;
-use crate::proto::{ConnectionId, OpCode, SessionId, Ticket, Zxid};
+use crate::proto::{ConnectionId, OpCode, Ticket, Zxid};
 
 fn proposal(zxid: u64) -> Proposal {
     Proposal {
@@ -26,6 +26,8 @@ fn let_go(commit: &mut CommitProcessor<Ticket>) -> Vec<String> {
         Committed::Throttled(origin) => format!("throttled {}", origin.xid),
         Committed::Resume(resumption) => format!("resume {}", resumption.grant.session),
         Committed::Refuse(refusal) => format!("refuse {}", refusal.session),
+        Committed::Error(origin, error) => format!("error {} of {}", error.code(), origin.xid),
+        Committed::EndLocalSession(session, _) => format!("end {session}"),
     })
     .collect()
 }

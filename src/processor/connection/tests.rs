@@ -5,6 +5,7 @@ mod bounds;
 mod handshake;
 mod long_lists;
 mod order;
+mod serving;
 
 use super::answers::MAX_READS_PER_HOLD;
 use super::defer::MAX_DEFERRED_BYTES;

@@ -163,7 +163,6 @@ mod tests {
         );
     }
 
-    /// C-264
     #[test]
     fn a_request_for_another_configuration_is_refused_before_it_is_read() {
         for (id, expected) in

@@ -45,6 +45,7 @@ impl QuorumServer {
             let key = |one: &ServerAddress| (one.quorum_port, one.election_port);
             a.host.cmp(&b.host).then(key(a).cmp(&key(b)))
         });
+        addresses.dedup();
         let learner_type = role.unwrap_or(LearnerType::Participant);
         Ok(QuorumServer { addresses, learner_type, client, secure_client })
     }
@@ -122,6 +123,7 @@ mod tests {
             ("h:1:2;", "h:1:2:participant"),
             ("[fd00::1]:1:2;[::]:3", "[fd00:0:0:0:0:0:0:1]:1:2:participant;[0:0:0:0:0:0:0:0]:3"),
             ("b:1:2|a:3:4:observer;5", "a:3:4|b:1:2:observer;0.0.0.0:5"),
+            ("b:1:2|a:3:4|b:1:2", "a:3:4|b:1:2:participant"),
             ("h:1:2 ; 3", "h:1:2:participant;0.0.0.0:3"),
         ] {
             let server = QuorumServer::parse(line).unwrap_or_else(|why| panic!("{line}: {why}"));

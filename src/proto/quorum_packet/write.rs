@@ -1,6 +1,6 @@
 //! Packets to bytes.
 
-use super::{LearnerInfo, PROTOCOL_VERSION, QuorumPacket};
+use super::{LearnerInfo, QuorumPacket};
 use crate::jute::Writer;
 use crate::proto::{Epoch, Zxid};
 
@@ -78,13 +78,16 @@ impl QuorumPacket {
     }
 }
 
+/// The versions of a learner that says nothing of them.
+const UNSAID: (i32, i64) = (1, 0);
+
 impl LearnerInfo {
     fn write(&self, packet: &mut Packet<'_>) {
         let zxid = self.accepted_epoch.start().to_long();
         let Some(sid) = self.sid else { return packet.empty(zxid) };
         packet.data(zxid, |out| {
             out.put_long(sid.0);
-            if self.protocol_version >= PROTOCOL_VERSION {
+            if (self.protocol_version, self.config_version) != UNSAID {
                 out.put_int(self.protocol_version);
                 out.put_long(self.config_version);
             }

@@ -6,12 +6,14 @@
 //! observer   INFORM   ─▶ logged ─▶ applied when durable
 //! ```
 
+use bytes::Bytes;
+
 use super::forwarding::Forwarding;
 use super::history::History;
 use super::words::unexpected;
-use super::{About, Departure, Event, Next, Phase, acknowledgements};
+use super::{About, Departure, Event, Next, Phase, acknowledgements, reconfiguration};
 use crate::proto::membership::LearnerType;
-use crate::proto::{LinkId, QuorumPacket, Zxid};
+use crate::proto::{LinkId, QuorumPacket, Sid, Zxid};
 use crate::quorum::member::Turn;
 use crate::session::{PagePlace, SessionsPage};
 
@@ -25,7 +27,7 @@ pub(super) struct Broadcast {
 
 impl Broadcast {
     /// UPTODATE came.
-    pub(super) fn begin(turn: &Turn<'_>, _about: About, link: LinkId, history: History) -> Phase {
+    pub(super) fn begin(turn: &Turn<'_>, link: LinkId, history: History) -> Phase {
         Phase::Broadcast(Box::new(Broadcast { link, history, forwarding: Forwarding::new(turn) }))
     }
 
@@ -46,13 +48,19 @@ impl Broadcast {
                 turn.send(self.link, acknowledgements::proposal(durable));
             }
         }
+        self.forwarding.expire(turn, &mut self.history);
         self.history.let_go(turn);
         Ok(None)
     }
 
+    /// When a local session may have to end.
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        self.forwarding.next_deadline()
+    }
+
     /// Requests that were taken and are not let go.
     pub(super) fn in_process(&self) -> usize {
-        self.forwarding.waiting() + self.history.waiting()
+        self.forwarding.len() + self.history.waiting()
     }
 
     /// The sessions that are served here.
@@ -61,7 +69,7 @@ impl Broadcast {
     }
 
     /// What was logged and not applied.
-    pub(super) fn unapplied(self) -> Vec<(Zxid, bytes::Bytes)> {
+    pub(super) fn unapplied(self) -> Vec<(Zxid, Bytes)> {
         self.history.unapplied()
     }
 
@@ -71,27 +79,24 @@ impl Broadcast {
         about: About,
         packet: QuorumPacket,
     ) -> Result<(), Departure> {
+        use LearnerType::{Observer, Participant};
         match (about.kind, packet) {
-            (LearnerType::Participant, QuorumPacket::Proposal { zxid, txn }) => {
-                if let Some(received) = self.history.arrives(turn, zxid, txn)? {
-                    let txn = received.txn.clone();
-                    self.history.log(turn, zxid, txn);
-                }
+            (Participant, QuorumPacket::Proposal { zxid, txn }) => {
+                self.arrives(turn, zxid, txn, true)?;
             }
-            (
-                LearnerType::Participant,
-                QuorumPacket::Commit { zxid } | QuorumPacket::CommitAndActivate { zxid, .. },
-            ) => self.committed(turn, zxid)?,
-            (
-                LearnerType::Observer,
-                QuorumPacket::Inform { zxid, txn }
-                | QuorumPacket::InformAndActivate { zxid, txn, .. },
-            ) => {
-                if let Some(received) = self.history.arrives(turn, zxid, txn)? {
-                    let txn = received.txn.clone();
-                    self.history.log(turn, zxid, txn);
-                }
-                self.committed(turn, zxid)?;
+            (Participant, QuorumPacket::Commit { zxid }) => {
+                self.committed(turn, about, zxid, None)?;
+            }
+            (Participant, QuorumPacket::CommitAndActivate { zxid, designated }) => {
+                self.committed(turn, about, zxid, Some(designated))?;
+            }
+            (Observer, QuorumPacket::Inform { zxid, txn }) => {
+                self.arrives(turn, zxid, txn, false)?;
+                self.committed(turn, about, zxid, None)?;
+            }
+            (Observer, QuorumPacket::InformAndActivate { zxid, designated, txn }) => {
+                self.arrives(turn, zxid, txn, false)?;
+                self.committed(turn, about, zxid, Some(designated))?;
             }
             (_, QuorumPacket::Ping { zxid, .. }) => {
                 let touched = Some(self.forwarding.take_touched());
@@ -101,22 +106,55 @@ impl Broadcast {
                 self.forwarding.revalidated(turn, &mut self.history, session, valid)?;
             }
             (_, QuorumPacket::Sync) => self.forwarding.synced(&mut self.history)?,
-            (LearnerType::Participant, packet) => {
+            // Of a version to come.
+            (_, QuorumPacket::Unknown { packet_type }) => {
+                tracing::warn!(packet_type, "a packet of an unknown type is ignored");
+            }
+            (Participant, packet) => {
                 return Err(unexpected("PROPOSAL, COMMIT, PING or an answer", &packet));
             }
-            (LearnerType::Observer, packet) => {
-                return Err(unexpected("INFORM, PING or an answer", &packet));
-            }
+            (Observer, packet) => return Err(unexpected("INFORM, PING or an answer", &packet)),
         }
         Ok(())
     }
 
-    fn committed(&mut self, turn: &mut Turn<'_>, zxid: Zxid) -> Result<(), Departure> {
+    fn arrives(
+        &mut self,
+        turn: &mut Turn<'_>,
+        zxid: Zxid,
+        txn: Bytes,
+        is_proposal: bool,
+    ) -> Result<(), Departure> {
+        let Some(received) = self.history.arrives(turn, zxid, txn)? else { return Ok(()) };
+        let txn = received.txn.clone();
+        if let Some(config) = reconfiguration::of_transaction(turn, received)?
+            && is_proposal
+        {
+            reconfiguration::see(turn, &config);
+        }
+        self.history.log(turn, zxid, txn);
+        Ok(())
+    }
+
+    fn committed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        about: About,
+        zxid: Zxid,
+        designated: Option<Sid>,
+    ) -> Result<(), Departure> {
         let Some(received) = self.history.committed(zxid)? else { return Ok(()) };
-        let waiter = self.forwarding.waiter(&mut self.history, &received);
+        let config = match designated {
+            Some(_) => reconfiguration::of_transaction(turn, &received)?,
+            None => None,
+        };
         let session = received.session;
+        let waiter = self.forwarding.waiter(&mut self.history, &received);
         self.history.let_commit(turn, received, waiter);
         self.forwarding.after_commit(&mut self.history, session);
-        Ok(())
+        let Some(designated) = designated else { return Ok(()) };
+        // Whoever waits for it hears of it even if this server leaves its leader now.
+        self.history.let_go(turn);
+        reconfiguration::activate(turn, about, zxid, config, designated)
     }
 }

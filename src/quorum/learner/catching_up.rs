@@ -15,14 +15,17 @@
 //! NEWLEADER is missed by its COMMIT (ZOOKEEPER-4394).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::broadcast::Broadcast;
 use super::history::{History, Waiter};
 use super::received::Received;
 use super::words::unexpected;
-use super::{About, Departure, Event, Next, Phase, acknowledgements};
+use super::{About, Departure, Event, Next, Phase, acknowledgements, reconfiguration};
 use crate::proto::membership::LearnerType;
-use crate::proto::{Epoch, LinkId, QuorumPacket, Zxid};
+use crate::proto::{Epoch, LinkId, QuorumPacket, QuorumVerifier, Sid, Zxid};
 use crate::quorum::durable::{Durable, Pending};
 use crate::quorum::effect::ClientEffect;
 use crate::quorum::member::Turn;
@@ -35,8 +38,11 @@ pub(super) struct CatchingUp {
     history: History,
     /// What came while the tree was restored, to be looked at first.
     backlog: VecDeque<QuorumPacket>,
-    /// Committed behind NEWLEADER: not logged before UPTODATE (C-219).
-    kept: VecDeque<Received>,
+    /// Committed behind NEWLEADER, each with who leads from there on if it is a reconfiguration: not
+    /// logged before UPTODATE (C-219).
+    kept: VecDeque<(Received, Option<Sid>)>,
+    /// The configuration that came with NEWLEADER.
+    config: Option<Arc<QuorumVerifier>>,
     step: Step,
 }
 
@@ -72,6 +78,7 @@ impl CatchingUp {
             history: History::new(turn, epoch, logs),
             backlog,
             kept: VecDeque::new(),
+            config: None,
             step: Step::AwaitsNewLeader,
         }))
     }
@@ -100,26 +107,28 @@ impl CatchingUp {
     }
 
     /// What was logged and not applied. What is kept was promised to nobody.
-    pub(super) fn unapplied(self) -> Vec<(Zxid, bytes::Bytes)> {
+    pub(super) fn unapplied(self) -> Vec<(Zxid, Bytes)> {
         self.history.unapplied()
     }
 
     fn packet(&mut self, turn: &mut Turn<'_>, about: About, packet: QuorumPacket) -> Next {
         match packet {
-            QuorumPacket::Proposal { zxid, txn } => {
-                self.history.arrives(turn, zxid, txn)?;
+            QuorumPacket::Proposal { zxid, txn } => self.arrives(turn, zxid, txn)?,
+            QuorumPacket::Commit { zxid } => self.committed(turn, about, zxid, None)?,
+            QuorumPacket::CommitAndActivate { zxid, designated } => {
+                self.committed(turn, about, zxid, Some(designated))?;
             }
-            QuorumPacket::Commit { zxid } | QuorumPacket::CommitAndActivate { zxid, .. } => {
-                self.committed(turn, zxid)?;
+            QuorumPacket::Inform { zxid, txn } if about.kind == LearnerType::Observer => {
+                self.arrives(turn, zxid, txn)?;
+                self.committed(turn, about, zxid, None)?;
             }
-            QuorumPacket::Inform { zxid, txn }
-            | QuorumPacket::InformAndActivate { zxid, txn, .. }
+            QuorumPacket::InformAndActivate { zxid, designated, txn }
                 if about.kind == LearnerType::Observer =>
             {
-                self.history.arrives(turn, zxid, txn)?;
-                self.committed(turn, zxid)?;
+                self.arrives(turn, zxid, txn)?;
+                self.committed(turn, about, zxid, Some(designated))?;
             }
-            QuorumPacket::NewLeader { zxid, .. } => self.new_leader(zxid)?,
+            QuorumPacket::NewLeader { zxid, config } => self.new_leader(turn, zxid, config)?,
             QuorumPacket::UpToDate => return self.up_to_date(turn, about),
             QuorumPacket::Ping { zxid, .. } => {
                 // Before it a leader takes every answer for that to NEWLEADER.
@@ -128,32 +137,77 @@ impl CatchingUp {
                     turn.send(self.link, QuorumPacket::Ping { zxid, touched });
                 }
             }
+            // Of a version to come.
+            QuorumPacket::Unknown { packet_type } => {
+                tracing::warn!(packet_type, "a packet of an unknown type is ignored");
+            }
             packet => return Err(unexpected("a step of synchronization", &packet)),
         }
         Ok(None)
     }
 
-    fn committed(&mut self, turn: &mut Turn<'_>, zxid: Zxid) -> Result<(), Departure> {
-        let Some(received) = self.history.committed(zxid)? else { return Ok(()) };
-        match self.step {
-            Step::AwaitsNewLeader => {
-                self.history.log(turn, zxid, received.txn.clone());
-                self.history.let_commit(turn, received, Waiter::default());
-            }
-            Step::Logs | Step::WritesEpoch(_) | Step::Acknowledged(_) => {
-                self.kept.push_back(received);
-            }
+    fn arrives(&mut self, turn: &Turn<'_>, zxid: Zxid, txn: Bytes) -> Result<(), Departure> {
+        if let Some(received) = self.history.arrives(turn, zxid, txn)? {
+            reconfiguration::of_transaction(turn, received)?;
         }
         Ok(())
     }
 
-    fn new_leader(&mut self, zxid: Zxid) -> Result<(), Departure> {
+    fn committed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        about: About,
+        zxid: Zxid,
+        designated: Option<Sid>,
+    ) -> Result<(), Departure> {
+        let Some(received) = self.history.committed(zxid)? else { return Ok(()) };
+        match self.step {
+            Step::AwaitsNewLeader => self.log_and_commit(turn, about, received, designated),
+            Step::Logs | Step::WritesEpoch(_) | Step::Acknowledged(_) => {
+                self.kept.push_back((received, designated));
+                Ok(())
+            }
+        }
+    }
+
+    fn log_and_commit(
+        &mut self,
+        turn: &mut Turn<'_>,
+        about: About,
+        received: Received,
+        designated: Option<Sid>,
+    ) -> Result<(), Departure> {
+        let zxid = received.zxid;
+        let config = match designated {
+            Some(_) => reconfiguration::of_transaction(turn, &received)?,
+            None => None,
+        };
+        self.history.log(turn, zxid, received.txn.clone());
+        self.history.let_commit(turn, received, Waiter::default());
+        match designated {
+            Some(designated) => reconfiguration::activate(turn, about, zxid, config, designated),
+            None => Ok(()),
+        }
+    }
+
+    fn new_leader(
+        &mut self,
+        turn: &mut Turn<'_>,
+        zxid: Zxid,
+        config: Option<Bytes>,
+    ) -> Result<(), Departure> {
         let Step::AwaitsNewLeader = self.step else {
             return Err(format!("expected one NEWLEADER, got another: {zxid}").into());
         };
         let expected = self.epoch.start();
         if zxid != expected {
             return Err(format!("expected NEWLEADER {expected}, got {zxid}").into());
+        }
+        if let Some(text) = config {
+            self.config = reconfiguration::read(turn, &text)?;
+        }
+        if let Some(config) = &self.config {
+            reconfiguration::see(turn, config);
         }
         self.step = Step::Logs;
         Ok(())
@@ -187,23 +241,27 @@ impl CatchingUp {
             turn.member.may_vote = true;
             return Err("the history is whole again: it joins with its vote".into());
         }
+        if let Some(config) = self.config.take() {
+            reconfiguration::establish(turn, about, &config)?;
+        }
+        self.log_what_was_kept(turn, about)?;
         turn.send(self.link, acknowledgements::new_leader(epoch));
         turn.member.vote.0.peer_epoch = i64::from(self.epoch.0);
         turn.effects.client.push(ClientEffect::StartServing);
-        let history = self.log_what_was_kept(turn);
-        Ok(Some(Broadcast::begin(turn, about, self.link, history)))
+        Ok(Some(Broadcast::begin(turn, self.link, self.history.take())))
     }
 
-    fn log_what_was_kept(&mut self, turn: &mut Turn<'_>) -> History {
-        for received in self.kept.drain(..) {
-            self.history.log(turn, received.zxid, received.txn.clone());
-            self.history.let_commit(turn, received, Waiter::default());
+    fn log_what_was_kept(&mut self, turn: &mut Turn<'_>, about: About) -> Result<(), Departure> {
+        while let Some((received, designated)) = self.kept.pop_front() {
+            self.log_and_commit(turn, about, received, designated)?;
         }
-        let open: Vec<_> =
-            self.history.uncommitted().map(|open| (open.zxid, open.txn.clone())).collect();
-        for (zxid, txn) in open {
-            self.history.log(turn, zxid, txn);
+        let open: Vec<_> = self.history.uncommitted().cloned().collect();
+        for received in open {
+            if let Some(config) = reconfiguration::of_transaction(turn, &received)? {
+                reconfiguration::see(turn, &config);
+            }
+            self.history.log(turn, received.zxid, received.txn);
         }
-        self.history.take()
+        Ok(())
     }
 }

@@ -5,13 +5,10 @@ use super::connecting::{Connecting, Retries};
 use super::words::unexpected;
 use super::{About, Event, Next, Phase, acknowledgements};
 use crate::proto::membership::LearnerType;
-use crate::proto::quorum_packet::LearnerInfo;
+use crate::proto::quorum_packet::{LearnerInfo, PROTOCOL_VERSION};
 use crate::proto::{Epoch, LinkId, QuorumPacket};
 use crate::quorum::durable::Pending;
 use crate::quorum::member::Turn;
-
-/// The protocol that every version since 3.4 speaks.
-const PROTOCOL_VERSION: i32 = 0x10000;
 
 /// The last epoch: zxids are signed on the wire.
 const MOST: Epoch = Epoch(i32::MAX as u32);

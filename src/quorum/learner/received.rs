@@ -50,4 +50,16 @@ impl Received {
         };
         Ok(Received { zxid, session: header.client_id, cxid: header.cxid, what, txn })
     }
+
+    /// The text of the configuration, if it is a reconfiguration.
+    pub(super) fn config_text(&self) -> Option<Bytes> {
+        if self.what != What::Reconfig {
+            return None;
+        }
+        let record = TxnRecord::read(&self.txn, usize::MAX).expect("it was read before");
+        match record.txn {
+            Txn::SetData { data: Some(text), .. } => Some(self.txn.slice_ref(text)),
+            _ => Some(Bytes::new()),
+        }
+    }
 }

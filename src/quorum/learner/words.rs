@@ -11,27 +11,27 @@ pub(super) fn unexpected(expected: &str, got: &QuorumPacket) -> Departure {
 /// A packet's name, with what tells it from others of its kind.
 pub(super) fn name(packet: &QuorumPacket) -> String {
     use QuorumPacket::*;
+    let name = packet.name();
     match packet {
-        Request(_) => "REQUEST".into(),
-        Proposal { zxid, .. } => format!("PROPOSAL {zxid}"),
-        Ack { zxid } => format!("ACK {zxid}"),
-        Commit { zxid } => format!("COMMIT {zxid}"),
-        Ping { .. } => "PING".into(),
-        Revalidate { session, .. } => format!("REVALIDATE {session}"),
-        Revalidated { session, .. } => format!("REVALIDATE answer {session}"),
-        Sync => "SYNC".into(),
-        Inform { zxid, .. } => format!("INFORM {zxid}"),
-        CommitAndActivate { zxid, .. } => format!("COMMITANDACTIVATE {zxid}"),
-        NewLeader { zxid, .. } => format!("NEWLEADER {zxid}"),
-        FollowerInfo(_) => "FOLLOWERINFO".into(),
-        ObserverInfo(_) => "OBSERVERINFO".into(),
-        UpToDate => "UPTODATE".into(),
-        Diff { zxid } => format!("DIFF {zxid}"),
-        Trunc { zxid } => format!("TRUNC {zxid}"),
-        Snap { zxid } => format!("SNAP {zxid}"),
-        LeaderInfo { epoch, .. } => format!("LEADERINFO of epoch {epoch}"),
-        AckEpoch { .. } => "ACKEPOCH".into(),
-        InformAndActivate { zxid, .. } => format!("INFORMANDACTIVATE {zxid}"),
-        Unknown { packet_type } => format!("the unknown type {packet_type}"),
+        Proposal { zxid, .. }
+        | Ack { zxid }
+        | Commit { zxid }
+        | Inform { zxid, .. }
+        | CommitAndActivate { zxid, .. }
+        | NewLeader { zxid, .. }
+        | Diff { zxid }
+        | Trunc { zxid }
+        | Snap { zxid }
+        | InformAndActivate { zxid, .. } => format!("{name} {zxid}"),
+        LeaderInfo { epoch, .. } => format!("{name} of epoch {epoch}"),
+        Revalidate { session, .. } | Revalidated { session, .. } => format!("{name} {session}"),
+        Unknown { packet_type } => format!("a packet of type {packet_type}"),
+        Request(_)
+        | Ping { .. }
+        | Sync
+        | FollowerInfo(_)
+        | ObserverInfo(_)
+        | UpToDate
+        | AckEpoch { .. } => name.to_owned(),
     }
 }

@@ -1,5 +1,7 @@
 //! One hold of the database: what each effect does to it, and to the connections' queues.
 
+use std::sync::Arc;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -21,7 +23,7 @@ use crate::server::counts::Counts;
 use crate::server::doors::JobsDoor;
 use crate::status::Answered;
 use crate::time::Instant;
-use crate::tree::{Applied, Database, SnapshotCapture};
+use crate::tree::{Applied, Database, PartApplied, SnapshotCapture};
 use crate::watch::Watches;
 
 /// What is at hand while the database is held.
@@ -35,6 +37,8 @@ pub(super) struct Hold<'a, C> {
     pub(super) touched: &'a mut Touched<C>,
     /// Connections with lower ids are not served any more.
     pub(super) served_from: &'a mut ConnectionId,
+    /// The configuration in force, of a server that is a member.
+    pub(super) config: &'a mut Option<Arc<QuorumVerifier>>,
     pub(super) now: Instant,
     /// What was done in this hold.
     pub(super) work: usize,
@@ -51,7 +55,13 @@ impl<C: Connection> Hold<'_, C> {
         match effect {
             ClientEffect::Commit(proposal) => self.commit(&proposal, db),
             ClientEffect::AnswerSync(origin, body) => self.answer_sync(&origin, &body, db),
-            ClientEffect::AnswerThrottled(origin) => self.answer_throttled(&origin, db),
+            ClientEffect::AnswerThrottled(origin) => {
+                self.answer_error(&origin, ErrorCode::ThrottledOp, db);
+            }
+            ClientEffect::AnswerError(origin, error) => self.answer_error(&origin, error, db),
+            ClientEffect::EndLocalSession(session, origin) => {
+                self.local_session_ended(session, origin, db);
+            }
             ClientEffect::Resume(resumption) => {
                 let Resumption { connection, timeout_ms, had_read_only, grant } = resumption;
                 self.take_over(grant.session, connection);
@@ -82,7 +92,11 @@ impl<C: Connection> Hold<'_, C> {
                 let (record, _) = self.apply(&txn, db);
                 assert_eq!(record.header.zxid, zxid, "a transaction carries its zxid");
             }
-            ClientEffect::StartServing => db.start_serving(),
+            ClientEffect::StartServing => {
+                // What was restored may tell of another one, or of none.
+                self.tell_config(db);
+                db.start_serving();
+            }
             ClientEffect::StopServing => self.stop_serving(db),
             ClientEffect::SendSnapshot { link, zxid } => {
                 let capture = SnapshotCapture::begin(db);
@@ -94,9 +108,9 @@ impl<C: Connection> Hold<'_, C> {
                 jobs.reload(db.take());
             }
             ClientEffect::ActivateConfig(config) => {
-                let version = Zxid::from_long(config.version);
-                db.tree.set_config(&config_text(&config), version, self.now.wall_ms);
                 jobs.activate_config(&config);
+                *self.config = Some(config);
+                self.tell_config(db);
             }
         }
     }
@@ -107,6 +121,14 @@ impl<C: Connection> Hold<'_, C> {
         let applied = db.apply(&record, &mut Delivery::new(self));
         self.counts.committed(&record.header, &record.txn);
         (record, applied)
+    }
+
+    /// Has `/zookeeper/config` say which configuration is in force. That is no transaction: it
+    /// counts in no digest, and the moment of the change is this server's own.
+    fn tell_config(&self, db: &mut Database) {
+        let Some(config) = &*self.config else { return };
+        let version = Zxid::from_long(config.version);
+        db.tree.set_config(config.to_text().as_bytes(), version, self.now.wall_ms);
     }
 
     /// Every connection closes behind what it was answered so far, and is told nothing more.
@@ -130,6 +152,10 @@ impl<C: Connection> Hold<'_, C> {
             let op = (!matches!(applied, Applied::Error(_))).then_some(origin.op);
             let answered = self.answered(origin, op, proposal.zxid, latency_ms);
             match &proposal.new_session {
+                // What is said on the new connection is not to be heard on the old one.
+                None if has_moved(&applied) => {
+                    self.close(origin.connection, CloseReason::SessionTakenOver);
+                }
                 None => {
                     let size = self.reply(origin.connection, Some(&answered), |out| {
                         write_reply(origin, &record, &applied, out)
@@ -225,16 +251,38 @@ impl<C: Connection> Hold<'_, C> {
 
     /// The request was not executed; what waits behind it is answered as if it had not come
     /// (C-162).
-    fn answer_throttled(&mut self, origin: &Origin, db: &Database) {
+    fn answer_error(&mut self, origin: &Origin, error: ErrorCode, db: &Database) {
+        self.answer_header(origin, error.code(), db);
+        self.answer_deferred(origin.connection, db);
+    }
+
+    /// Answers a request that had no transaction with a header alone.
+    fn answer_header(&mut self, origin: &Origin, err: i32, db: &Database) {
         self.counts.finished();
         let latency_ms = self.now.mono_ms.saturating_sub(origin.received_ms);
         let answered = self.answered(origin, None, db.last_processed(), latency_ms);
-        let err = ErrorCode::ThrottledOp.code();
         let header = ReplyHeader { xid: origin.xid, zxid: db.last_processed(), err };
         let size =
             self.reply(origin.connection, Some(&answered), |out| write_header_only(header, out));
         self.counts.replied(size);
-        self.answer_deferred(origin.connection, db);
+    }
+
+    /// Ends a session without a transaction, as [`session_closed`](Self::session_closed) does with.
+    fn local_session_ended(&mut self, session: SessionId, origin: Option<Origin>, db: &Database) {
+        let reason = match origin {
+            Some(origin) => {
+                self.answer_header(&origin, 0, db);
+                self.close(origin.connection, CloseReason::SessionClosed);
+                CloseReason::SessionClosed
+            }
+            None => {
+                self.counts.expired();
+                CloseReason::SessionExpired
+            }
+        };
+        if let Some(holder) = self.holders.remove(&session) {
+            self.close(holder, reason);
+        }
     }
 
     fn grant(
@@ -297,7 +345,14 @@ impl<C: Connection> Hold<'_, C> {
     }
 }
 
-/// What `/zookeeper/config` says of a configuration.
-fn config_text(config: &QuorumVerifier) -> Vec<u8> {
-    format!("version={:x}", config.version).into_bytes()
+/// Whether the request failed because its session belongs to another server by now (C-177).
+fn has_moved(applied: &Applied) -> bool {
+    let moved = ErrorCode::SessionMoved.code();
+    match applied {
+        Applied::Error(err) => *err == moved,
+        Applied::Multi(parts) => {
+            parts.iter().any(|part| matches!(part, PartApplied::Error(err) if *err == moved))
+        }
+        Applied::Done | Applied::Stat(_) => false,
+    }
 }

@@ -68,6 +68,23 @@ fn set_data_touches_version_mzxid_mtime_and_nothing_else() {
     assert_eq!(play.database.tree.node(b"/a").unwrap().data(), Some(&b""[..]));
 }
 
+/// It is logged as a type of its own, and applied as the setData that it is.
+#[test]
+fn a_reconfig_writes_the_configuration_and_keeps_its_version() {
+    let mut play = Play::new();
+    let before = play.stat("/zookeeper/config");
+    let config = set_data("/zookeeper/config", "version=1", -1);
+    let mut body = Vec::new();
+    config.write(&mut body);
+    let mut r = crate::jute::Reader::unlimited(&body);
+    assert_eq!(Txn::read(OpCode::Reconfig.to_int(), &mut r), Ok(config));
+    let stat = play.stat_of(1, config);
+    let expected =
+        Stat { version: -1, mzxid: Zxid(1), mtime: time_of(1), data_length: 9, ..before };
+    assert_eq!((stat, play.stat("/zookeeper/config")), (expected, expected));
+    assert_eq!(play.events, ["NodeDataChanged /zookeeper/config 1"]);
+}
+
 /// C-046.
 #[test]
 fn set_acl_touches_aversion_alone() {

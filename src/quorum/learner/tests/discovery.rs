@@ -34,7 +34,10 @@ fn a_leader_that_hangs_up_before_it_says_anything_is_dialled_again() {
 fn dialling_takes_no_longer_than_init_limit() {
     let mut play = Play::follower();
     assert_eq!(play.waits(999), NOTHING);
-    let told = ["close link 0: the leader is left", "leaves: the leader cannot be reached in time"];
+    let told = [
+        "close link 0: the leader is left: the leader cannot be reached in time",
+        "leaves: the leader cannot be reached in time",
+    ];
     assert_eq!(play.waits(1), told);
 }
 
@@ -59,7 +62,7 @@ fn an_older_epoch_is_not_followed() {
     let mut play = Play::follower();
     play.step(Input::LinkOpened(LinkId(0)));
     let told = [
-        "close link 0: the leader is left",
+        "close link 0: the leader is left: expected an epoch of at least 4, which is promised, got 3",
         "leaves: expected an epoch of at least 4, which is promised, got 3",
     ];
     assert_eq!(play.hears(leader_info(3)), told);

@@ -1,0 +1,368 @@
+//! `Broadcast`: an established leader's chain, from a request to what everybody is told.
+//!
+//! ```text
+//!  own clients ─▶ chain (prep) ─▶ propose ─▶ own log, PROPOSAL ─▶ quorums ─▶ COMMIT, INFORM
+//!  REQUESTs    ─▶                                                    └─ durable here ─▶ own clients
+//! ```
+//!
+//! A forwarded request always becomes a transaction, if only one that says why not: its server
+//! waits for it. The leader's own clients see a transaction when it is committed and durable here,
+//! in order; so syncs, resumptions and throttled requests wait in the same lane.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::learner_handler::{Peer, State};
+use super::learners::Learners;
+use super::proposals::{Proposals, Verifiers};
+use super::sessions::SessionOwners;
+use super::syncs::Syncs;
+use crate::auth::{Identities, Identity};
+use crate::jute::Reader;
+use crate::processor::commit::{CommitProcessor, Committed};
+use crate::processor::connection_queue::CloseReason;
+use crate::processor::proposal::Proposal;
+use crate::processor::request::{Origin, Request, Submission};
+use crate::proto::quorum_packet::ForwardedRequest;
+use crate::proto::{Epoch, ErrorCode, LinkId, OpCode, QuorumPacket, SessionId, Sid, Zxid};
+use crate::quorum::effect::ClientEffect;
+use crate::quorum::member::Turn;
+use crate::quorum::request_chain::{RequestChain, Taken};
+use crate::session::SessionTracker;
+
+/// What only an established leader has.
+#[derive(Debug)]
+pub struct Broadcast {
+    epoch: Epoch,
+    chain: RequestChain,
+    commit: CommitProcessor<Zxid>,
+    syncs: Syncs,
+    /// The rounds that the own clients' syncs wait for, in the order of those.
+    own_sync_rounds: VecDeque<u64>,
+    /// A sync that may go when its round is confirmed; what is behind it waits too.
+    first_sync: Option<(u64, Origin, Bytes)>,
+    owners: SessionOwners,
+}
+
+/// Where proposals go.
+pub struct Road<'a> {
+    /// Who gets them.
+    pub learners: &'a mut Learners,
+    /// Where they wait for their quorums.
+    pub proposals: &'a mut Proposals,
+}
+
+impl Broadcast {
+    /// The chain over a tree that equals the log. Every session has its full timeout from now on.
+    pub fn new(turn: &mut Turn<'_>, epoch: Epoch) -> Self {
+        let member = &*turn.member;
+        let options = &member.options;
+        // The low byte names the server: ids above 254 are refused with the configuration.
+        let sessions = SessionTracker::new(options.tick_ms, member.me.0 as u8, turn.now.wall_ms);
+        let chain = RequestChain::new(
+            turn.now,
+            options.prep.clone(),
+            sessions,
+            options.containers,
+            turn.db,
+        );
+        let mut chain = chain.with_last_counter(options.last_counter);
+        let history = chain.prep.last_zxid();
+        assert_eq!(history, member.last_logged, "the tree of a leader equals its log");
+        chain.prep.begin(epoch);
+        Broadcast {
+            epoch,
+            chain,
+            commit: CommitProcessor::new(history),
+            syncs: Syncs::default(),
+            own_sync_rounds: VecDeque::new(),
+            first_sync: None,
+            owners: SessionOwners::new(options.prep.hash_seed),
+        }
+    }
+
+    /// Whether the next zxid would be one that is never handed out.
+    pub fn is_exhausted(&self) -> bool {
+        self.chain.is_exhausted()
+    }
+
+    /// Requests that were taken and are not finished yet.
+    pub fn in_process(&self) -> usize {
+        self.commit.len() + usize::from(self.first_sync.is_some()) + self.syncs.len()
+    }
+
+    /// How many change records prep has made so far, and how many of them have retired.
+    pub fn change_records(&self) -> (u64, u64) {
+        self.chain.change_records()
+    }
+
+    /// When something is due next.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.chain.next_deadline()
+    }
+
+    /// Everything up to `zxid` has been applied.
+    pub fn applied(&mut self, zxid: Zxid) {
+        self.chain.prep.retire(zxid);
+    }
+
+    /// The last round of PINGs that was sent.
+    pub fn round(&self) -> u64 {
+        self.syncs.sent()
+    }
+
+    /// The sessions, for whoever asks for a page of them.
+    pub fn sessions(&self) -> &SessionTracker {
+        &self.chain.sessions
+    }
+
+    /// The own clients' submissions.
+    pub fn submitted(
+        &mut self,
+        turn: &mut Turn<'_>,
+        road: &mut Road<'_>,
+        submissions: Vec<Submission>,
+    ) {
+        for submission in submissions {
+            if self.is_exhausted() {
+                return;
+            }
+            self.take(turn, road, submission);
+            turn.effects.client.extend(self.chain.quota_refusals());
+        }
+    }
+
+    fn take(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>, submission: Submission) {
+        let me = turn.member.me;
+        if let Submission::Request(request) = &submission
+            && request.op != OpCode::CloseSession
+            && self.has_moved(request.session, me)
+        {
+            let Request { session, xid, origin, .. } = *request;
+            if request.op == OpCode::Sync {
+                let reason = CloseReason::SessionTakenOver;
+                let drop = origin.map(|origin| ClientEffect::Drop(origin.connection, reason));
+                turn.effects.client.extend(drop);
+            } else {
+                self.refuse(turn, road, (session, xid, origin), ErrorCode::SessionMoved);
+            }
+            return;
+        }
+        let last = road.proposals.last();
+        match self.chain.submitted(turn.now, submission, turn.db) {
+            Taken::Propose(proposal) => {
+                if proposal.new_session.is_some() {
+                    self.owners.set(proposal.session, me);
+                }
+                self.propose(turn, road, proposal);
+            }
+            Taken::Sync(origin, body) => {
+                self.own_sync_rounds.push_back(self.syncs.ask());
+                self.commit.sync(last, origin, body);
+            }
+            Taken::Throttled(origin) => self.commit.throttled(last, origin),
+            Taken::Resume(resumption) => {
+                self.owners.set(resumption.grant.session, me);
+                self.commit.resume(last, resumption);
+            }
+            // Who is told that it is gone must not see its nodes here.
+            Taken::Refuse(refusal) => self.commit.refuse(last, refusal),
+            Taken::Drop(connection, reason) => {
+                turn.effects.client.push(ClientEffect::Drop(connection, reason));
+            }
+        }
+    }
+
+    /// A learner forwards what a client of its own, or the learner itself, asks for.
+    ///
+    /// # Errors
+    /// What no learner would ask for.
+    pub fn forwarded(
+        &mut self,
+        turn: &mut Turn<'_>,
+        road: &mut Road<'_>,
+        (link, peer): (LinkId, Peer),
+        request: ForwardedRequest,
+    ) -> Result<(), String> {
+        let ForwardedRequest { session, cxid, op, body, auth } = request;
+        let op = OpCode::from_int(op).filter(|op| may_be_forwarded(*op));
+        let Some(op) = op else {
+            self.refuse(turn, road, (session, cxid, None), ErrorCode::Unimplemented);
+            return Ok(());
+        };
+        match op {
+            OpCode::Sync => {
+                self.syncs.forwarded(link, road.proposals.last());
+                return Ok(());
+            }
+            OpCode::CreateSession => {
+                if session == SessionId::NONE {
+                    return Err("expected the id of a new session, got none".into());
+                }
+                if let Ok(timeout_ms) = Reader::unlimited(&body).int() {
+                    self.chain.sessions.track(session, timeout_ms, turn.now);
+                    self.owners.set(session, peer.sid);
+                }
+            }
+            OpCode::CloseSession => self.owners.remove(session),
+            _ if self.has_moved(session, peer.sid) => {
+                self.refuse(turn, road, (session, cxid, None), ErrorCode::SessionMoved);
+                return Ok(());
+            }
+            _ => {}
+        }
+        let identities = auth.iter().map(|(scheme, id)| Identity::new(scheme, id));
+        let identities = Arc::new(Identities::from_list(identities));
+        let origin = None;
+        let request =
+            Request { session, xid: cxid, op, body, identities, origin, throttled: false };
+        let proposal = self.chain.prepare(turn.now, &request, turn.db);
+        self.propose(turn, road, proposal);
+        turn.effects.client.extend(self.chain.quota_refusals());
+        Ok(())
+    }
+
+    /// A learner asks whether a session may go on with it.
+    pub fn revalidate(
+        &mut self,
+        turn: &mut Turn<'_>,
+        (link, peer): (LinkId, Peer),
+        session: SessionId,
+        timeout_ms: i32,
+    ) {
+        let valid = self.chain.sessions.reopen(session, timeout_ms, turn.now).is_some();
+        if valid {
+            self.owners.set(session, peer.sid);
+        }
+        turn.send(link, QuorumPacket::Revalidated { session, valid });
+    }
+
+    /// A learner has heard of these sessions.
+    pub fn touched(&mut self, turn: &Turn<'_>, touched: &[(SessionId, i32)]) {
+        for (session, timeout_ms) in touched {
+            self.chain.sessions.reopen(*session, *timeout_ms, turn.now);
+        }
+    }
+
+    /// Proposes what is due without anybody asking.
+    pub fn due(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>) {
+        let (now, db) = (turn.now, turn.db);
+        let Broadcast { chain, owners, commit, .. } = self;
+        chain.due(now, db, |proposal| {
+            owners.remove(proposal.session);
+            propose(turn, road, commit, proposal);
+        });
+    }
+
+    /// Begins a round of PINGs.
+    pub fn ping(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>) {
+        self.syncs.begin_round();
+        let zxid = road.proposals.last().max(self.epoch.start());
+        ping(turn, road.learners, zxid);
+    }
+
+    /// Goes on as far as acknowledgements, the disk and the rounds allow.
+    pub fn advance(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>) {
+        let me = turn.member.me;
+        road.proposals.own_log(me, &turn.member.tickets);
+        while let Some((zxid, txn)) = road.proposals.commit_next() {
+            turn.member.committed.push(zxid, txn.clone());
+            let commit = QuorumPacket::Commit { zxid };
+            let inform = QuorumPacket::Inform { zxid, txn };
+            road.learners.broadcast(turn, Some(&commit), Some(&inform));
+        }
+        self.syncs.count(me, &turn.member.configs, road.learners);
+        if self.syncs.wants_a_round() {
+            self.ping(turn, road);
+            self.syncs.count(me, &turn.member.configs, road.learners);
+        }
+        self.let_go(turn, road);
+        while let Some(link) = self.syncs.pop(turn.member.committed.max()) {
+            if road.learners.get(link).is_some() {
+                turn.send(link, QuorumPacket::Sync);
+            }
+        }
+    }
+
+    fn let_go(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>) {
+        self.commit.is_safe(road.proposals.safe());
+        loop {
+            if let Some((round, origin, body)) = self.first_sync.take() {
+                if !self.syncs.is_confirmed(round) {
+                    self.first_sync = Some((round, origin, body));
+                    return;
+                }
+                turn.effects.client.push(ClientEffect::AnswerSync(origin, body));
+            }
+            let Some(committed) = self.commit.pop() else { return };
+            match committed {
+                Committed::Txn(proposal) => {
+                    road.proposals.let_go(proposal.zxid);
+                    turn.effects.client.push(ClientEffect::Commit(proposal));
+                }
+                Committed::Sync(origin, body) => {
+                    let round = self.own_sync_rounds.pop_front();
+                    let round = round.expect("every own sync waits for a round");
+                    self.first_sync = Some((round, origin, body));
+                }
+                other @ (Committed::Throttled(_)
+                | Committed::Error(..)
+                | Committed::EndLocalSession(..)
+                | Committed::Resume(_)
+                | Committed::Refuse(_)) => turn.effects.client.push(other.into()),
+            }
+        }
+    }
+
+    fn has_moved(&mut self, session: SessionId, sid: Sid) -> bool {
+        self.chain.sessions.is_usable(session) && self.owners.has_moved(session, sid)
+    }
+
+    fn refuse(
+        &mut self,
+        turn: &mut Turn<'_>,
+        road: &mut Road<'_>,
+        (session, cxid, origin): (SessionId, i32, Option<Origin>),
+        code: ErrorCode,
+    ) {
+        let proposal = self.chain.prep.refuse(turn.now, session, cxid, origin, code);
+        self.propose(turn, road, proposal);
+    }
+
+    fn propose(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>, proposal: Proposal) {
+        propose(turn, road, &mut self.commit, proposal);
+    }
+}
+
+/// Logging a transaction and sending it to everybody who is registered are one step: no history is
+/// between the two (TLA+ 2).
+fn propose(
+    turn: &mut Turn<'_>,
+    road: &mut Road<'_>,
+    commit: &mut CommitProcessor<Zxid>,
+    proposal: Proposal,
+) {
+    let (zxid, txn) = (proposal.zxid, proposal.txn.clone());
+    let pending = turn.log(zxid, txn.clone());
+    let packet = QuorumPacket::Proposal { zxid, txn: txn.clone() };
+    road.learners.broadcast(turn, Some(&packet), None);
+    let verifiers = Verifiers::of(&turn.member.configs);
+    road.proposals.propose(txn, pending, zxid, verifiers, turn.now.mono_ms);
+    commit.propose(zxid, proposal);
+}
+
+/// Sends a PING to everybody who has everything.
+pub fn ping(turn: &mut Turn<'_>, learners: &Learners, zxid: Zxid) {
+    for handler in learners.iter() {
+        if matches!(handler.state(), State::Synced(_) | State::Serving(_)) {
+            turn.send(handler.link(), QuorumPacket::Ping { zxid, touched: None });
+        }
+    }
+}
+
+/// What a learner forwards; of a deletion of a container only the leader decides (N-5).
+fn may_be_forwarded(op: OpCode) -> bool {
+    op.is_write() || matches!(op, OpCode::Sync | OpCode::CreateSession)
+}

@@ -1,0 +1,188 @@
+//! `Proposals`: what this leader has proposed and not let go yet.
+//!
+//! ```text
+//!   let go │ committed, not durable here │ outstanding            │ next zxid
+//! ─────────┼─────────────────────────────┼────────────────────────┼──────────▶
+//!          │ in the committed log        │ waits for its quorums  │
+//! ```
+//!
+//! What always holds:
+//! * Transactions are committed strictly in the order of their zxids, each when every configuration
+//!   attached to it has a quorum of acknowledgements (C-220, C-269).
+//! * The own acknowledgement is the report of the own disk, and counts like any other; a quorum of
+//!   others may be first.
+//! * A transaction stays here until it is both committed and durable here: what a leader logged and
+//!   did not apply is exactly this.
+//! * A server that comes back may have lost what it acknowledged before: its acknowledgements of
+//!   what is not committed yet are forgotten, and it gives them again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::proto::{QuorumVerifier, Sid, Zxid};
+use crate::quorum::configs::Configs;
+use crate::quorum::durable::{Pending, Tickets};
+
+/// The configurations that must accept a proposal.
+#[derive(Debug, Clone)]
+pub struct Verifiers {
+    current: Arc<QuorumVerifier>,
+    /// Proposed and not committed when the proposal was made.
+    next: Option<Arc<QuorumVerifier>>,
+}
+
+impl Verifiers {
+    /// Those that are relevant now.
+    pub fn of(configs: &Configs) -> Self {
+        let newer = configs.last_seen.version > configs.current.version;
+        let next = newer.then(|| configs.last_seen.clone());
+        Verifiers { current: configs.current.clone(), next }
+    }
+
+    /// Whether those for whom `has` holds are a quorum of each.
+    pub fn contain_quorum(&self, has: impl Fn(Sid) -> bool) -> bool {
+        self.current.contains_quorum(&has)
+            && self.next.as_ref().is_none_or(|next| next.contains_quorum(&has))
+    }
+}
+
+/// A transaction on its way.
+#[derive(Debug)]
+struct Entry {
+    zxid: Zxid,
+    txn: Bytes,
+    pending: Pending<Zxid>,
+    proposed_ms: u64,
+    verifiers: Verifiers,
+    acks: Vec<Sid>,
+}
+
+/// The transactions on their way, oldest first.
+#[derive(Debug)]
+pub struct Proposals {
+    entries: VecDeque<Entry>,
+    /// So many of them, the oldest, are committed …
+    committed: usize,
+    /// … and so many are durable here.
+    durable: usize,
+    /// The last that was let go; everything up to it is durable here.
+    let_go: Zxid,
+    /// The last that was proposed.
+    last: Zxid,
+}
+
+impl Proposals {
+    /// None yet, over a history that ends at `last`, all of which is durable and applied.
+    pub fn new(last: Zxid) -> Self {
+        Proposals { entries: VecDeque::new(), committed: 0, durable: 0, let_go: last, last }
+    }
+
+    /// A transaction was given to the log and to the learners.
+    pub fn propose(
+        &mut self,
+        txn: Bytes,
+        pending: Pending<Zxid>,
+        zxid: Zxid,
+        verifiers: Verifiers,
+        now_ms: u64,
+    ) {
+        assert!(zxid > self.last, "{zxid} is proposed after {}", self.last);
+        self.last = zxid;
+        let acks = Vec::new();
+        self.entries.push_back(Entry { zxid, txn, pending, proposed_ms: now_ms, verifiers, acks });
+    }
+
+    /// `sid` has `zxid` on its disk. Whether that was news.
+    pub fn ack(&mut self, sid: Sid, zxid: Zxid) -> bool {
+        let Ok(at) = self.entries.binary_search_by_key(&zxid, |entry| entry.zxid) else {
+            return false;
+        };
+        let acks = &mut self.entries[at].acks;
+        let is_news = !acks.contains(&sid);
+        if is_news {
+            acks.push(sid);
+        }
+        is_news
+    }
+
+    /// Counts what the own disk has reported.
+    pub fn own_log(&mut self, me: Sid, tickets: &Tickets) {
+        while let Some(entry) = self.entries.get_mut(self.durable)
+            && let Some(durable) = tickets.redeem(&entry.pending)
+        {
+            assert_eq!(durable.what(), entry.zxid, "a ticket belongs to its transaction");
+            entry.acks.push(me);
+            self.durable += 1;
+        }
+    }
+
+    /// The next transaction that is committed by now, each once, in order.
+    pub fn commit_next(&mut self) -> Option<(Zxid, Bytes)> {
+        let entry = self.entries.get(self.committed)?;
+        if !entry.verifiers.contain_quorum(|sid| entry.acks.contains(&sid)) {
+            return None;
+        }
+        self.committed += 1;
+        Some((entry.zxid, entry.txn.clone()))
+    }
+
+    /// Up to where everything is both committed and durable here.
+    pub fn safe(&self) -> Zxid {
+        match self.committed.min(self.durable) {
+            0 => self.let_go,
+            n => self.entries[n - 1].zxid,
+        }
+    }
+
+    /// A transaction goes to apply.
+    ///
+    /// # Panics
+    /// If it is not the oldest, or not safe.
+    pub fn let_go(&mut self, zxid: Zxid) {
+        assert!(self.committed > 0 && self.durable > 0, "{zxid} is committed and durable");
+        let entry = self.entries.pop_front().expect("what is committed is here");
+        assert_eq!(entry.zxid, zxid, "transactions are let go in order");
+        self.committed -= 1;
+        self.durable -= 1;
+        self.let_go = zxid;
+    }
+
+    /// The last transaction that went to apply.
+    pub fn last_let_go(&self) -> Zxid {
+        self.let_go
+    }
+
+    /// The last transaction that was proposed, or where the history before ended.
+    pub fn last(&self) -> Zxid {
+        self.last
+    }
+
+    /// What is committed and did not go to apply yet.
+    pub fn committed(&self) -> impl Iterator<Item = (Zxid, &Bytes)> {
+        self.entries.range(..self.committed).map(|entry| (entry.zxid, &entry.txn))
+    }
+
+    /// What is not committed yet.
+    pub fn outstanding(&self) -> impl Iterator<Item = (Zxid, &Bytes)> {
+        self.entries.range(self.committed..).map(|entry| (entry.zxid, &entry.txn))
+    }
+
+    /// Forgets what `sid` has acknowledged of what is not committed yet.
+    pub fn forget(&mut self, sid: Sid) {
+        for entry in self.entries.range_mut(self.committed..) {
+            entry.acks.retain(|other| *other != sid);
+        }
+    }
+
+    /// When the oldest transaction was proposed that the own disk has not reported.
+    pub fn oldest_not_durable_ms(&self) -> Option<u64> {
+        self.entries.get(self.durable).map(|entry| entry.proposed_ms)
+    }
+
+    /// Everything, in order: logged and not applied.
+    pub fn into_unapplied(self) -> Vec<(Zxid, Bytes)> {
+        self.entries.into_iter().map(|entry| (entry.zxid, entry.txn)).collect()
+    }
+}

@@ -1,0 +1,207 @@
+//! Learners are brought to where the leader is while it goes on.
+
+use super::*;
+use crate::quorum::effect::LogSurvey;
+
+/// The leader's history before its epoch.
+const HISTORY: [u64; 3] = [0x1_0000_0001, 0x1_0000_0002, 0x1_0000_0003];
+
+/// A leader of epoch 2 over that history, with server 2; server 3 is on its way.
+fn with_one_follower() -> Play {
+    let mut play = Play::over(3, 0, &HISTORY);
+    play.establish([2]);
+    play.opened(3);
+    play.says(3, follower_info(3, 1));
+    play
+}
+
+/// C-214
+#[test]
+fn who_lags_a_little_gets_a_diff() {
+    let mut play = with_one_follower();
+    assert_eq!(
+        play.says(3, ack_epoch(0x1_0000_0001, Some(1))),
+        [
+            "to 3: DIFF 0x100000003",
+            "to 3: PROPOSAL 0x100000002",
+            "to 3: COMMIT 0x100000002",
+            "to 3: PROPOSAL 0x100000003",
+            "to 3: COMMIT 0x100000003",
+            "to 3: NEWLEADER 0x200000000",
+        ]
+    );
+}
+
+/// C-214, C-213
+#[test]
+fn who_is_ahead_cuts() {
+    let mut play = with_one_follower();
+    assert_eq!(
+        play.says(3, ack_epoch(0x1_0000_0009, Some(1))),
+        ["to 3: TRUNC 0x100000003", "to 3: NEWLEADER 0x200000000"]
+    );
+}
+
+/// C-214
+#[test]
+fn who_has_something_else_gets_the_tree() {
+    let mut play = with_one_follower();
+    play.connect(1, 0);
+    play.settle();
+    play.says(2, ack(0x2_0000_0001));
+    assert_eq!(
+        play.says(3, ack_epoch(0x1_0000_0004, Some(1))),
+        ["to 3: NEWLEADER 0x200000000", "to 3: the tree at 0x200000001"]
+    );
+}
+
+/// TLA+ 1: from the choice on, everything goes to the learner, in order and once.
+#[test]
+fn a_proposal_made_while_a_learner_syncs_reaches_it_exactly_once() {
+    let mut play = with_one_follower();
+    play.connect(1, 0);
+    play.settle();
+    play.says(2, ack(0x2_0000_0001));
+    play.connect(2, 0);
+    assert_eq!(
+        play.says(3, ack_epoch(0x1_0000_0003, Some(1))),
+        [
+            "to 3: DIFF 0x200000001",
+            "to 3: PROPOSAL 0x200000001",
+            "to 3: COMMIT 0x200000001",
+            "to 3: PROPOSAL 0x200000002",
+            "to 3: NEWLEADER 0x200000000",
+        ]
+    );
+    let told = play.connect(3, 0);
+    assert_eq!(told[1..], ["to 2: PROPOSAL 0x200000003", "to 3: PROPOSAL 0x200000003"]);
+    play.settle();
+    assert_eq!(
+        play.says(2, ack(0x2_0000_0002)),
+        ["to 2: COMMIT 0x200000002", "to 3: COMMIT 0x200000002", "commit 0x200000002"],
+        "between NEWLEADER and its ACK"
+    );
+    assert_eq!(play.says(3, ack(2 << 32)), ["to 3: UPTODATE"], "behind every COMMIT (TLA+ 3)");
+}
+
+/// ZOOKEEPER-4685: it is not taken for the ACK of NEWLEADER, nor does it count.
+#[test]
+fn an_ack_of_a_proposal_before_that_of_newleader_means_nothing() {
+    let mut play = with_one_follower();
+    play.says(3, ack_epoch(0x1_0000_0003, Some(1)));
+    play.connect(1, 0);
+    play.settle();
+    assert_eq!(play.says(3, ack(0x2_0000_0001)), NOTHING);
+    assert_eq!(play.says(3, ack(2 << 32)), ["to 3: UPTODATE"]);
+    let told = play.says(3, ack(0x2_0000_0001));
+    assert_eq!(told.last().map(String::as_str), Some("commit 0x200000001"));
+}
+
+/// It may have lost what it acknowledged over its older link.
+#[test]
+fn acks_of_a_rejoined_server_are_forgotten() {
+    let mut play = Play::established(5, 0);
+    play.connect(1, 0);
+    play.settle();
+    assert_eq!(play.says(2, ack(0x1_0000_0001)), NOTHING);
+    play.opened(12);
+    play.says(12, follower_info(2, 1));
+    assert_eq!(
+        play.says(12, ack_epoch(0, None)),
+        ["to 12: DIFF 0x0", "to 12: PROPOSAL 0x100000001", "to 12: NEWLEADER 0x100000000"]
+    );
+    assert_eq!(play.says(3, ack(0x1_0000_0001)), NOTHING, "servers 1 and 3 alone");
+    play.says(12, ack(1 << 32));
+    let told = play.says(12, ack(0x1_0000_0001));
+    assert_eq!(told.last().map(String::as_str), Some("commit 0x100000001"));
+}
+
+/// A leader whose committed log holds two transactions.
+fn with_a_short_committed_log() -> Play {
+    let mut member = member(3, 0);
+    member.committed = crate::quorum::committed_log::CommittedLog::new(Zxid::ZERO, 2);
+    let mut play = Play::of(member, &HISTORY);
+    play.establish([2]);
+    play.opened(3);
+    play.says(3, follower_info(3, 1));
+    play
+}
+
+/// C-214: what is not in memory comes from the log; what is proposed meanwhile is held behind it.
+#[test]
+fn who_lags_more_gets_the_log() {
+    let mut play = with_a_short_committed_log();
+    assert_eq!(
+        play.says(3, ack_epoch(0x1_0000_0001, Some(1))),
+        ["survey for 3: the log from 0x100000001 through 0x100000003"]
+    );
+    assert_eq!(play.connect(1, 0)[1..], ["to 2: PROPOSAL 0x200000001"], "nothing overtakes");
+    play.settle();
+    play.says(2, ack(0x2_0000_0001));
+    let found = LogSurvey { at_or_before: Zxid(0x1_0000_0001), after: Zxid(0x1_0000_0002) };
+    assert_eq!(
+        play.surveyed(3, Some(found)),
+        [
+            "to 3: DIFF 0x200000001",
+            "to 3: the log after 0x100000001 through 0x100000003",
+            "to 3: PROPOSAL 0x200000001",
+            "to 3: COMMIT 0x200000001",
+            "to 3: NEWLEADER 0x200000000",
+        ]
+    );
+}
+
+/// C-214, C-238: others go on meanwhile.
+#[test]
+fn who_lags_too_much_gets_the_tree_as_it_is_when_the_survey_ends() {
+    let mut play = with_a_short_committed_log();
+    play.says(3, ack_epoch(0x1_0000_0001, Some(1)));
+    play.connect(1, 0);
+    play.settle();
+    play.says(2, ack(0x2_0000_0001));
+    play.connect(2, 0);
+    assert_eq!(
+        play.surveyed(3, None),
+        [
+            "to 3: PROPOSAL 0x200000002",
+            "to 3: NEWLEADER 0x200000000",
+            "to 3: the tree at 0x200000001",
+        ]
+    );
+}
+
+#[test]
+fn a_survey_for_a_learner_that_is_gone_is_nobodys() {
+    let mut play = with_a_short_committed_log();
+    play.says(3, ack_epoch(0x1_0000_0001, Some(1)));
+    let why = "reset".to_owned();
+    let link = crate::proto::LinkId(crate::proto::LinkId::FIRST_ACCEPTED.0 + 3);
+    play.step(Input::LinkClosed { link, why });
+    assert_eq!(play.surveyed(3, None), NOTHING);
+}
+
+/// The own disk lags behind the quorum: the tree is older than what was committed, and the rest goes
+/// behind it.
+#[test]
+fn what_is_committed_and_not_applied_goes_behind_the_tree() {
+    let mut member = member(3, 0);
+    member.options.force_snapshot_sync = true;
+    let mut play = Play::of(member, &HISTORY);
+    play.establish([2, 3]);
+    play.connect(1, 0);
+    play.says(2, ack(0x2_0000_0001));
+    play.says(3, ack(0x2_0000_0001));
+    play.connect(2, 0);
+    play.opened(13);
+    play.says(13, follower_info(3, 2));
+    assert_eq!(
+        play.says(13, ack_epoch(0x2_0000_0001, None)),
+        [
+            "to 13: PROPOSAL 0x200000001",
+            "to 13: COMMIT 0x200000001",
+            "to 13: PROPOSAL 0x200000002",
+            "to 13: NEWLEADER 0x200000000",
+            "to 13: the tree at 0x100000003",
+        ]
+    );
+}

@@ -1,0 +1,322 @@
+//! A member's history is cut and replaced, its epochs and configurations are written, and the
+//! machine stops at every single operation of that, with the power or without. A restart must find
+//! the old state or the new one, and the new one once it was reported (C-216).
+//!
+//! Each scenario is run for every operation it has, until one comes that it has not; for each, with
+//! a kill and with a power cut that keeps any of what was not synced, drawn from a few seeds. What
+//! is found must also go on: transactions are appended, and a second restart must find those and
+//! nothing of what was cut.
+//!
+//! The code under test is production's: `SyncQueue`, `SnapshotSpool`, `restore_member`, `purge`.
+
+#[path = "disk_faults/disk.rs"]
+#[allow(dead_code)]
+mod disk;
+#[path = "member_faults/home.rs"]
+mod home;
+#[path = "crash/random.rs"]
+mod random;
+
+use std::io::ErrorKind::Other;
+use std::path::Path;
+
+use disk::{Fault, How, Op};
+use home::{Home, Leader, Outcome, config};
+use zkserver::persistence::{Disk, DiskRequest};
+use zkserver::proto::{Epoch, LinkId, Ticket, Zxid};
+
+const CHANGES: &[Op] =
+    &[Op::Write, Op::SetLen, Op::Sync, Op::SyncDir, Op::Create, Op::Rename, Op::Remove];
+const LINK: LinkId = LinkId(3);
+/// Seeds for each operation.
+const SEEDS: u64 = 6;
+
+/// Runs `scenario` with a stop at each of its operations, and once without; it answers whether what
+/// it asked for was reported. `judge` looks at the home after the restart. Returns how many
+/// operations there were.
+fn at_every_operation(
+    build: impl Fn(u64) -> Home,
+    scenario: impl Fn(&mut Home) -> bool,
+    judge: impl Fn(&mut Home, Outcome),
+) -> u64 {
+    let mut at = 0;
+    loop {
+        let mut hits = 0;
+        for seed in 0..SEEDS {
+            for how in [How::PowerCut, How::Kill] {
+                let mut home = build(seed * 1000 + at);
+                let fault = Fault { hits: CHANGES.to_vec(), at, for_ever: false, how, kind: Other };
+                home.disk.plan(Some(fault));
+                let reported = scenario(&mut home);
+                let hit = home.disk.has_hit();
+                assert!(hit || reported, "without a fault it is done");
+                home.disk.plan(None);
+                // A power cut may also come when all is said and done.
+                home.disk.restart(seed % 2 == 0);
+                println!("operation {at}, {how:?}, seed {seed}: reported {reported}");
+                judge(&mut home, Outcome { reported });
+                hits += u64::from(hit);
+            }
+        }
+        if hits == 0 {
+            return at;
+        }
+        at += 1;
+    }
+}
+
+/// What a restart finds is the old history or the new one, and it goes on.
+fn assert_old_or_new(home: &mut Home, outcome: Outcome, new: (Zxid, u64)) {
+    let old = home.last();
+    let found = home.restart();
+    let is = (found.history.last_zxid, found.history.database.tree.digest());
+    if outcome.reported {
+        assert_eq!(is, new, "it was reported");
+    } else {
+        assert!(is == old || is == new, "found {is:x?}, was {old:x?}, should be {new:x?}");
+    }
+    assert_eq!(found.history.report.digest_mismatches, 0);
+    let recent: Vec<u64> = found.history.recent.iter().map(|(zxid, _)| zxid.0).collect();
+    assert!(recent.last().is_none_or(|last| *last == is.0.0), "{recent:x?}");
+    home.go_on(found, 7);
+}
+
+/// C-215, C-216, C-262: TRUNC leaves the whole history or the cut one, whichever file the cut is in
+/// and whatever snapshots are newer; nothing of what was cut ever comes back.
+#[test]
+fn a_truncation_is_done_or_not() {
+    let mut operations = 0;
+    for (snapshots, to) in [
+        // In the last file; in the middle one, with a newer snapshot; at a file's last record; at the
+        // end of everything; down to the first snapshot.
+        (&[0, 9][..], 0x1_0000_001b_u64),
+        (&[0, 9, 22], 0x1_0000_000e),
+        (&[0, 14, 25, 29], 0x1_0000_000a),
+        (&[0, 9], 0x1_0000_001e),
+        (&[0, 29], 0x1_0000_0000),
+    ] {
+        let to = Zxid(to);
+        operations += at_every_operation(
+            |seed| Home::new(seed, 30, 10, snapshots),
+            |home| home.process(vec![DiskRequest::Truncate { ticket: Ticket(1), to }]),
+            |home, outcome| {
+                let new = home.state_at(to);
+                assert_old_or_new(home, outcome, new);
+            },
+        );
+    }
+    assert!(operations > 40, "{operations} operations");
+}
+
+/// C-216: SNAP leaves the old history or the leader's tree, and no log is ever replayed on a snapshot
+/// that it does not belong to: the old one goes further than the leader's, or is shorter.
+#[test]
+fn a_snapshot_is_installed_or_not() {
+    let mut operations = 0;
+    for (own, leaders) in [(30, 12), (12, 30)] {
+        let leader = Leader::new(leaders, 0x2_0000_0005);
+        operations += at_every_operation(
+            |seed| Home::new(seed, own, 10, &[0, 9]),
+            |home| {
+                if !home.spool(LINK, &leader) {
+                    return false;
+                }
+                let zxid = leader.zxid;
+                home.process(vec![DiskRequest::InstallSnapshot {
+                    ticket: Ticket(1),
+                    link: LINK,
+                    zxid,
+                }])
+            },
+            |home, outcome| {
+                home.know(leader.zxid, leader.database());
+                assert_old_or_new(home, outcome, (leader.zxid, leader.digest));
+            },
+        );
+    }
+    assert!(operations > 20, "{operations} operations");
+}
+
+/// C-216: what a synchronization asks for at once is done in that order, so that no epoch is ever
+/// ahead of the history it was given for.
+#[test]
+fn a_synchronization_is_a_prefix_of_what_was_asked_for() {
+    let to = Zxid(0x1_0000_000e);
+    at_every_operation(
+        |seed| Home::new(seed, 30, 10, &[0, 9, 22]),
+        |home| {
+            let appends = home.fork(to, 3);
+            let mut batch = vec![
+                DiskRequest::AcceptedEpoch { ticket: Ticket(1), epoch: Epoch(5) },
+                DiskRequest::Truncate { ticket: Ticket(2), to },
+            ];
+            batch.extend(appends);
+            batch.push(DiskRequest::CurrentEpoch { ticket: Ticket(6), epoch: Epoch(5) });
+            home.process(batch)
+        },
+        |home, outcome| {
+            let old = home.last();
+            let found = home.restart();
+            let last = found.history.last_zxid;
+            assert_eq!(home.state_at(last).1, found.history.database.tree.digest());
+            let new_end = home.forked_end();
+            let is_new = last == new_end;
+            assert!(last == old.0 || (to..=new_end).contains(&last), "{last}");
+            assert!(!outcome.reported || is_new && found.current_epoch == Epoch(5));
+            assert!(found.current_epoch < Epoch(5) || is_new, "synchronized without its history");
+            assert!(found.accepted_epoch == Epoch(5) || last == old.0);
+            assert!(found.may_vote);
+            home.go_on(found, 9);
+        },
+    );
+}
+
+/// C-216, C-251: an epoch file holds the old number or the new one, and the new one once reported.
+#[test]
+fn an_epoch_is_written_or_not() {
+    let operations = at_every_operation(
+        |seed| Home::new(seed, 5, 10, &[0]),
+        |home| {
+            home.process(vec![
+                DiskRequest::AcceptedEpoch { ticket: Ticket(1), epoch: Epoch(123) },
+                DiskRequest::CurrentEpoch { ticket: Ticket(2), epoch: Epoch(123) },
+            ])
+        },
+        |home, outcome| {
+            let found = home.restart();
+            let epochs = (found.accepted_epoch.0, found.current_epoch.0);
+            assert!([(1, 1), (123, 1), (123, 123)].contains(&epochs), "{epochs:?}");
+            assert!(!outcome.reported || epochs == (123, 123), "{epochs:?}");
+            assert!(found.may_vote, "{:?}", found.history.report.notices);
+        },
+    );
+    assert!(operations >= 10, "{operations} operations");
+}
+
+/// C-216: a configuration is written or not; the one that was proposed goes only when the one in
+/// force is there.
+#[test]
+fn a_configuration_is_written_or_not() {
+    let file = Path::new("/conf/zoo.cfg");
+    let (old, new) = (config(3, 0x1_0000_0000), config(4, 0x1_0000_0007));
+    at_every_operation(
+        |seed| {
+            let mut home = Home::new(seed, 5, 10, &[0]);
+            let ticket = Ticket(1);
+            assert!(
+                home.process(vec![DiskRequest::LastSeenConfig { ticket, config: old.clone() }])
+            );
+            home
+        },
+        |home| {
+            home.process(vec![
+                DiskRequest::LastSeenConfig { ticket: Ticket(1), config: new.clone() },
+                DiskRequest::ActivateConfig { ticket: Ticket(2), config: new.clone() },
+            ])
+        },
+        |home, outcome| {
+            let read = |suffix: &str| {
+                let path = format!("{}{suffix}", file.display());
+                home.disk.read(Path::new(&path)).ok().map(|text| String::from_utf8(text).unwrap())
+            };
+            let (next, active) = (read(".dynamic.next"), read(".dynamic.100000007"));
+            let lines = |text: &str| text.lines().filter(|l| l.starts_with("server.")).count();
+            if let Some(active) = &active {
+                assert_eq!(lines(active), 4, "{active}");
+                assert!(!active.contains("version") && !active.ends_with('\n'));
+            }
+            match &next {
+                Some(next) if next.ends_with("version=100000000") => {
+                    assert!(lines(next) == 3 && active.is_none());
+                }
+                Some(next) => assert!(lines(next) == 4 && next.ends_with("version=100000007")),
+                None => assert!(active.is_some(), "nothing is left of it"),
+            }
+            assert!(!outcome.reported || (next.is_none() && active.is_some()));
+        },
+    );
+}
+
+/// C-242: a rotten log in a member: whenever its healing is interrupted, the member comes back with
+/// the history before the rot, and without a vote.
+#[test]
+fn a_rotten_log_is_healed_and_the_vote_withheld() {
+    at_every_operation(
+        |seed| {
+            let mut home = Home::new(seed, 30, 10, &[0, 9]);
+            home.rot("log.10000000b", 3);
+            home
+        },
+        |home| home.try_restart().is_ok(),
+        |home, _| {
+            let found = home.restart();
+            let last = found.history.last_zxid;
+            assert_eq!(last, Zxid(0x1_0000_000d), "the record before the rot");
+            assert_eq!(home.state_at(last).1, found.history.database.tree.digest());
+            assert!(!found.may_vote);
+            assert!(home.files().iter().any(|f| f.contains("zkserver.aside.rotten.log.10000000b")));
+            home.go_on(found, 5);
+            assert!(!home.restart().may_vote, "nobody has synchronized it");
+            home.process(vec![
+                DiskRequest::AcceptedEpoch { ticket: Ticket(1), epoch: Epoch(9) },
+                DiskRequest::CurrentEpoch { ticket: Ticket(2), epoch: Epoch(9) },
+            ]);
+            assert!(home.restart().may_vote);
+        },
+    );
+}
+
+/// A truncation that reaches behind the oldest snapshot is refused in words, and what is left joins
+/// without a vote instead of being told the same for ever.
+#[test]
+fn a_history_that_begins_later_is_given_up() {
+    at_every_operation(
+        |seed| {
+            let home = Home::new(seed, 30, 10, &[0, 14]);
+            home.remove_snapshot("snapshot.0");
+            home.remove_snapshot("snapshot.100000000");
+            home
+        },
+        |home| {
+            let to = Zxid(0x1_0000_0003);
+            let error = home
+                .queue(Zxid(0x1_0000_001e))
+                .process(&mut vec![DiskRequest::Truncate { ticket: Ticket(1), to }])
+                .unwrap_err();
+            home.disk.has_hit() || {
+                assert!(error.to_string().contains("begins later"), "{error}");
+                true
+            }
+        },
+        |home, _| {
+            let whole = home.last();
+            // A crash in the middle may leave logs without a snapshot: they are refused, in words.
+            match home.try_restart() {
+                Ok(found) if found.history.last_zxid == whole.0 => {}
+                Ok(found) => {
+                    assert_eq!(found.history.last_zxid, Zxid::ZERO);
+                    assert!(!found.may_vote);
+                    assert!(!home.restart().may_vote);
+                }
+                Err(words) => assert!(words.contains("holds no snapshot"), "{words}"),
+            }
+        },
+    );
+}
+
+/// Two changes behind each other keep what the last one set aside, not what the first did.
+#[test]
+fn only_the_last_change_is_kept_aside() {
+    let mut home = Home::new(1, 30, 10, &[0, 9]);
+    let cut = |zxid| DiskRequest::Truncate { ticket: Ticket(1), to: Zxid(zxid) };
+    assert!(home.process(vec![cut(0x1_0000_0011)]));
+    let aside = |home: &Home| {
+        let files = home.files();
+        files.iter().filter(|name| name.contains("zkserver.aside.")).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(aside(&home).len(), 1, "{:?}", home.files());
+    let found = home.restart();
+    home.queue(found.history.last_zxid).process(&mut vec![cut(0x1_0000_000a)]).unwrap();
+    assert!(aside(&home)[0].contains("log.10000000b"), "{:?}", home.files());
+    assert!(home.files().iter().any(|name| name.contains("zkserver.removed.log.100000015")));
+}
