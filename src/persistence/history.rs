@@ -264,6 +264,17 @@ fn set_aside(disk: &dyn Disk, dir: &Path, name: &str) -> Result<(), DiskError> {
     disk.rename(&dir.join(name), &dir.join(format!("{ASIDE}{name}")))
 }
 
+/// Whether a change of the history has set something aside: then it is no wonder that there is no
+/// log.
+pub(super) fn lies_something_aside(dir: &DataDir) -> Result<bool, DiskError> {
+    for folder in dir.both() {
+        if dir.disk().list(&folder)?.iter().any(|entry| entry.name.starts_with(ASIDE)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Of what was set aside only the last change's is kept.
 pub(super) fn give_up_what_lies_aside(dir: &DataDir) -> Result<(), DiskError> {
     let disk = &**dir.disk();
