@@ -40,8 +40,10 @@ mod connecting;
 mod discovery;
 mod forwarding;
 mod history;
+mod local_sessions;
 mod received;
 mod reconfiguration;
+mod waiting;
 mod words;
 
 /// The role of a follower or an observer.
@@ -166,6 +168,9 @@ impl Learner {
     pub fn next_deadline(&self) -> Option<u64> {
         match &self.phase {
             Phase::Connecting(phase) => Some(phase.next_deadline()),
+            Phase::Broadcast(phase) => {
+                [phase.next_deadline(), self.silent_at_ms()].into_iter().flatten().min()
+            }
             _ => self.silent_at_ms(),
         }
     }

@@ -1,18 +1,31 @@
 //! The driver's inbox: two lanes that never block whoever fills them.
 //!
-//! Reports of the disk come first, then what clients ask for, in the order it came. The bound
-//! stands at admission: a connection looks whether the inbox is full before it reads on.
+//! ```text
+//! first   what the disk and slow jobs report; votes; ACK, PING and the handshake of learners,
+//!         and whether sessions are alive; on a learner everything that its leader says
+//! then    what clients ask for, here or through a learner; that a learner's link is gone
+//! ```
+//!
+//! Each lane keeps the order in which things came. So of one learner's link its REQUESTs keep their
+//! order, and are taken before the link's end; what it acknowledges may overtake them. And of a
+//! leader's link everything keeps its order. However much comes first, clients get a share of each
+//! turn.
+//!
+//! The bound stands at admission: a connection looks whether the inbox is full before it reads on;
+//! a learner's link is always read, and ends when too many of its REQUESTs wait.
 //!
 //! The driver's thread waits here; but whoever submits while it waits, and nothing else does, is
 //! told so, and may turn the driver in its place.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::processor::request::Submission;
+use crate::proto::quorum_packet::ForwardedRequest;
+use crate::proto::{LinkId, QuorumPacket};
 use crate::quorum::effect::Input;
 use crate::time::Clock;
 
@@ -21,6 +34,14 @@ const FULL_BYTES: usize = 16 << 20;
 
 /// Submissions of one turn, at most, in bytes; the last message may pass it.
 const MOST_BYTES: usize = 256 << 10;
+
+/// A learner's REQUESTs may wait up to so many bytes.
+const MOST_BYTES_OF_A_LINK: usize = 64 << 20;
+
+/// More REQUESTs of a learner wait than may: this one is not taken, and its link must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more than {MOST_BYTES_OF_A_LINK} bytes of its requests wait")]
+pub struct TooManyRequests;
 
 /// The queue in front of the driver.
 #[derive(Debug, Default)]
@@ -33,7 +54,10 @@ pub struct Inbox {
 #[derive(Debug, Default)]
 struct Lanes {
     first: VecDeque<Input>,
+    /// With their weights.
     then: VecDeque<(Input, usize)>,
+    /// The weight of the REQUESTs that wait, by learner's link.
+    requests: BTreeMap<LinkId, usize>,
     /// The driver's thread waits, until that many milliseconds on the monotonic clock.
     waiting: Option<u64>,
     /// It is to look again, though nothing may be here for it.
@@ -45,9 +69,84 @@ impl Lanes {
     fn is_empty(&self) -> bool {
         self.first.is_empty() && self.then.is_empty()
     }
+
+    /// One of the link's REQUESTs no longer waits.
+    #[cold]
+    fn forget_request(&mut self, link: LinkId, weight: usize) {
+        let waiting = self.requests.get_mut(&link).expect("what waits was counted");
+        *waiting -= weight;
+        if *waiting == 0 {
+            self.requests.remove(&link);
+        }
+    }
+}
+
+/// Where an input waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    First,
+    Then,
+    /// A REQUEST of that link, of that weight: behind what others have asked for.
+    Request(LinkId, usize),
+}
+
+impl Lane {
+    fn of(input: &Input) -> Self {
+        match input {
+            Input::Persisted(_)
+            | Input::Applied(_)
+            | Input::Tick
+            | Input::Notified { .. }
+            | Input::Mesh { .. }
+            | Input::LinkOpened(_)
+            | Input::SnapshotArrived(_)
+            | Input::LogSurveyed { .. }
+            | Input::Reloaded(_)
+            | Input::Stop => Lane::First,
+            Input::Submitted(_) | Input::ListSessions { .. } => Lane::Then,
+            Input::Packet { link, packet: QuorumPacket::Request(request) }
+                if link.is_accepted() =>
+            {
+                Lane::Request(*link, weight(request))
+            }
+            Input::Packet { .. } => Lane::First,
+            Input::LinkClosed { link, .. } if link.is_accepted() => Lane::Then,
+            Input::LinkClosed { .. } => Lane::First,
+        }
+    }
+}
+
+/// Bytes that a REQUEST keeps alive.
+fn weight(request: &ForwardedRequest) -> usize {
+    const FIXED: usize = 128;
+    let auth = request.auth.iter().map(|(scheme, id)| FIXED + scheme.len() + id.len());
+    FIXED + request.body.len() + auth.sum::<usize>()
 }
 
 impl Inbox {
+    /// Adds what another server says, or what was found out about it, in its lane.
+    ///
+    /// # Errors
+    /// A REQUEST that is too much. Nothing may be pushed behind it but the link's end.
+    pub fn push(&self, input: Input) -> Result<(), TooManyRequests> {
+        let lane = Lane::of(&input);
+        let mut lanes = self.lanes.lock();
+        match lane {
+            Lane::First => lanes.first.push_back(input),
+            Lane::Then => lanes.then.push_back((input, 0)),
+            Lane::Request(link, weight) => {
+                let waiting = lanes.requests.entry(link).or_default();
+                if *waiting + weight > MOST_BYTES_OF_A_LINK {
+                    return Err(TooManyRequests);
+                }
+                *waiting += weight;
+                lanes.then.push_back((input, weight));
+            }
+        }
+        self.wake_if(lanes.waiting.is_some());
+        Ok(())
+    }
+
     /// Adds an operator's question behind what clients have asked so far.
     pub fn ask(&self, question: Input) {
         let mut lanes = self.lanes.lock();
@@ -134,20 +233,25 @@ impl Inbox {
     /// Moves at most `most` inputs to `inputs` and returns whether more wait.
     pub fn take(&self, inputs: &mut Vec<Input>, most: usize) -> bool {
         let mut lanes = self.lanes.lock();
-        while inputs.len() < most
+        let share = lanes.then.len().min(most / 4);
+        while inputs.len() < most - share
             && let Some(input) = lanes.first.pop_front()
         {
             inputs.push(input);
         }
-        let mut taken = 0;
+        let (mut taken, mut of_links) = (0, 0);
         while inputs.len() < most
             && taken < MOST_BYTES
             && let Some((input, weight)) = lanes.then.pop_front()
         {
+            if let Input::Packet { link, .. } = &input {
+                lanes.forget_request(*link, weight);
+                of_links += weight;
+            }
             inputs.push(input);
             taken += weight;
         }
-        self.bytes.fetch_sub(taken, Ordering::Relaxed);
+        self.bytes.fetch_sub(taken - of_links, Ordering::Relaxed);
         !lanes.is_empty()
     }
 
@@ -176,29 +280,4 @@ impl Inbox {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::time::Instant;
-
-    struct Stopped;
-
-    impl Clock for Stopped {
-        fn now(&self) -> Instant {
-            Instant { mono_ms: 0, wall_ms: 0 }
-        }
-
-        fn nanos(&self) -> u64 {
-            0
-        }
-    }
-
-    #[test]
-    fn a_thread_that_was_about_to_wait_learns_that_something_is_due_earlier() {
-        let inbox = Inbox::default();
-        // It has looked when it is due, a task turns the driver, and only now it waits.
-        inbox.wake_before(Some(1));
-        inbox.stop();
-        assert!(inbox.wait(None, &Stopped), "it looks again");
-        assert!(!inbox.wait(None, &Stopped), "once");
-    }
-}
+mod tests;

@@ -64,6 +64,11 @@ impl Ensemble {
         self.members.as_ref().map_or(1, |members| members.members.len())
     }
 
+    /// All of them.
+    pub fn sids(&self) -> Vec<Sid> {
+        (0..self.size()).map(|n| Sid(n as i64 + 1)).collect()
+    }
+
     /// Whether it is a server that is alone.
     pub fn is_alone(&self) -> bool {
         self.members.is_none()

@@ -25,7 +25,7 @@ mod trace;
 mod workload;
 mod world;
 
-use swarm::{Outcome, Summary, run, run_many};
+use swarm::{Outcome, run, run_many};
 use trace::Keep;
 
 /// A number, or a range of them, from the environment.
@@ -41,13 +41,18 @@ fn asked(variable: &str) -> Option<std::ops::Range<u64>> {
 /// Runs the usual seeds, or those that are asked for.
 fn swarm_of(usual: std::ops::Range<u64>, plan: fn(u64, Keep) -> world::Plan) {
     if let Some(seeds) = asked("ZK_SIM_SEED") {
+        // With the words of the code under test between the lines of the trace.
+        let _ = tracing_subscriber::fmt()
+            .without_time()
+            .with_max_level(tracing::Level::DEBUG)
+            .try_init();
         let outcome = run(plan(seeds.start, Keep::Print));
         assert!(outcome.violations.is_empty(), "{outcome}");
         println!("seed {}: nothing is wrong; {:?}", seeds.start, outcome.figures);
         return;
     }
     let seeds = asked("ZK_SIM_SEEDS").unwrap_or(usual);
-    let summary: Summary = run_many(
+    let summary = run_many(
         seeds,
         |seed| plan(seed, Keep::Nothing),
         10,
@@ -62,14 +67,26 @@ fn swarm_of(usual: std::ops::Range<u64>, plan: fn(u64, Keep) -> world::Plan) {
 }
 
 #[test]
+fn the_swarm_finds_nothing() {
+    swarm_of(1..301, swarm::plan);
+}
+
+#[test]
+fn three_servers_and_three_clients_are_simulated_fast() {
+    swarm_of(1..41, swarm::plain_plan);
+}
+
+#[test]
 fn a_server_that_is_alone_survives_the_swarm() {
     swarm_of(1..101, swarm::alone_plan);
 }
 
 #[test]
 fn a_seed_tells_the_same_story_twice() {
-    let first = run(swarm::alone_plan(7, Keep::Lines));
-    let second = run(swarm::alone_plan(7, Keep::Lines));
-    assert_eq!(first.hash, second.hash);
-    assert!(first.trace == second.trace, "the traces differ");
+    for plan in [swarm::alone_plan, swarm::plan] {
+        let first = run(plan(7, Keep::Lines));
+        let second = run(plan(7, Keep::Lines));
+        assert_eq!(first.hash, second.hash);
+        assert!(first.trace == second.trace, "the traces differ");
+    }
 }

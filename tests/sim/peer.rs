@@ -14,7 +14,7 @@ use crate::disk::{Failing, SimDisk};
 use crate::ensemble::Ensemble;
 use crate::history::{Micros, ServerEvent, Stop};
 use crate::network::{Dial, End as WireEnd, Node, Payload, Port};
-use crate::process::{Character, Process};
+use crate::process::{Beginning, Character, Process};
 use crate::random::Random;
 use crate::stage::{Happening, Stage};
 
@@ -166,16 +166,16 @@ impl Peer {
         self.life += 1;
         self.clock.set(stage.agenda.now());
         stage.network.power_is_back(&mut stage.agenda, Node::Server(self.index));
-        let started = Process::start(
-            self.sid,
-            self.life,
-            &self.ensemble,
-            self.character,
-            &self.disk,
-            &self.clock,
-            self.random.fork(),
-            stage,
-        );
+        let beginning = Beginning {
+            sid: self.sid,
+            life: self.life,
+            ensemble: &self.ensemble,
+            character: self.character,
+            disk: &self.disk,
+            clock: &self.clock,
+            random: self.random.fork(),
+        };
+        let started = Process::start(beginning, stage);
         match started {
             Ok(process) => self.state = State::Up(Box::new(process)),
             Err(why) => {
@@ -285,7 +285,11 @@ impl Peer {
         let State::Up(process) = &mut self.state else { return };
         match what {
             Waiting::Event(event) => return self.happen(stage, event),
-            Waiting::Arrival(end, payload) => process.arrive(stage, end, payload),
+            Waiting::Arrival(end, payload) => {
+                if let Err(error) = process.arrive(stage, end, payload) {
+                    return self.disk_failed(stage, error);
+                }
+            }
             Waiting::Accepted(dial, end) => process.accept(stage, dial, end),
             Waiting::Dialled(dial, end) => process.dialled(stage, dial, end),
         }

@@ -10,41 +10,33 @@
 //! turn takes, when a batch of the disk is done, when a task gets its turn, how long slow work
 //! takes, all of it is drawn from the seed.
 
+mod jobs;
+mod links;
+mod start;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use zkserver::auth::AuthPolicy;
-use zkserver::metrics::Metrics;
-use zkserver::persistence::snapshot::{Compression, SnapshotOptions, write_snapshot};
-use zkserver::persistence::txn_log::ZeroFill;
-use zkserver::persistence::{
-    DataDir, DataDirOptions, DiskRequest, RestoreOptions, SyncQueue, SyncQueueOptions, restore,
-};
-use zkserver::processor::connection::{ConnectionOptions, Surroundings};
+use zkserver::persistence::snapshot::Compression;
+use zkserver::persistence::{DataDir, DiskRequest, SyncQueue};
+use zkserver::processor::connection::Surroundings;
 use zkserver::processor::connections::{Connection, Connections};
-use zkserver::processor::container_manager::ContainerOptions;
-use zkserver::processor::prep::PrepOptions;
-use zkserver::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
-use zkserver::proto::stat::OwnerEncoding;
-use zkserver::proto::{ConnectionId, Epoch, ServerState, Sid, Ticket, Zxid};
+use zkserver::proto::{ConnectionId, LinkId, ServerState, Sid, Ticket, Zxid};
 use zkserver::quorum::effect::{DiskEffect, Input};
-use zkserver::quorum::peer::QuorumPeer;
-use zkserver::quorum::standalone::Standalone;
-use zkserver::server::carry_out::CarryOut;
+use zkserver::server::disk_thread::disk_request;
 use zkserver::server::driver::Driver;
 use zkserver::server::inbox::Inbox;
-use zkserver::session::SessionTracker;
 use zkserver::time::Clock;
-use zkserver::tree::{SharedDatabase, SnapshotCapture, TreeOptions};
-use zkserver::watch::Watches;
+use zkserver::tree::SharedDatabase;
 
+use self::jobs::Slow;
+use self::links::{Link, Mesh};
+pub use self::start::Beginning;
 use crate::clock::SimClock;
 use crate::connection::{SimConnection, ToFlush};
 use crate::disk::SimDisk;
-use crate::doors::{Door, HandedOut, Job, Seen, Witnessed};
-use crate::ensemble::Ensemble;
+use crate::doors::{Door, HandedOut, Seen, Witnessed};
 use crate::history::{How, Micros, ServerEvent, TxnHash};
 use crate::network::{Dial, End, Payload, Port};
 use crate::peer::PeerEvent;
@@ -64,6 +56,12 @@ pub struct Character {
     lazy_flush: u64,
     /// Snapshots and logs are purged behind a snapshot.
     purges: bool,
+    /// So many transactions stay in memory for learners.
+    commit_log: usize,
+    /// Logs of so many bytes are read for a learner.
+    log_limit: u64,
+    /// Whether a leader serves clients.
+    leader_serves: bool,
 }
 
 impl Character {
@@ -75,6 +73,9 @@ impl Character {
             compression: random.pick(&[Compression::None, Compression::None, Compression::Snappy]),
             lazy_flush: random.pick(&[0, 100, 500]),
             purges: random.coin(),
+            commit_log: random.pick(&[3, 30, 500]),
+            log_limit: random.pick(&[0, 20_000, u64::MAX]),
+            leader_serves: random.permille(900),
         }
     }
 }
@@ -82,7 +83,6 @@ impl Character {
 /// `tickTime`: small, so that a run meets many elections.
 pub const TICK_MS: u64 = 200;
 
-const OWNERS: OwnerEncoding = OwnerEncoding { extended_types: true, emulate_353_ttl: false };
 const MAX_FIELD: usize = 1 << 20;
 
 type SimDriver = Driver<Door, Door, Door, SimConnection>;
@@ -93,6 +93,7 @@ pub struct Process {
     index: usize,
     life: u64,
     random: Random,
+    seed: u64,
     character: Character,
     clock: Arc<SimClock>,
     disk: SimDisk,
@@ -102,7 +103,11 @@ pub struct Process {
     around: Surroundings,
     connections: Arc<Connections<SimConnection>>,
     flushes: Arc<Mutex<ToFlush>>,
-    by_end: BTreeMap<End, ConnectionId>,
+    ends: BTreeMap<End, What>,
+    links: BTreeMap<LinkId, Link>,
+    next_accepted: LinkId,
+    mesh: BTreeMap<Sid, Mesh>,
+    members: Vec<Sid>,
     inbox: Inbox,
     door: Door,
     queue: SyncQueue,
@@ -120,177 +125,20 @@ pub struct Process {
     serving: bool,
     role: Option<ServerState>,
     committed: Zxid,
+    /// What was given to the log, for what memory has forgotten.
+    logged: BTreeMap<Zxid, TxnHash>,
     mismatches: u64,
 }
 
-/// Slow work under way.
-enum Slow {
-    Snapshot(SnapshotCapture),
-}
-
-fn data_dir() -> DataDirOptions {
-    DataDirOptions { data_dir: PathBuf::from("/data"), data_log_dir: None, autocreate: true }
-}
-
-fn tree_options(seed: u64) -> TreeOptions {
-    TreeOptions { owners: OWNERS, digest_enabled: true, hash_seed: seed }
-}
-
-fn restore_options(seed: u64) -> RestoreOptions {
-    RestoreOptions {
-        tree: tree_options(seed),
-        max_record: MAX_FIELD,
-        db_autocreate: true,
-        snapshot_trust_empty: false,
-        force_sync: true,
-    }
-}
-
-fn prep_options(seed: u64) -> PrepOptions {
-    PrepOptions {
-        policy: AuthPolicy::default(),
-        owners: OWNERS,
-        digest_enabled: true,
-        close_session_txn: true,
-        multi_has_create2: true,
-        reconfig_enabled: true,
-        enforce_quota: false,
-        max_txn_bytes: MAX_FIELD,
-        max_field_bytes: MAX_FIELD,
-        hash_seed: seed,
-    }
-}
-
-fn connection_options() -> ConnectionOptions {
-    ConnectionOptions {
-        max_frame_bytes: MAX_FIELD,
-        max_field_bytes: MAX_FIELD,
-        min_session_timeout_ms: 2 * TICK_MS as i32,
-        max_session_timeout_ms: 20 * TICK_MS as i32,
-        words: &[],
-        throttle: None,
-        large_requests: None,
-        word_with_number: None,
-    }
+/// What an end of a connection belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Client(ConnectionId),
+    Link(LinkId),
+    Mesh(Sid),
 }
 
 impl Process {
-    /// A process that begins with what is on the disk; in words, why it does not.
-    #[allow(clippy::too_many_arguments, reason = "a process is made in one place only")]
-    pub fn start(
-        sid: Sid,
-        life: u64,
-        ensemble: &Ensemble,
-        character: Character,
-        disk: &SimDisk,
-        clock: &Arc<SimClock>,
-        mut random: Random,
-        stage: &mut Stage,
-    ) -> Result<Self, String> {
-        let seed = random.next();
-        assert!(ensemble.is_alone(), "members are not simulated yet");
-        let dir = DataDir::open(Arc::new(disk.clone()), &data_dir()).map_err(|e| e.to_string())?;
-        let dir = Arc::new(dir);
-        let restored = restore(&dir, &restore_options(seed)).map_err(|e| e.to_string())?;
-        let (needs_snapshot, replayed) = (restored.needs_snapshot(), restored.txns_replayed);
-        let database = Arc::new(SharedDatabase::new(restored.database));
-        let compression = character.compression;
-        let snapshots = SnapshotOptions { digest: true, last_zxid: true, compression };
-        if needs_snapshot {
-            let capture = database.begin_snapshot();
-            write_snapshot(disk, dir.snapshot_dir(), &database, capture, snapshots, |_| ())
-                .map_err(|e| e.to_string())?;
-        }
-        let now = clock.now();
-        let (last_zxid, digest) = {
-            let db = database.read();
-            (db.last_processed(), db.tree.digest())
-        };
-        let schedule =
-            SnapshotSchedule { snap_count: character.snap_count, snap_size_limit_bytes: None };
-        let sync = SyncRequestProcessor::new(schedule, seed, replayed, 0);
-        let containers = ContainerOptions {
-            check_interval_ms: 5_000,
-            max_per_minute: 10_000,
-            max_never_used_ms: 0,
-        };
-        let peer = {
-            let mut db = database.write();
-            db.start_serving();
-            let sessions = SessionTracker::new(TICK_MS, sid.0 as u8, now.wall_ms);
-            let prep = prep_options(seed);
-            QuorumPeer::standalone(Standalone::new(now, prep, sync, sessions, containers, &db))
-        };
-        stage.server(
-            sid,
-            ServerEvent::Started {
-                last_zxid,
-                digest,
-                accepted: Epoch(0),
-                current: Epoch(0),
-                may_vote: true,
-            },
-        );
-        let metrics = Arc::new(Metrics::new(seed));
-        let watches = Arc::new(Watches::new(seed));
-        let connections = Arc::new(Connections::new(seed));
-        let policy = AuthPolicy::default();
-        let clients = CarryOut::new(
-            database.clone(),
-            watches.clone(),
-            policy.clone(),
-            MAX_FIELD,
-            connections.clone(),
-            metrics.clone(),
-            seed,
-        );
-        let door = Door::default();
-        let doors = (door.clone(), door.clone(), door.clone());
-        let driver = Driver::new(peer, database.clone(), doors, clients, metrics, clock.clone());
-        let queue = SyncQueue::new(
-            Arc::new(disk.clone()),
-            dir.log_dir().to_owned(),
-            last_zxid,
-            SyncQueueOptions { pre_alloc_kb: 4, ..SyncQueueOptions::default() },
-            clock.clone(),
-            Box::new(ZeroFill::run),
-        );
-        let options = connection_options();
-        let around = Surroundings { database: database.clone(), watches, policy, options };
-        Ok(Process {
-            sid,
-            index: sid.0 as usize - 1,
-            life,
-            random,
-            character,
-            clock: clock.clone(),
-            disk: disk.clone(),
-            dir,
-            driver,
-            database,
-            around,
-            connections,
-            flushes: Arc::default(),
-            by_end: BTreeMap::new(),
-            inbox: Inbox::default(),
-            door,
-            queue,
-            to_disk: Vec::new(),
-            on_disk: None,
-            promises: VecDeque::new(),
-            jobs: BTreeMap::new(),
-            next_job: 0,
-            snapshot_runs: false,
-            turn: 0,
-            turn_at: None,
-            rests_until: 0,
-            serving: ensemble.is_alone(),
-            role: None,
-            committed: last_zxid,
-            mismatches: 0,
-        })
-    }
-
     /// Whether it leads and serves, or is alone.
     pub fn leads(&self) -> bool {
         let leads = matches!(self.driver.peer().state(), None | Some(ServerState::Leading));
@@ -307,7 +155,7 @@ impl Process {
     pub fn listens(&self, port: Port) -> bool {
         match port {
             Port::Client => true,
-            Port::Election | Port::Quorum(_) => false,
+            Port::Election | Port::Quorum(_) => self.driver.peer().state().is_some(),
         }
     }
 
@@ -318,6 +166,7 @@ impl Process {
         } else {
             Some(stage.agenda.now() + self.random.below(40))
         };
+        let due = if self.turn == 0 { Some(0) } else { due };
         let Some(due) = due else { return };
         let due = due.max(self.rests_until).max(stage.agenda.now());
         if self.turn_at.is_none_or(|at| due < at) {
@@ -359,71 +208,120 @@ impl Process {
         self.driver.turn(self.clock.now(), &mut inputs, more);
         self.rests_until = stage.agenda.now() + self.random.between(5, 40);
         let handed_out = std::mem::take(&mut *self.door.0.lock());
-        self.observe(stage, &handed_out.witnessed);
+        self.observe(stage, &handed_out);
         self.carry_out(stage, handed_out, sync_time);
         self.flush(stage);
     }
 
     /// Writes down what the turn showed.
-    fn observe(&mut self, stage: &mut Stage, witnessed: &[Witnessed]) {
-        let state = self.driver.peer().state();
-        if state != self.role {
+    fn observe(&mut self, stage: &mut Stage, handed_out: &HandedOut) {
+        let (was, state) = (self.role, self.driver.peer().state());
+        let led = was == Some(ServerState::Leading) || state == Some(ServerState::Leading);
+        for effect in &handed_out.disk {
+            self.observe_disk(stage, effect, led || state.is_none());
+        }
+        if state != was {
             self.role = state;
             if let Some(state) = state {
                 stage.server(self.sid, ServerEvent::Role(state));
             }
         }
-        for Witnessed { what, digest, mismatches } in witnessed {
-            let (zxid, txn, how) = match what {
-                Seen::Commit(zxid, txn) => (*zxid, txn, How::Commit),
-                Seen::CatchUp(zxid, txn) => (*zxid, txn, How::CatchUp),
-                Seen::Serving(serving) => {
-                    self.serving = *serving;
-                    stage.server(self.sid, ServerEvent::Serving(*serving));
-                    continue;
-                }
-            };
-            if *mismatches > self.mismatches {
-                self.mismatches = *mismatches;
-                stage.server(self.sid, ServerEvent::DigestMismatch);
-            }
-            let (txn, digest) = (stage.history.txn(txn), Some(*digest));
-            if self.role.is_none() {
-                stage.server(self.sid, ServerEvent::Committed { zxid, txn });
-            }
-            stage.server(self.sid, ServerEvent::Applied { zxid, txn, how, digest });
+        self.observe_committed(stage);
+        for witnessed in &handed_out.witnessed {
+            self.observe_client(stage, witnessed);
         }
+    }
+
+    fn observe_disk(&mut self, stage: &mut Stage, effect: &DiskEffect, proposes: bool) {
+        let (ticket, promise) = match effect {
+            DiskEffect::Append { ticket, zxid, txn } => {
+                let (zxid, txn) = (*zxid, stage.history.txn(txn));
+                if proposes {
+                    stage.server(self.sid, ServerEvent::Proposed { zxid, txn });
+                }
+                self.logged.insert(zxid, txn);
+                stage.server(self.sid, ServerEvent::LogRequested { zxid, txn });
+                (*ticket, ServerEvent::Logged { zxid, txn })
+            }
+            DiskEffect::Truncate { ticket, to } => (*ticket, ServerEvent::Truncated { to: *to }),
+            DiskEffect::InstallSnapshot { ticket, zxid, .. } => {
+                (*ticket, ServerEvent::SnapshotInstalled { zxid: *zxid })
+            }
+            DiskEffect::AcceptedEpoch { ticket, epoch } => {
+                (*ticket, ServerEvent::AcceptedEpoch(*epoch))
+            }
+            DiskEffect::CurrentEpoch { ticket, epoch } => {
+                (*ticket, ServerEvent::CurrentEpoch(*epoch))
+            }
+            DiskEffect::RollAndSnapshot
+            | DiskEffect::LastSeenConfig { .. }
+            | DiskEffect::ActivateConfig { .. } => return,
+        };
+        self.promises.push_back((ticket, promise));
+    }
+
+    /// What entered the committed log since the last turn.
+    fn observe_committed(&mut self, stage: &mut Stage) {
+        let Some(member) = self.driver.peer().as_member() else { return };
+        let log = &member.committed;
+        if log.max() <= self.committed {
+            return;
+        }
+        let (from, held) = (self.committed, log.min());
+        let mut new: Vec<(Zxid, TxnHash)> = Vec::new();
+        if held > from.next() {
+            let range = (std::ops::Bound::Excluded(from), std::ops::Bound::Excluded(held));
+            new.extend(self.logged.range(range).map(|(zxid, txn)| (*zxid, *txn)));
+        }
+        for (zxid, txn) in log.iter().filter(|(zxid, _)| *zxid > from) {
+            new.push((*zxid, stage.history.txn(txn)));
+        }
+        self.committed = log.max();
+        for (zxid, txn) in new {
+            stage.server(self.sid, ServerEvent::Committed { zxid, txn });
+        }
+    }
+
+    fn observe_client(&mut self, stage: &mut Stage, witnessed: &Witnessed) {
+        let Witnessed { what, digest, mismatches } = witnessed;
+        let (zxid, txn, how) = match what {
+            Seen::Commit(zxid, txn) => (*zxid, txn, How::Commit),
+            Seen::CatchUp(zxid, txn) => (*zxid, txn, How::CatchUp),
+            Seen::Serving(serving) => {
+                self.serving = *serving;
+                if self.leads()
+                    && let Some(member) = self.driver.peer().as_member()
+                {
+                    let epoch = member.current_epoch;
+                    stage.server(self.sid, ServerEvent::Established(epoch));
+                }
+                stage.server(self.sid, ServerEvent::Serving(*serving));
+                return;
+            }
+        };
+        if *mismatches > self.mismatches {
+            self.mismatches = *mismatches;
+            stage.server(self.sid, ServerEvent::DigestMismatch);
+        }
+        let (txn, digest) = (stage.history.txn(txn), Some(*digest));
+        if self.role.is_none() {
+            stage.server(self.sid, ServerEvent::Committed { zxid, txn });
+        }
+        stage.server(self.sid, ServerEvent::Applied { zxid, txn, how, digest });
     }
 
     fn carry_out(&mut self, stage: &mut Stage, handed_out: HandedOut, sync_time: Micros) {
         for effect in handed_out.disk {
-            self.give_to_disk(stage, effect);
+            if matches!(effect, DiskEffect::RollAndSnapshot) {
+                self.take_snapshot(stage);
+            }
+            self.to_disk.push(disk_request(effect));
         }
         self.start_batch(stage, sync_time);
+        self.to_others(stage, handed_out.trees_to_come, handed_out.links);
         for job in handed_out.jobs {
-            match job {
-                Job::SendSnapshot(..) | Job::Reload(_) | Job::ActivateConfig(_) => {
-                    unreachable!("a server that is alone asks for none")
-                }
-            }
+            self.begin_job(stage, job);
         }
-    }
-
-    fn give_to_disk(&mut self, stage: &mut Stage, effect: DiskEffect) {
-        let request = match effect {
-            DiskEffect::Append { ticket, zxid, txn } => {
-                let hash: TxnHash = stage.history.txn(&txn);
-                stage.server(self.sid, ServerEvent::LogRequested { zxid, txn: hash });
-                self.promises.push_back((ticket, ServerEvent::Logged { zxid, txn: hash }));
-                DiskRequest::Append { ticket, zxid, bytes: txn }
-            }
-            DiskEffect::RollAndSnapshot => {
-                self.take_snapshot(stage);
-                DiskRequest::Roll
-            }
-            _ => unreachable!("a server that is alone asks for none"),
-        };
-        self.to_disk.push(request);
     }
 
     /// The disk takes everything that waits, if it has nothing to do.
@@ -445,24 +343,22 @@ impl Process {
         {
             stage.server(self.sid, event);
         }
-        self.inbox.push_first(Input::Persisted(persisted.ticket));
+        self.hear(Input::Persisted(persisted.ticket));
         self.start_batch(stage, sync_time);
         Ok(())
     }
 
     /// What was under way at the end goes as far as the disk lets it.
     pub fn flush_whatever(&mut self) {
-        let slow = std::mem::take(&mut self.jobs);
         if let Some(mut batch) = self.on_disk.take() {
             let _ = self.queue.process(&mut batch);
         }
-        for (_, job) in slow {
-            match job {
-                Slow::Snapshot(capture) => {
-                    let _ = self.write_snapshot(capture);
-                }
-            }
-        }
+        self.end_jobs_anyhow();
+    }
+
+    /// It is told to stop: a leader gives up its leadership first.
+    pub fn stop_soon(&mut self) {
+        self.hear(Input::Stop);
     }
 
     /// It ends in order: what was prepared is logged, the log is finished.
@@ -476,65 +372,31 @@ impl Process {
         self.queue.close().map_err(|error| error.to_string())
     }
 
-    fn take_snapshot(&mut self, stage: &mut Stage) {
-        if std::mem::replace(&mut self.snapshot_runs, true) {
-            return;
-        }
-        // It shows the database as it is when the job gets hold of it.
-        let capture = self.database.begin_snapshot();
-        self.begin(stage, Slow::Snapshot(capture), 300_000);
-    }
-
-    /// Begins slow work that takes about so long.
-    fn begin(&mut self, stage: &mut Stage, work: Slow, takes: Micros) {
-        self.next_job += 1;
-        self.jobs.insert(self.next_job, work);
-        let at = stage.agenda.now() + self.random.about(takes);
-        self.plan(stage, at, PeerEvent::Job(self.next_job));
-    }
-
-    fn job(&mut self, _stage: &mut Stage, job: u64) -> Result<(), String> {
-        let Some(work) = self.jobs.remove(&job) else { return Ok(()) };
-        match work {
-            Slow::Snapshot(capture) => {
-                self.snapshot_runs = false;
-                self.write_snapshot(capture)
-            }
-        }
-    }
-
-    fn write_snapshot(&self, capture: SnapshotCapture) -> Result<(), String> {
-        let compression = self.character.compression;
-        let options = SnapshotOptions { digest: true, last_zxid: true, compression };
-        let (dir, database) = (self.dir.snapshot_dir(), &self.database);
-        match write_snapshot(&self.disk, dir, database, capture, options, |_| ()) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
     /// Somebody has dialled.
     pub fn accept(&mut self, stage: &mut Stage, dial: Dial, end: End) {
-        match dial.port {
-            Port::Client => {
-                let flushes = self.flushes.clone();
-                let connection = self.connections.open(|id| SimConnection::new(id, end, flushes));
-                self.by_end.insert(end, connection.id());
-            }
-            Port::Election | Port::Quorum(_) => stage.network.close(&mut stage.agenda, end),
+        if dial.port != Port::Client {
+            return self.accept_server(stage, dial, end);
         }
-    }
-
-    /// An own dial was answered.
-    pub fn dialled(&mut self, stage: &mut Stage, _dial: Dial, end: Option<End>) {
-        if let Some(end) = end {
-            stage.network.close(&mut stage.agenda, end);
-        }
+        let flushes = self.flushes.clone();
+        let connection = self.connections.open(|id| SimConnection::new(id, end, flushes));
+        self.ends.insert(end, What::Client(connection.id()));
     }
 
     /// Something came over the network.
-    pub fn arrive(&mut self, stage: &mut Stage, end: End, payload: Payload) {
-        let Some(&id) = self.by_end.get(&end) else { return };
+    ///
+    /// # Errors
+    /// The disk's, in words.
+    pub fn arrive(&mut self, stage: &mut Stage, end: End, payload: Payload) -> Result<(), String> {
+        match self.ends.get(&end) {
+            Some(&What::Client(id)) => self.client_arrival(stage, id, payload),
+            Some(&What::Link(link)) => return self.link_arrival(stage, link, payload),
+            Some(&What::Mesh(peer)) => self.mesh_arrival(end, peer, payload),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn client_arrival(&mut self, stage: &mut Stage, id: ConnectionId, payload: Payload) {
         let connection = self.connections.read().get(id).cloned();
         let Some(connection) = connection else { return };
         match payload {
@@ -602,7 +464,7 @@ impl Process {
     }
 
     fn drop_connection(&mut self, stage: &mut Stage, connection: &Arc<SimConnection>) {
-        self.by_end.remove(&connection.end);
+        self.ends.remove(&connection.end);
         self.connections.remove(connection.id());
         connection.queue().kill();
         self.around.watches.remove_connection(connection.id());

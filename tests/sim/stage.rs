@@ -51,6 +51,8 @@ macro_rules! say {
     }};
 }
 
+pub(crate) use say;
+
 impl Stage {
     /// A client did something or was told something.
     pub fn client(&mut self, client: usize, event: ClientEvent) {

@@ -167,7 +167,11 @@ impl Broadcast {
                 self.owners.set(resumption.grant.session, me);
                 self.commit.resume(last, resumption);
             }
-            Taken::Tell(effect) => turn.effects.client.push(effect),
+            // Who is told that it is gone must not see its nodes here.
+            Taken::Refuse(refusal) => self.commit.refuse(last, refusal),
+            Taken::Drop(connection, reason) => {
+                turn.effects.client.push(ClientEffect::Drop(connection, reason));
+            }
         }
     }
 

@@ -48,13 +48,19 @@ impl Broadcast {
                 turn.send(self.link, acknowledgements::proposal(durable));
             }
         }
+        self.forwarding.expire(turn, &mut self.history);
         self.history.let_go(turn);
         Ok(None)
     }
 
+    /// When a local session may have to end.
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        self.forwarding.next_deadline()
+    }
+
     /// Requests that were taken and are not let go.
     pub(super) fn in_process(&self) -> usize {
-        self.forwarding.waiting() + self.history.waiting()
+        self.forwarding.len() + self.history.waiting()
     }
 
     /// The sessions that are served here.

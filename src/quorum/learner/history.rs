@@ -20,7 +20,7 @@ use super::received::Received;
 use crate::processor::commit::{CommitProcessor, Committed};
 use crate::processor::proposal::{NewSession, Proposal, Refusal, Resumption};
 use crate::processor::request::Origin;
-use crate::proto::{Epoch, Zxid};
+use crate::proto::{Epoch, ErrorCode, SessionId, Zxid};
 use crate::quorum::durable::{Durable, Pending};
 use crate::quorum::member::Turn;
 
@@ -186,6 +186,16 @@ impl History {
     /// Answers a throttled request behind everything that is committed.
     pub(super) fn answer_throttled(&mut self, origin: Origin) {
         self.commit.throttled(self.committed, origin);
+    }
+
+    /// Answers a request that failed without a transaction behind everything that is committed.
+    pub(super) fn answer_error(&mut self, origin: Origin, error: ErrorCode) {
+        self.commit.fail(self.committed, origin, error);
+    }
+
+    /// Ends a session that only this server knows behind everything that is committed.
+    pub(super) fn end_local_session(&mut self, session: SessionId, origin: Option<Origin>) {
+        self.commit.end_local_session(self.committed, session, origin);
     }
 
     /// Resumes a session behind everything that is committed.

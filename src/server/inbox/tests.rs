@@ -1,0 +1,133 @@
+//! What comes first, what keeps its order, and who is woken.
+
+use super::*;
+use crate::proto::{ConnectionId, SessionId, Ticket, Zxid};
+use crate::time::Instant;
+
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> Instant {
+        Instant { mono_ms: 0, wall_ms: 0 }
+    }
+
+    fn nanos(&self) -> u64 {
+        0
+    }
+}
+
+/// A learner's link here, and this server's own link to its leader.
+const LEARNER: LinkId = LinkId::FIRST_ACCEPTED;
+const LEADER: LinkId = LinkId(0);
+
+fn request(link: LinkId, cxid: i32, bytes: usize) -> Input {
+    let body = vec![0; bytes].into();
+    let request = ForwardedRequest { session: SessionId(1), cxid, op: 1, body, auth: Vec::new() };
+    Input::Packet { link, packet: QuorumPacket::Request(request) }
+}
+
+fn ack(link: LinkId, zxid: u64) -> Input {
+    Input::Packet { link, packet: QuorumPacket::Ack { zxid: Zxid(zxid) } }
+}
+
+fn closed(link: LinkId) -> Input {
+    Input::LinkClosed { link, why: "it is gone".to_owned() }
+}
+
+fn submit(inbox: &Inbox, connection: u64) {
+    inbox.submit(vec![Submission::Dropped(ConnectionId(connection))]);
+}
+
+/// What a turn takes, in words.
+fn take(inbox: &Inbox, most: usize) -> Vec<String> {
+    let mut inputs = Vec::new();
+    inbox.take(&mut inputs, most);
+    let word = |input| match input {
+        Input::Submitted(submissions) => {
+            format!("client {}", submissions[0].connection().unwrap().0)
+        }
+        Input::Persisted(ticket) => format!("persisted {}", ticket.0),
+        Input::Packet { packet: QuorumPacket::Request(request), .. } => {
+            format!("request {}", request.cxid)
+        }
+        Input::Packet { packet: QuorumPacket::Ack { zxid }, .. } => format!("ack {}", zxid.0),
+        Input::Packet { packet: QuorumPacket::Commit { zxid }, .. } => format!("commit {}", zxid.0),
+        Input::LinkClosed { .. } => "closed".to_owned(),
+        other => format!("{other:?}"),
+    };
+    inputs.into_iter().map(word).collect()
+}
+
+#[test]
+fn a_thread_that_was_about_to_wait_learns_that_something_is_due_earlier() {
+    let inbox = Inbox::default();
+    // It has looked when it is due, a task turns the driver, and only now it waits.
+    inbox.wake_before(Some(1));
+    inbox.stop();
+    assert!(inbox.wait(None, &Stopped), "it looks again");
+    assert!(!inbox.wait(None, &Stopped), "once");
+}
+
+#[test]
+fn what_a_learner_acknowledges_overtakes_what_it_and_clients_ask_for() {
+    let inbox = Inbox::default();
+    inbox.push(request(LEARNER, 1, 10)).unwrap();
+    submit(&inbox, 5);
+    inbox.push(request(LEARNER, 2, 10)).unwrap();
+    inbox.push(ack(LEARNER, 7)).unwrap();
+    inbox.push(closed(LEARNER)).unwrap();
+    inbox.push_first(Input::Persisted(Ticket(3)));
+    let taken = take(&inbox, 256);
+    assert_eq!(taken, ["ack 7", "persisted 3", "request 1", "client 5", "request 2", "closed"]);
+    assert!(inbox.lanes.lock().requests.is_empty());
+    assert_eq!(inbox.bytes.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn what_a_leader_says_keeps_its_order_to_the_end_of_the_link() {
+    let inbox = Inbox::default();
+    submit(&inbox, 5);
+    let commit = QuorumPacket::Commit { zxid: Zxid(8) };
+    inbox.push(Input::Packet { link: LEADER, packet: commit }).unwrap();
+    // Nonsense from a leader, but in its place.
+    inbox.push(request(LEADER, 1, 10)).unwrap();
+    inbox.push(ack(LEADER, 9)).unwrap();
+    inbox.push(closed(LEADER)).unwrap();
+    assert_eq!(take(&inbox, 256), ["commit 8", "request 1", "ack 9", "closed", "client 5"]);
+}
+
+#[test]
+fn however_much_comes_first_clients_get_a_share() {
+    let inbox = Inbox::default();
+    for n in 0..20 {
+        inbox.push(ack(LEARNER, n)).unwrap();
+    }
+    for n in 0..3 {
+        submit(&inbox, n);
+    }
+    let clients = |taken: &[String]| taken.iter().filter(|what| what.starts_with("client")).count();
+    let taken = take(&inbox, 8);
+    assert_eq!((taken.len(), clients(&taken)), (8, 2));
+    let taken = take(&inbox, 8);
+    assert_eq!((taken.len(), clients(&taken)), (8, 1));
+    assert_eq!(take(&inbox, 8).len(), 7);
+    assert!(inbox.is_empty());
+}
+
+#[test]
+fn a_learner_whose_requests_wait_beyond_all_bounds_is_refused_and_others_are_not() {
+    let inbox = Inbox::default();
+    let other = LinkId(LEARNER.0 + 1);
+    for n in 0..63 {
+        inbox.push(request(LEARNER, n, 1 << 20)).unwrap();
+    }
+    assert_eq!(inbox.push(request(LEARNER, 63, 1 << 20)), Err(TooManyRequests));
+    assert!(!inbox.is_full(), "clients of this server wait for their own only");
+    inbox.push(request(other, 64, 1 << 20)).unwrap();
+    // A turn takes only so many bytes.
+    assert_eq!(take(&inbox, 256), ["request 0"]);
+    inbox.push(request(LEARNER, 65, 1 << 19)).unwrap();
+    let all: usize = (0..64).map(|_| take(&inbox, 256).len()).sum();
+    assert_eq!(all, 64);
+    assert!(inbox.is_empty() && inbox.lanes.lock().requests.is_empty());
+}

@@ -1,0 +1,373 @@
+//! The start of a process: from what is on its disk to a driver that may take its first turn.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use zkserver::auth::AuthPolicy;
+use zkserver::metrics::Metrics;
+use zkserver::persistence::restore::MemberRestoreOptions;
+use zkserver::persistence::snapshot::{SnapshotOptions, write_snapshot};
+use zkserver::persistence::sync_queue::MemberFiles;
+use zkserver::persistence::txn_log::ZeroFill;
+use zkserver::persistence::{
+    DataDir, DataDirOptions, RestoreOptions, SyncQueue, SyncQueueOptions, restore, restore_member,
+};
+use zkserver::processor::connection::{ConnectionOptions, Surroundings};
+use zkserver::processor::connections::Connections;
+use zkserver::processor::container_manager::ContainerOptions;
+use zkserver::processor::prep::PrepOptions;
+use zkserver::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
+use zkserver::proto::membership::LearnerType;
+use zkserver::proto::stat::OwnerEncoding;
+use zkserver::proto::{Epoch, LinkId, QuorumVerifier, Sid, Vote};
+use zkserver::quorum::committed_log::CommittedLog;
+use zkserver::quorum::configs::Configs;
+use zkserver::quorum::durable::Tickets;
+use zkserver::quorum::member::{Member, MemberOptions};
+use zkserver::quorum::peer::QuorumPeer;
+use zkserver::quorum::standalone::Standalone;
+use zkserver::server::carry_out::CarryOut;
+use zkserver::server::driver::Driver;
+use zkserver::server::inbox::Inbox;
+use zkserver::session::SessionTracker;
+use zkserver::time::{Clock, Instant};
+use zkserver::tree::{Database, SharedDatabase, TreeOptions};
+use zkserver::watch::Watches;
+
+use super::{Character, MAX_FIELD, Process, TICK_MS};
+use crate::clock::SimClock;
+use crate::disk::SimDisk;
+use crate::doors::Door;
+use crate::ensemble::Ensemble;
+use crate::history::ServerEvent;
+use crate::random::Random;
+use crate::stage::Stage;
+
+const OWNERS: OwnerEncoding = OwnerEncoding { extended_types: true, emulate_353_ttl: false };
+
+/// Where a process begins.
+pub struct Beginning<'a> {
+    /// Who it is.
+    pub sid: Sid,
+    /// Which of its lives it is.
+    pub life: u64,
+    /// With whom.
+    pub ensemble: &'a Ensemble,
+    /// How it is set up.
+    pub character: Character,
+    /// What it finds.
+    pub disk: &'a SimDisk,
+    /// Its machine's clock.
+    pub clock: &'a Arc<SimClock>,
+    /// What it draws.
+    pub random: Random,
+}
+
+/// What was restored.
+struct Restored {
+    database: Database,
+    replayed: u64,
+    member: Option<Promises>,
+}
+
+struct Promises {
+    config: Arc<QuorumVerifier>,
+    recent: Vec<(zkserver::proto::Zxid, bytes::Bytes)>,
+    accepted: Epoch,
+    current: Epoch,
+    has_data: bool,
+    may_vote: bool,
+}
+
+impl Process {
+    /// A process that begins with what is on the disk; in words, why it does not.
+    pub fn start(beginning: Beginning<'_>, stage: &mut Stage) -> Result<Self, String> {
+        let Beginning { sid, life, ensemble, character, disk, clock, mut random } = beginning;
+        let seed = random.next();
+        let dir = DataDir::open(Arc::new(disk.clone()), &data_dir()).map_err(|e| e.to_string())?;
+        let dir = Arc::new(dir);
+        let restored = match ensemble.config() {
+            None => restored_alone(&dir, character, seed)?,
+            Some(config) => restored_member(&dir, character, seed, config)?,
+        };
+        let Restored { mut database, replayed, member } = restored;
+        let now = clock.now();
+        let (last_zxid, digest) = (database.last_processed(), database.tree.digest());
+        let (accepted, current, may_vote) =
+            member.as_ref().map_or((Epoch(0), Epoch(0), true), |member| {
+                (member.accepted, member.current, member.may_vote)
+            });
+        stage.server(sid, ServerEvent::Started { last_zxid, digest, accepted, current, may_vote });
+        let schedule =
+            SnapshotSchedule { snap_count: character.snap_count, snap_size_limit_bytes: None };
+        let sync = SyncRequestProcessor::new(schedule, seed, replayed, 0);
+        let alone = member.is_none();
+        let peer = match member {
+            None => {
+                database.start_serving();
+                alone_peer(sid, sync, seed, now, &database)
+            }
+            Some(promises) => member_peer(sid, sync, seed, character, promises, &database),
+        };
+        let database = Arc::new(SharedDatabase::new(database));
+        let metrics = Arc::new(Metrics::new(seed));
+        let watches = Arc::new(Watches::new(seed));
+        let connections = Arc::new(Connections::new(seed));
+        let policy = AuthPolicy::default();
+        let clients = CarryOut::new(
+            database.clone(),
+            watches.clone(),
+            policy.clone(),
+            MAX_FIELD,
+            connections.clone(),
+            metrics.clone(),
+            seed,
+        );
+        let clients = match ensemble.config() {
+            None => clients,
+            Some(config) => clients.with_config(config.clone()),
+        };
+        let door = Door::default();
+        let doors = (door.clone(), door.clone(), door.clone());
+        let driver = Driver::new(peer, database.clone(), doors, clients, metrics, clock.clone());
+        let queue = SyncQueue::new(
+            Arc::new(disk.clone()),
+            dir.log_dir().to_owned(),
+            last_zxid,
+            SyncQueueOptions { pre_alloc_kb: 4, ..SyncQueueOptions::default() },
+            clock.clone(),
+            Box::new(ZeroFill::run),
+        );
+        let queue = match alone {
+            true => queue,
+            false => queue.with_member_files(MemberFiles { dir: dir.clone(), config: None }),
+        };
+        let options = connection_options();
+        let around = Surroundings { database: database.clone(), watches, policy, options };
+        Ok(Process {
+            sid,
+            index: sid.0 as usize - 1,
+            life,
+            random,
+            seed,
+            character,
+            clock: clock.clone(),
+            disk: disk.clone(),
+            dir,
+            driver,
+            database,
+            around,
+            connections,
+            flushes: Arc::default(),
+            ends: BTreeMap::new(),
+            links: BTreeMap::new(),
+            next_accepted: LinkId::FIRST_ACCEPTED,
+            mesh: BTreeMap::new(),
+            members: ensemble.sids(),
+            inbox: Inbox::default(),
+            door,
+            queue,
+            to_disk: Vec::new(),
+            on_disk: None,
+            promises: VecDeque::new(),
+            jobs: BTreeMap::new(),
+            next_job: 0,
+            snapshot_runs: false,
+            turn: 0,
+            turn_at: (!alone).then_some(u64::MAX),
+            rests_until: 0,
+            serving: alone,
+            role: None,
+            committed: last_zxid,
+            logged: BTreeMap::new(),
+            mismatches: 0,
+        })
+    }
+}
+
+fn restored_alone(dir: &DataDir, character: Character, seed: u64) -> Result<Restored, String> {
+    let restored = restore(dir, &restore_options(seed)).map_err(|e| e.to_string())?;
+    let (needs_snapshot, replayed) = (restored.needs_snapshot(), restored.txns_replayed);
+    let database = SharedDatabase::new(restored.database);
+    if needs_snapshot {
+        let capture = database.begin_snapshot();
+        let (disk, into) = (&**dir.disk(), dir.snapshot_dir());
+        write_snapshot(disk, into, &database, capture, character.snapshots(), |_| ())
+            .map_err(|e| e.to_string())?;
+    }
+    Ok(Restored { database: database.into_inner(), replayed, member: None })
+}
+
+fn restored_member(
+    dir: &DataDir,
+    character: Character,
+    seed: u64,
+    config: &Arc<QuorumVerifier>,
+) -> Result<Restored, String> {
+    let options = member_restore_options(character, seed);
+    let restored = restore_member(dir, &options, &mut |_| ()).map_err(|e| e.to_string())?;
+    let history = restored.history;
+    let member = Promises {
+        config: config.clone(),
+        recent: history.recent,
+        accepted: restored.accepted_epoch,
+        current: restored.current_epoch,
+        has_data: restored.has_data,
+        may_vote: restored.may_vote,
+    };
+    let replayed = history.report.txns_replayed;
+    Ok(Restored { database: history.database, replayed, member: Some(member) })
+}
+
+fn alone_peer(
+    sid: Sid,
+    sync: SyncRequestProcessor,
+    seed: u64,
+    now: Instant,
+    database: &Database,
+) -> QuorumPeer {
+    let sessions = SessionTracker::new(TICK_MS, sid.0 as u8, now.wall_ms);
+    let (prep, containers) = (prep_options(seed), containers());
+    QuorumPeer::standalone(Standalone::new(now, prep, sync, sessions, containers, database))
+}
+
+fn member_peer(
+    sid: Sid,
+    sync: SyncRequestProcessor,
+    seed: u64,
+    character: Character,
+    promises: Promises,
+    database: &Database,
+) -> QuorumPeer {
+    let Promises { config, recent, accepted, current, has_data, may_vote } = promises;
+    let options = member_options(character, seed, &config, sid);
+    let last_logged = database.last_processed();
+    let before =
+        recent.first().map_or(last_logged, |(first, _)| zkserver::proto::Zxid(first.0 - 1));
+    let mut committed = CommittedLog::new(before, options.commit_log_count);
+    for (zxid, txn) in recent {
+        committed.push(zxid, txn);
+    }
+    let vote = Vote { leader: sid, zxid: last_logged.to_long(), peer_epoch: i64::from(current.0) };
+    QuorumPeer::member(Member {
+        me: sid,
+        options,
+        configs: Configs::new(config),
+        accepted_epoch: accepted,
+        current_epoch: current,
+        tickets: Tickets::default(),
+        last_logged,
+        committed,
+        has_data,
+        may_vote,
+        database_is_current: true,
+        reloading: false,
+        round: 0,
+        vote: (vote, 0),
+        connected: BTreeSet::new(),
+        sync,
+        random: seed,
+        next_link: LinkId(0),
+    })
+}
+
+fn member_options(
+    character: Character,
+    seed: u64,
+    config: &QuorumVerifier,
+    sid: Sid,
+) -> MemberOptions {
+    MemberOptions {
+        tick_ms: TICK_MS,
+        init_limit: 10,
+        sync_limit: 5,
+        connect_to_learner_master_limit: 0,
+        min_notification_ms: 40,
+        max_notification_ms: 2_000,
+        finalize_wait_ms: 40,
+        observer_election_delay_ms: 100,
+        max_time_to_wait_for_epoch_ms: None,
+        peer_type: match config.is_voter(sid) {
+            true => LearnerType::Participant,
+            false => LearnerType::Observer,
+        },
+        commit_log_count: character.commit_log,
+        force_snapshot_sync: false,
+        leader_serves: character.leader_serves,
+        observer_logs: true,
+        reconfig_enabled: true,
+        standalone_enabled: true,
+        last_counter: 0xffff_fffe,
+        local_sessions: false,
+        local_sessions_upgrade: false,
+        prep: prep_options(seed),
+        containers: containers(),
+    }
+}
+
+fn containers() -> ContainerOptions {
+    ContainerOptions { check_interval_ms: 5_000, max_per_minute: 10_000, max_never_used_ms: 0 }
+}
+
+impl Character {
+    /// How its snapshots are written.
+    pub(super) fn snapshots(self) -> SnapshotOptions {
+        SnapshotOptions { digest: true, last_zxid: true, compression: self.compression }
+    }
+}
+
+/// How a member is restored.
+pub(super) fn member_restore_options(character: Character, seed: u64) -> MemberRestoreOptions {
+    MemberRestoreOptions {
+        restore: restore_options(seed),
+        snapshot: character.snapshots(),
+        commit_log_count: character.commit_log,
+    }
+}
+
+fn data_dir() -> DataDirOptions {
+    DataDirOptions { data_dir: PathBuf::from("/data"), data_log_dir: None, autocreate: true }
+}
+
+pub(super) fn tree_options(seed: u64) -> TreeOptions {
+    TreeOptions { owners: OWNERS, digest_enabled: true, hash_seed: seed }
+}
+
+fn restore_options(seed: u64) -> RestoreOptions {
+    RestoreOptions {
+        tree: tree_options(seed),
+        max_record: MAX_FIELD,
+        db_autocreate: true,
+        snapshot_trust_empty: false,
+        force_sync: true,
+    }
+}
+
+fn prep_options(seed: u64) -> PrepOptions {
+    PrepOptions {
+        policy: AuthPolicy::default(),
+        owners: OWNERS,
+        digest_enabled: true,
+        close_session_txn: true,
+        multi_has_create2: true,
+        reconfig_enabled: true,
+        enforce_quota: false,
+        max_txn_bytes: MAX_FIELD,
+        max_field_bytes: MAX_FIELD,
+        hash_seed: seed,
+    }
+}
+
+fn connection_options() -> ConnectionOptions {
+    ConnectionOptions {
+        max_frame_bytes: MAX_FIELD,
+        max_field_bytes: MAX_FIELD,
+        min_session_timeout_ms: 2 * TICK_MS as i32,
+        max_session_timeout_ms: 20 * TICK_MS as i32,
+        words: &[],
+        throttle: None,
+        large_requests: None,
+        word_with_number: None,
+    }
+}
