@@ -125,6 +125,8 @@ pub struct Process {
     serving: bool,
     role: Option<ServerState>,
     committed: Zxid,
+    /// What is in the committed log without a leader that a quorum follows having said so.
+    claimed: Vec<(Zxid, TxnHash)>,
     /// What was given to the log, for what memory has forgotten.
     logged: BTreeMap<Zxid, TxnHash>,
     mismatches: u64,
@@ -226,7 +228,10 @@ impl Process {
                 stage.server(self.sid, ServerEvent::Role(state));
             }
         }
-        self.observe_committed(stage);
+        // A role that ends in this turn has caught up already.
+        let ends = |seen: &Witnessed| matches!(seen.what, Seen::Serving(false));
+        let serves = self.serving && !handed_out.witnessed.iter().any(ends);
+        self.observe_committed(stage, serves);
         for witnessed in &handed_out.witnessed {
             self.observe_client(stage, witnessed);
         }
@@ -260,24 +265,31 @@ impl Process {
         self.promises.push_back((ticket, promise));
     }
 
-    /// What entered the committed log since the last turn.
-    fn observe_committed(&mut self, stage: &mut Stage) {
+    /// What entered the committed log since the last turn. What a server catches up with on its own,
+    /// or is synchronized with by a leader that is not established yet, enters it as well; it is
+    /// known to be committed when the server serves.
+    fn observe_committed(&mut self, stage: &mut Stage, serves: bool) {
         let Some(member) = self.driver.peer().as_member() else { return };
         let log = &member.committed;
         if log.max() <= self.committed {
             return;
         }
         let (from, held) = (self.committed, log.min());
-        let mut new: Vec<(Zxid, TxnHash)> = Vec::new();
         if held > from.next() {
             let range = (std::ops::Bound::Excluded(from), std::ops::Bound::Excluded(held));
-            new.extend(self.logged.range(range).map(|(zxid, txn)| (*zxid, *txn)));
+            self.claimed.extend(self.logged.range(range).map(|(zxid, txn)| (*zxid, *txn)));
         }
         for (zxid, txn) in log.iter().filter(|(zxid, _)| *zxid > from) {
-            new.push((*zxid, stage.history.txn(txn)));
+            self.claimed.push((*zxid, stage.history.txn(txn)));
         }
         self.committed = log.max();
-        for (zxid, txn) in new {
+        if serves {
+            self.claims_hold(stage);
+        }
+    }
+
+    fn claims_hold(&mut self, stage: &mut Stage) {
+        for (zxid, txn) in std::mem::take(&mut self.claimed) {
             stage.server(self.sid, ServerEvent::Committed { zxid, txn });
         }
     }
@@ -289,6 +301,9 @@ impl Process {
             Seen::CatchUp(zxid, txn) => (*zxid, txn, How::CatchUp),
             Seen::Serving(serving) => {
                 self.serving = *serving;
+                if *serving {
+                    self.claims_hold(stage);
+                }
                 if self.leads()
                     && let Some(member) = self.driver.peer().as_member()
                 {

@@ -210,6 +210,7 @@ impl Process {
         drop(self.database.write().replace(history.database));
         self.dir.snapshot_gate().open();
         self.committed = zxid;
+        self.claimed.clear();
         stage.server(self.sid, ServerEvent::Reloaded { zxid, digest });
         let restored = Restored { last_zxid: zxid, recent: history.recent };
         self.hear(Input::Reloaded(restored));

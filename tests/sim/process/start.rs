@@ -180,6 +180,7 @@ impl Process {
             serving: alone,
             role: None,
             committed: last_zxid,
+            claimed: Vec::new(),
             logged: BTreeMap::new(),
             mismatches: 0,
         })
