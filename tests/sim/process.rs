@@ -14,7 +14,9 @@ mod jobs;
 mod links;
 mod start;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -22,8 +24,8 @@ use zkserver::persistence::snapshot::Compression;
 use zkserver::persistence::{DataDir, DiskRequest, SyncQueue};
 use zkserver::processor::connection::Surroundings;
 use zkserver::processor::connections::{Connection, Connections};
-use zkserver::proto::{ConnectionId, LinkId, ServerState, Sid, Ticket, Zxid};
-use zkserver::quorum::effect::{DiskEffect, Input};
+use zkserver::proto::{ConnectionId, LinkId, QuorumPacket, ServerState, Sid, Ticket, Zxid};
+use zkserver::quorum::effect::{DiskEffect, Input, LinkEffect};
 use zkserver::server::disk_thread::disk_request;
 use zkserver::server::driver::Driver;
 use zkserver::server::inbox::Inbox;
@@ -123,10 +125,14 @@ pub struct Process {
     turn_at: Option<Micros>,
     rests_until: Micros,
     serving: bool,
+    /// A quorum follows it: it serves, or has told a learner that it may.
+    established: bool,
     role: Option<ServerState>,
     committed: Zxid,
     /// What is in the committed log without a leader that a quorum follows having said so.
     claimed: Vec<(Zxid, TxnHash)>,
+    /// The last that was said to be known as committed, in this life of the process or another.
+    known: Rc<Cell<Zxid>>,
     /// What was given to the log, for what memory has forgotten.
     logged: BTreeMap<Zxid, TxnHash>,
     mismatches: u64,
@@ -143,8 +149,10 @@ enum What {
 impl Process {
     /// Whether it leads and serves, or is alone.
     pub fn leads(&self) -> bool {
-        let leads = matches!(self.driver.peer().state(), None | Some(ServerState::Leading));
-        leads && self.serving
+        match self.driver.peer().state() {
+            None => self.serving,
+            Some(state) => state == ServerState::Leading && self.established,
+        }
     }
 
     /// The last transaction in its tree, and the tree's digest.
@@ -224,16 +232,25 @@ impl Process {
         }
         if state != was {
             self.role = state;
+            self.established = false;
             if let Some(state) = state {
                 stage.server(self.sid, ServerEvent::Role(state));
             }
         }
         // A role that ends in this turn has caught up already.
         let ends = |seen: &Witnessed| matches!(seen.what, Seen::Serving(false));
-        let serves = self.serving && !handed_out.witnessed.iter().any(ends);
+        let serves = (self.serving || self.established) && !handed_out.witnessed.iter().any(ends);
         self.observe_committed(stage, serves);
         for witnessed in &handed_out.witnessed {
             self.observe_client(stage, witnessed);
+        }
+        let leads = state == Some(ServerState::Leading) && !self.established;
+        if leads && (self.serving || tells_uptodate(handed_out)) {
+            self.established = true;
+            if let Some(member) = self.driver.peer().as_member() {
+                stage.server(self.sid, ServerEvent::Established(member.current_epoch));
+            }
+            self.claims_hold(stage);
         }
     }
 
@@ -290,6 +307,10 @@ impl Process {
 
     fn claims_hold(&mut self, stage: &mut Stage) {
         for (zxid, txn) in std::mem::take(&mut self.claimed) {
+            if zxid <= self.known.get() {
+                continue;
+            }
+            self.known.set(zxid);
             stage.server(self.sid, ServerEvent::Committed { zxid, txn });
         }
     }
@@ -303,12 +324,6 @@ impl Process {
                 self.serving = *serving;
                 if *serving {
                     self.claims_hold(stage);
-                }
-                if self.leads()
-                    && let Some(member) = self.driver.peer().as_member()
-                {
-                    let epoch = member.current_epoch;
-                    stage.server(self.sid, ServerEvent::Established(epoch));
                 }
                 stage.server(self.sid, ServerEvent::Serving(*serving));
                 return;
@@ -485,4 +500,12 @@ impl Process {
         self.around.watches.remove_connection(connection.id());
         stage.network.close(&mut stage.agenda, connection.end);
     }
+}
+
+/// Whether a learner is told that it may serve.
+fn tells_uptodate(handed_out: &HandedOut) -> bool {
+    handed_out
+        .links
+        .iter()
+        .any(|effect| matches!(effect, LinkEffect::Send { packet: QuorumPacket::UpToDate, .. }))
 }
