@@ -462,7 +462,7 @@ impl PrepRequestProcessor {
     }
 
     fn check_session(&self, judge: &Judge<'_>) -> Result<(), Refusal> {
-        if judge.sessions.is_usable(judge.session) {
+        if judge.sessions.may_write(judge.session) {
             Ok(())
         } else {
             Err(ErrorCode::SessionExpired.into())

@@ -62,7 +62,11 @@ impl Broadcast {
         let member = &*turn.member;
         let options = &member.options;
         // The low byte names the server: ids above 254 are refused with the configuration.
-        let sessions = SessionTracker::new(options.tick_ms, member.me.0 as u8, turn.now.wall_ms);
+        let me = member.me.0 as u8;
+        let mut sessions = SessionTracker::new(options.tick_ms, me, turn.now.wall_ms);
+        if options.local_sessions {
+            sessions = sessions.with_local_sessions_elsewhere(me);
+        }
         let chain = RequestChain::new(
             turn.now,
             options.prep.clone(),
