@@ -40,7 +40,7 @@ mod connecting;
 mod discovery;
 mod forwarding;
 mod history;
-mod local_sessions;
+pub(super) mod local_sessions;
 mod received;
 mod reconfiguration;
 mod waiting;
