@@ -318,7 +318,11 @@ impl Process {
     fn observe_client(&mut self, stage: &mut Stage, witnessed: &Witnessed) {
         let Witnessed { what, digest, mismatches } = witnessed;
         let (zxid, txn, how) = match what {
-            Seen::Commit(zxid, txn) => (*zxid, txn, How::Commit),
+            // While it is synchronized, the leader may not have a quorum yet.
+            Seen::Commit(zxid, txn) if self.serving || self.established || self.role.is_none() => {
+                (*zxid, txn, How::Commit)
+            }
+            Seen::Commit(zxid, txn) => (*zxid, txn, How::CatchUp),
             Seen::CatchUp(zxid, txn) => (*zxid, txn, How::CatchUp),
             Seen::Serving(serving) => {
                 self.serving = *serving;
