@@ -17,8 +17,8 @@ const LEFT: &str = "the leader is left: ";
 const HONEST: [&str; 2] = [
     // A leader that did not hear of a later one.
     "expected an epoch of at least",
-    // A leader that is told to lead what it lacks gives up.
-    "expected a history",
+    // A leader that did not hear of the last reconfiguration (C-232).
+    "expected a configuration of version",
 ];
 
 pub fn check(run: &Run<'_>) -> Result<(), Violation> {

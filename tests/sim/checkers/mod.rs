@@ -24,6 +24,7 @@ mod durability;
 mod ephemeral_lifetime;
 mod fifo_per_session;
 mod global_primary_order;
+mod handshakes_answered;
 mod honest_peers;
 mod initial_history;
 mod integrity;
@@ -65,7 +66,7 @@ pub struct Run<'a> {
 type Checker = fn(&Run<'_>) -> Result<(), Violation>;
 
 /// Every checker by its property.
-pub const CHECKERS: [(&str, Checker); 21] = [
+pub const CHECKERS: [(&str, Checker); 22] = [
     (leadership::NAME, leadership::check),
     (prefix_consistency::NAME, prefix_consistency::check),
     (integrity::NAME, integrity::check),
@@ -85,6 +86,7 @@ pub const CHECKERS: [(&str, Checker); 21] = [
     (replies_match_tree::NAME, replies_match_tree::check),
     (fifo_per_session::NAME, fifo_per_session::check),
     (reads_never_go_back::NAME, reads_never_go_back::check),
+    (handshakes_answered::NAME, handshakes_answered::check),
     (watch_delivery::NAME, watch_delivery::check),
     (ephemeral_lifetime::NAME, ephemeral_lifetime::check),
 ];
