@@ -115,6 +115,10 @@ impl<D: DiskDoor, L: LinkDoor, J: JobsDoor, C: Connection> Driver<D, L, J, C> {
     fn count_preparation(&mut self, now: Instant, arrivals: &Arrivals) {
         let metrics = &self.metrics;
         let (made, retired) = self.peer.change_records();
+        if made < self.change_records.0 {
+            // Another role, another prep: the counts begin again.
+            self.change_records = (0, 0);
+        }
         metrics.outstanding_changes_queued.add(made - self.change_records.0);
         metrics.outstanding_changes_removed.add(retired - self.change_records.1);
         self.change_records = (made, retired);

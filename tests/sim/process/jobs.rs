@@ -210,6 +210,8 @@ impl Process {
         drop(self.database.write().replace(history.database));
         self.dir.snapshot_gate().open();
         self.committed = zxid;
+        let recent = &history.recent;
+        self.claimed = recent.iter().map(|(zxid, txn)| (*zxid, stage.history.txn(txn))).collect();
         stage.server(self.sid, ServerEvent::Reloaded { zxid, digest });
         let restored = Restored { last_zxid: zxid, recent: history.recent };
         self.hear(Input::Reloaded(restored));

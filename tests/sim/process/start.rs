@@ -1,7 +1,9 @@
 //! The start of a process: from what is on its disk to a driver that may take its first turn.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use zkserver::auth::AuthPolicy;
@@ -20,7 +22,7 @@ use zkserver::processor::prep::PrepOptions;
 use zkserver::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
 use zkserver::proto::membership::LearnerType;
 use zkserver::proto::stat::OwnerEncoding;
-use zkserver::proto::{Epoch, LinkId, QuorumVerifier, Sid, Vote};
+use zkserver::proto::{Epoch, LinkId, QuorumVerifier, Sid, Vote, Zxid};
 use zkserver::quorum::committed_log::CommittedLog;
 use zkserver::quorum::configs::Configs;
 use zkserver::quorum::durable::Tickets;
@@ -60,6 +62,8 @@ pub struct Beginning<'a> {
     pub disk: &'a SimDisk,
     /// Its machine's clock.
     pub clock: &'a Arc<SimClock>,
+    /// The last that it was seen to know committed.
+    pub known: Rc<Cell<Zxid>>,
     /// What it draws.
     pub random: Random,
 }
@@ -73,7 +77,7 @@ struct Restored {
 
 struct Promises {
     config: Arc<QuorumVerifier>,
-    recent: Vec<(zkserver::proto::Zxid, bytes::Bytes)>,
+    recent: Vec<(Zxid, bytes::Bytes)>,
     accepted: Epoch,
     current: Epoch,
     has_data: bool,
@@ -83,7 +87,8 @@ struct Promises {
 impl Process {
     /// A process that begins with what is on the disk; in words, why it does not.
     pub fn start(beginning: Beginning<'_>, stage: &mut Stage) -> Result<Self, String> {
-        let Beginning { sid, life, ensemble, character, disk, clock, mut random } = beginning;
+        let Beginning { sid, life, ensemble, character, disk, clock, known, mut random } =
+            beginning;
         let seed = random.next();
         let dir = DataDir::open(Arc::new(disk.clone()), &data_dir()).map_err(|e| e.to_string())?;
         let dir = Arc::new(dir);
@@ -103,6 +108,9 @@ impl Process {
             SnapshotSchedule { snap_count: character.snap_count, snap_size_limit_bytes: None };
         let sync = SyncRequestProcessor::new(schedule, seed, replayed, 0);
         let alone = member.is_none();
+        // All of it is committed as soon as it is served.
+        let recent = member.iter().flat_map(|member| &member.recent);
+        let claimed = recent.map(|(zxid, txn)| (*zxid, stage.history.txn(txn))).collect();
         let peer = match member {
             None => {
                 database.start_serving();
@@ -178,8 +186,11 @@ impl Process {
             turn_at: (!alone).then_some(u64::MAX),
             rests_until: 0,
             serving: alone,
+            established: false,
             role: None,
             committed: last_zxid,
+            claimed,
+            known,
             logged: BTreeMap::new(),
             mismatches: 0,
         })
@@ -243,8 +254,7 @@ fn member_peer(
     let Promises { config, recent, accepted, current, has_data, may_vote } = promises;
     let options = member_options(character, seed, &config, sid);
     let last_logged = database.last_processed();
-    let before =
-        recent.first().map_or(last_logged, |(first, _)| zkserver::proto::Zxid(first.0 - 1));
+    let before = recent.first().map_or(last_logged, |(first, _)| Zxid(first.0 - 1));
     let mut committed = CommittedLog::new(before, options.commit_log_count);
     for (zxid, txn) in recent {
         committed.push(zxid, txn);
