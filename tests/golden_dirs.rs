@@ -8,6 +8,8 @@ mod common;
 
 #[path = "golden_dirs/damage.rs"]
 mod damage;
+#[path = "golden_dirs/member.rs"]
+mod member;
 #[path = "golden_dirs/truncated.rs"]
 mod truncated;
 #[path = "golden_dirs/whole.rs"]

@@ -236,7 +236,7 @@ mod tests {
         range.map(|txn| txn.map(|(zxid, _)| zxid.0).map_err(|e| e.to_string())).collect()
     }
 
-    /// C-214: what lies behind a learner's last transaction comes from the log, over files and epochs.
+    /// What lies behind a learner's last transaction comes from the log, over files and epochs.
     #[test]
     fn a_survey_finds_the_place_and_a_range_gives_what_follows() {
         let (_home, dir) = home();

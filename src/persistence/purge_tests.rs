@@ -227,3 +227,22 @@ fn a_backup_by_hard_link_outlives_the_purge_and_the_room_comes_back_in_pieces() 
     let left = RealDisk.list(dir.snapshot_dir()).unwrap();
     assert!(!left.iter().any(|entry| entry.name.starts_with("zkserver.removed")), "{left:?}");
 }
+
+/// A log that is read for a learner stays, with all behind it, until the reader lets go.
+#[test]
+fn a_pinned_log_stays() {
+    let home = Home::new();
+    for first in 1..=6 {
+        home.log(&creates(first..=first));
+        home.compressed_snapshot(&creates(1..=first), Compression::None);
+    }
+    let dir = home.open().unwrap();
+    let ledger = Ledger::open(&dir).unwrap();
+    let pin = dir.pins().pin(Zxid(3));
+    let purged = purge(&dir, &ledger, 1, false).unwrap();
+    assert_eq!((purged.snapshots, purged.logs), (5, 2));
+    assert_eq!(names(&dir).1, [Zxid(3), Zxid(4), Zxid(5), Zxid(6)]);
+    drop(pin);
+    purge(&dir, &ledger, 1, false).unwrap();
+    assert_eq!(names(&dir).1, [Zxid(6)]);
+}

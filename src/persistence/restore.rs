@@ -27,6 +27,7 @@ pub use self::refusal::{Refusal, RestoreError};
 use self::replay::{Replay, Tail};
 use super::data_dir::{DataDir, LogFile};
 use super::disk::DiskError;
+use super::history;
 use super::snapshot::reader::looks_complete;
 use super::snapshot::{LoadedSnapshot, SnapshotError, SnapshotFile, read_snapshot};
 use super::txn_log::{LogError, LogReader, MAX_BATCH_BYTES, TornTail};
@@ -190,7 +191,7 @@ fn restore_noting(
         return Err(RestoreError::TtlNode(path));
     }
     let from = loaded.database.last_processed();
-    if !has_logs && from > Zxid::ZERO {
+    if !has_logs && from > Zxid::ZERO && !history::lies_something_aside(dir)? {
         notices.push(format!(
             "there is no log at all in {}, though the snapshot is of {from}: whatever came behind \
              it is not served; unless that is right, stop, see that dataLogDir is right and its \

@@ -65,7 +65,7 @@ fn a_member_comes_back_as_it_was() {
         let member = restart(&home);
         assert_eq!(is(&member), (2, 2, true, true));
         assert_eq!(member.history.last_zxid, Zxid(0x2_0000_0002));
-        assert_eq!(member.history.report.notices, [String::new(); 0]);
+        assert!(member.history.report.notices.is_empty());
         let recent: Vec<_> = member.history.recent.iter().map(|(zxid, _)| zxid.0).collect();
         assert_eq!(recent, [0x1_0000_0001, 0x1_0000_0002, 0x2_0000_0001, 0x2_0000_0002]);
     }
@@ -79,9 +79,7 @@ fn a_new_member_and_one_that_was_alone_get_their_files() {
     assert_eq!(is(&restart(&home)), (0, 0, true, true));
     let files = (read(&home, "acceptedEpoch"), read(&home, "currentEpoch"));
     assert_eq!(files, (Some("0".to_owned()), Some("0".to_owned())));
-    assert!(
-        read(&home, "snapshot.0").is_none() && RealDisk.exists(&home.path("snapshot.0")).unwrap()
-    );
+    assert!(RealDisk.exists(&home.path("snapshot.0")).unwrap());
     assert_eq!(is(&restart(&home)), (0, 0, true, true));
 
     let home = Home::new();
@@ -146,14 +144,16 @@ fn an_epoch_that_is_no_number_is_refused() {
 /// was synchronized.
 #[test]
 fn amnesia_lasts_until_current_epoch_is_written() {
-    let lost: [(&[(&str, &[u8])], &str); 2] = [
-        (&[], "but no file acceptedEpoch"),
-        (&[("acceptedEpoch", b"1")], "acceptedEpoch is 1, below currentEpoch, which is 2"),
+    let lost = [
+        (None, "but no file acceptedEpoch"),
+        (Some(b"1"), "acceptedEpoch is 1, below currentEpoch, which is 2"),
     ];
-    for (files, why) in lost {
+    for (accepted, why) in lost {
         let home = synchronized();
         remove(&home, "acceptedEpoch");
-        files.iter().for_each(|(name, bytes)| write(&home, name, bytes));
+        if let Some(accepted) = accepted {
+            write(&home, "acceptedEpoch", accepted);
+        }
         let member = restart(&home);
         assert_eq!(is(&member), (2, 2, false, true));
         assert!(said(&member, why), "{:?}", member.history.report.notices);

@@ -77,8 +77,6 @@ pub struct Elected {
     pub round: i64,
 }
 
-/// No ensemble gets there; what names a later round is noise.
-const LAST_ROUND: i64 = 1 << 62;
 /// Nobody is told when a leader has been found. Who has no part in finding it, or knows that others
 /// have found it, asks at least this often.
 const LISTENER_ASKS_AFTER_MS: u64 = 2_000;
@@ -87,7 +85,9 @@ impl FastLeaderElection {
     /// Begins a new round: tells everybody the own vote. If that decides already (no other voter is
     /// needed, or there), the next tick, due at once, ends the election.
     pub fn new(turn: &mut Turn<'_>) -> Self {
-        turn.member.round += 1;
+        // No honest ensemble gets to the last round there is. One that was told of it stays there:
+        // to refuse it would part those who believe it from those who do not.
+        turn.member.round = turn.member.round.saturating_add(1);
         let own = own_vote(turn.member);
         let mut election = FastLeaderElection {
             own,
@@ -110,21 +110,21 @@ impl FastLeaderElection {
 
     /// A notification came.
     pub fn notified(&mut self, turn: &mut Turn<'_>, from: Sid, n: Notification) -> Option<Elected> {
-        if from == turn.member.me || !(-LAST_ROUND..=LAST_ROUND).contains(&n.round) {
+        if from == turn.member.me {
             return None;
         }
         if let Some(config) = newer_config(turn.member, &n) {
             self.adopt(turn, config);
         }
         if !turn.member.configs.is_voter(from) {
-            // An observer, or a server that wants to join. Only who looks for a leader is answered:
-            // so no two servers answer each other for ever.
-            if n.state == ServerState::Looking {
+            // An observer, or a server that wants to join. One of a later round would answer an
+            // answer, as it must to a voter, and so on for ever.
+            if n.state == ServerState::Looking && n.round <= turn.member.round {
                 self.tell(turn, from);
             }
             return None;
         }
-        if n.state == ServerState::Looking && n.round < turn.member.round {
+        if self.votes && n.state == ServerState::Looking && n.round < turn.member.round {
             self.tell(turn, from);
         }
         let word = Word::of(&n);
@@ -268,6 +268,7 @@ impl FastLeaderElection {
 
     /// Gives that vote, in the member's round.
     fn propose(&mut self, turn: &mut Turn<'_>, vote: Vote) {
+        tracing::debug!(?vote, round = turn.member.round, "votes");
         self.proposal = vote;
         self.settled_at = None;
         if self.votes && vote.leader != Sid::NOBODY {

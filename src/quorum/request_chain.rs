@@ -14,10 +14,10 @@ use crate::jute::Writer;
 use crate::processor::connection_queue::{CloseReason, Grant};
 use crate::processor::container_manager::{ContainerManager, ContainerOptions};
 use crate::processor::prep::{PrepOptions, PrepRequestProcessor};
-use crate::processor::proposal::{NewSession, Proposal, Resumption};
+use crate::processor::proposal::{NewSession, Proposal, Refusal, Resumption};
 use crate::processor::request::{ConnectAttempt, Origin, Request, Submission};
 use crate::proto::stat::OwnerEncoding;
-use crate::proto::{OpCode, SessionId};
+use crate::proto::{ConnectionId, OpCode, SessionId};
 use crate::session::SessionTracker;
 use crate::time::Instant;
 use crate::tree::Database;
@@ -55,8 +55,10 @@ pub enum Taken {
     Throttled(Origin),
     /// A session to be resumed behind everything proposed before.
     Resume(Resumption),
-    /// Nothing to wait for.
-    Tell(ClientEffect),
+    /// A session that cannot be resumed.
+    Refuse(Refusal),
+    /// A connection to be closed.
+    Drop(ConnectionId, CloseReason),
 }
 
 impl RequestChain {
@@ -101,9 +103,7 @@ impl RequestChain {
         match submission {
             Submission::Request(request) => self.request(now, request, db),
             Submission::Connect(attempt) => self.connect(now, attempt, db),
-            Submission::Dropped(connection) => {
-                Taken::Tell(ClientEffect::Drop(connection, CloseReason::StaleRequest))
-            }
+            Submission::Dropped(connection) => Taken::Drop(connection, CloseReason::StaleRequest),
         }
     }
 
@@ -140,8 +140,7 @@ impl RequestChain {
         if let Some(origin) = request.origin
             && !self.sessions.is_usable(request.session)
         {
-            let reason = CloseReason::SessionExpired;
-            return Taken::Tell(ClientEffect::Drop(origin.connection, reason));
+            return Taken::Drop(origin.connection, CloseReason::SessionExpired);
         }
         match (request.op, request.origin) {
             (_, Some(origin)) if request.throttled => Taken::Throttled(origin),
@@ -171,7 +170,7 @@ impl RequestChain {
                     let grant = Grant { session, touch };
                     Taken::Resume(Resumption { connection, timeout_ms, had_read_only, grant })
                 }
-                None => Taken::Tell(ClientEffect::Refuse { connection, session, had_read_only }),
+                None => Taken::Refuse(Refusal { connection, session, had_read_only }),
             };
         }
         let session = self.sessions.create_id();

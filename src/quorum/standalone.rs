@@ -9,7 +9,7 @@ use super::request_chain::{RequestChain, Taken};
 use crate::processor::commit::CommitProcessor;
 use crate::processor::container_manager::ContainerOptions;
 use crate::processor::prep::PrepOptions;
-use crate::processor::proposal::Proposal;
+use crate::processor::proposal::{Proposal, Refusal};
 use crate::processor::sync::SyncRequestProcessor;
 use crate::proto::Ticket;
 use crate::session::SessionTracker;
@@ -60,7 +60,14 @@ impl Standalone {
                         Taken::Sync(origin, body) => lane.commit.sync(lane.ticket, origin, body),
                         Taken::Throttled(origin) => lane.commit.throttled(lane.ticket, origin),
                         Taken::Resume(resumption) => lane.commit.resume(lane.ticket, resumption),
-                        Taken::Tell(effect) => effects.client.push(effect),
+                        Taken::Refuse(Refusal { connection, session, had_read_only }) => {
+                            let refuse =
+                                ClientEffect::Refuse { connection, session, had_read_only };
+                            effects.client.push(refuse);
+                        }
+                        Taken::Drop(connection, reason) => {
+                            effects.client.push(ClientEffect::Drop(connection, reason));
+                        }
                     }
                     effects.client.extend(chain.quota_refusals());
                 }

@@ -47,6 +47,8 @@ pub struct SessionTracker {
     heartbeat_mono_ms: u64,
     /// The last call of `expired` was late.
     was_late: bool,
+    /// Where servers have local sessions: this one's id.
+    local_elsewhere_than: Option<u8>,
 }
 
 /// Some of the usable sessions.
@@ -86,6 +88,7 @@ impl SessionTracker {
             shift_ms: 0,
             heartbeat_mono_ms: 0,
             was_late: false,
+            local_elsewhere_than: None,
         }
     }
 
@@ -150,6 +153,23 @@ impl SessionTracker {
             self.place(id, None);
         }
         was_usable
+    }
+
+    /// A tracker among servers that have local sessions: one that is not known here is taken for
+    /// the local session of the server that its id names, and may write.
+    pub fn with_local_sessions_elsewhere(mut self, own_server_id: u8) -> Self {
+        self.local_elsewhere_than = Some(own_server_id);
+        self
+    }
+
+    /// Whether requests of the session are executed: it is usable, or another server's local one.
+    /// What only a global session may have asks for [`is_usable`](Self::is_usable).
+    pub fn may_write(&self, id: SessionId) -> bool {
+        match (self.sessions.get(&id), self.local_elsewhere_than) {
+            (Some(tracked), _) => tracked.bucket.is_some(),
+            (None, Some(own)) => (id.0 as u64 >> 56) as u8 != own,
+            (None, None) => false,
+        }
     }
 
     /// Whether the session is known and not closing.

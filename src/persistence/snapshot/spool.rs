@@ -450,6 +450,39 @@ mod tests {
         spool.finish().unwrap();
     }
 
+    /// Whatever bytes change on the way: what is taken can be loaded.
+    #[test]
+    fn what_is_taken_can_be_loaded() {
+        let bytes = stream_of(database(&creates(1..=4)));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(spool_name(LINK));
+        let (mut taken, mut refused) = (0, 0);
+        let mut chance = 1_u64;
+        for _ in 0..4000 {
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let mut bytes = bytes.clone();
+            let at = (chance >> 33) as usize % bytes.len();
+            match chance >> 30 & 3 {
+                0 => bytes[at] ^= 1 << (chance >> 27 & 7),
+                1 => bytes[at] = (chance >> 20) as u8,
+                2 => drop(bytes.drain(at..bytes.len().min(at + 1 + (chance >> 24 & 7) as usize))),
+                _ => bytes.insert(at, (chance >> 20) as u8),
+            }
+            let mut spool = spool(dir.path());
+            let end = spool.take(&bytes);
+            if end.is_err() || spool.finish().is_err() {
+                refused += 1;
+                continue;
+            }
+            taken += 1;
+            let loaded = read_snapshot(&RealDisk, &path, Zxid(4), TREE, MAX, &mut |_, _| ());
+            if let Err(error) = loaded {
+                panic!("taken, and not loaded: {error}");
+            }
+        }
+        assert!(taken > 500 && refused > 500, "{taken} taken, {refused} refused");
+    }
+
     #[test]
     fn nothing_is_believed_of_a_length_or_a_count() {
         let mut counts = Vec::new();

@@ -123,6 +123,11 @@ impl PrepRequestProcessor {
         }
         let asked = request.path.ok_or(Refusal::Unreadable)?;
         self.check_session(judge)?;
+        // An ephemeral's owner must be a session that everybody knows (C-275).
+        let is_ephemeral_kind = matches!(kind.kind, CreateKind::Plain { ephemeral: true, .. });
+        if is_ephemeral_kind && !judge.sessions.is_usable(judge.session) {
+            return Err(ErrorCode::SessionExpired.into());
+        }
         if !path::has_shape(asked) {
             return Err(ErrorCode::BadArguments.into());
         }

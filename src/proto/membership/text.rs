@@ -98,8 +98,9 @@ impl Lines {
             let weights = &mut self.hierarchy.get_or_insert_default().weights;
             once(weights.insert(Sid(long(sid)?), weight))
         } else if key == "version" {
-            let version = i64::from_str_radix(value, 16).map_err(|_| "must be hexadecimal")?;
-            once(self.version.replace(version))
+            // A negative one could not be read back: Java writes the sixteen digits that it refuses.
+            let version = i64::from_str_radix(value, 16).ok().filter(|version| *version >= 0);
+            once(self.version.replace(version.ok_or("must be hexadecimal, and not negative")?))
         } else {
             Err("must begin with server., group., weight. or version".to_owned())
         }
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_a_signed_long_in_hexadecimal() {
+    fn a_version_is_hexadecimal_and_not_negative() {
         let with = |line: &str| QuorumVerifier::parse(format!("server.1=a:1:2\n{line}").as_bytes());
         assert_eq!(with("").unwrap().version, 0);
         assert_eq!(with("version=100000000").unwrap().version, 1 << 32);
@@ -172,7 +173,9 @@ mod tests {
             Some("version=100000000")
         );
         assert_eq!(with("version=7fffffffffffffff").unwrap().version, i64::MAX);
-        assert!(with("version=8000000000000000").is_err() && with("version=").is_err());
+        for refused in ["8000000000000000", "", "-1", "0x5", "g"] {
+            assert!(with(&format!("version={refused}")).is_err(), "{refused}");
+        }
     }
 
     #[test]

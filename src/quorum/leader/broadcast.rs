@@ -14,9 +14,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::learner_handler::{Peer, State};
+use super::learner_handler::{Limits, Peer, State};
 use super::learners::Learners;
-use super::proposals::{Proposals, Verifiers};
+use super::proposals::{CommittedTxn, Proposals};
+use super::reconfig;
 use super::sessions::SessionOwners;
 use super::syncs::Syncs;
 use crate::auth::{Identities, Identity};
@@ -26,7 +27,9 @@ use crate::processor::connection_queue::CloseReason;
 use crate::processor::proposal::Proposal;
 use crate::processor::request::{Origin, Request, Submission};
 use crate::proto::quorum_packet::ForwardedRequest;
-use crate::proto::{Epoch, ErrorCode, LinkId, OpCode, QuorumPacket, SessionId, Sid, Zxid};
+use crate::proto::{
+    Epoch, ErrorCode, LinkId, OpCode, QuorumPacket, QuorumVerifier, SessionId, Sid, Vote, Zxid,
+};
 use crate::quorum::effect::ClientEffect;
 use crate::quorum::member::Turn;
 use crate::quorum::request_chain::{RequestChain, Taken};
@@ -44,6 +47,9 @@ pub struct Broadcast {
     /// A sync that may go when its round is confirmed; what is behind it waits too.
     first_sync: Option<(u64, Origin, Bytes)>,
     owners: SessionOwners,
+    /// Set by a reconfiguration under which this server does not lead: nothing behind it is
+    /// committed here any more, and when it went to apply this server leaves.
+    handing_over: Option<(Zxid, Sid)>,
 }
 
 /// Where proposals go.
@@ -52,6 +58,8 @@ pub struct Road<'a> {
     pub learners: &'a mut Learners,
     /// Where they wait for their quorums.
     pub proposals: &'a mut Proposals,
+    /// How long learners may be silent.
+    pub limits: Limits,
 }
 
 impl Broadcast {
@@ -60,7 +68,11 @@ impl Broadcast {
         let member = &*turn.member;
         let options = &member.options;
         // The low byte names the server: ids above 254 are refused with the configuration.
-        let sessions = SessionTracker::new(options.tick_ms, member.me.0 as u8, turn.now.wall_ms);
+        let me = member.me.0 as u8;
+        let mut sessions = SessionTracker::new(options.tick_ms, me, turn.now.wall_ms);
+        if options.local_sessions {
+            sessions = sessions.with_local_sessions_elsewhere(me);
+        }
         let chain = RequestChain::new(
             turn.now,
             options.prep.clone(),
@@ -80,6 +92,7 @@ impl Broadcast {
             own_sync_rounds: VecDeque::new(),
             first_sync: None,
             owners: SessionOwners::new(options.prep.hash_seed),
+            handing_over: None,
         }
     }
 
@@ -137,6 +150,13 @@ impl Broadcast {
     fn take(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>, submission: Submission) {
         let me = turn.member.me;
         if let Submission::Request(request) = &submission
+            && request.op == OpCode::Reconfig
+            && !request.throttled
+            && self.chain.sessions.is_usable(request.session)
+        {
+            return self.reconfig(turn, road, request, me);
+        }
+        if let Submission::Request(request) = &submission
             && request.op != OpCode::CloseSession
             && self.has_moved(request.session, me)
         {
@@ -167,7 +187,11 @@ impl Broadcast {
                 self.owners.set(resumption.grant.session, me);
                 self.commit.resume(last, resumption);
             }
-            Taken::Tell(effect) => turn.effects.client.push(effect),
+            // Who is told that it is gone must not see its nodes here.
+            Taken::Refuse(refusal) => self.commit.refuse(last, refusal),
+            Taken::Drop(connection, reason) => {
+                turn.effects.client.push(ClientEffect::Drop(connection, reason));
+            }
         }
     }
 
@@ -203,6 +227,7 @@ impl Broadcast {
                 }
             }
             OpCode::CloseSession => self.owners.remove(session),
+            OpCode::Reconfig => {}
             _ if self.has_moved(session, peer.sid) => {
                 self.refuse(turn, road, (session, cxid, None), ErrorCode::SessionMoved);
                 return Ok(());
@@ -214,6 +239,10 @@ impl Broadcast {
         let origin = None;
         let request =
             Request { session, xid: cxid, op, body, identities, origin, throttled: false };
+        if op == OpCode::Reconfig {
+            self.reconfig(turn, road, &request, peer.sid);
+            return Ok(());
+        }
         let proposal = self.chain.prepare(turn.now, &request, turn.db);
         self.propose(turn, road, proposal);
         turn.effects.client.extend(self.chain.quota_refusals());
@@ -248,7 +277,7 @@ impl Broadcast {
         let Broadcast { chain, owners, commit, .. } = self;
         chain.due(now, db, |proposal| {
             owners.remove(proposal.session);
-            propose(turn, road, commit, proposal);
+            propose(turn, road, commit, proposal, None);
         });
     }
 
@@ -263,8 +292,14 @@ impl Broadcast {
     pub fn advance(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>) {
         let me = turn.member.me;
         road.proposals.own_log(me, &turn.member.tickets);
-        while let Some((zxid, txn)) = road.proposals.commit_next() {
+        while self.handing_over.is_none()
+            && let Some(CommittedTxn { zxid, txn, config }) = road.proposals.commit_next()
+        {
             turn.member.committed.push(zxid, txn.clone());
+            if let Some(config) = config {
+                self.activate(turn, road, (zxid, txn), config);
+                continue;
+            }
             let commit = QuorumPacket::Commit { zxid };
             let inform = QuorumPacket::Inform { zxid, txn };
             road.learners.broadcast(turn, Some(&commit), Some(&inform));
@@ -328,7 +363,57 @@ impl Broadcast {
     }
 
     fn propose(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>, proposal: Proposal) {
-        propose(turn, road, &mut self.commit, proposal);
+        propose(turn, road, &mut self.commit, proposal, None);
+    }
+
+    /// A reconfiguration, asked for through `sid`. From its proposal on the new configuration
+    /// counts; it goes to the disk in front of its transaction, whose ticket covers it.
+    fn reconfig(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>, request: &Request, sid: Sid) {
+        let has_moved = self.has_moved(request.session, sid);
+        let (member, now_ms) = (&*turn.member, turn.now.mono_ms);
+        let chain = &mut self.chain;
+        let (proposal, next) =
+            chain.prep.prepare_reconfig(turn.now, request, turn.db, &chain.sessions, |asked| {
+                match has_moved {
+                    true => Err(ErrorCode::SessionMoved),
+                    false => reconfig::judge(asked, member, road.learners, (now_ms, road.limits)),
+                }
+            });
+        let next = next.map(Arc::new);
+        if let Some(config) = &next {
+            turn.see_config(config.clone());
+        }
+        propose(turn, road, &mut self.commit, proposal, next);
+    }
+
+    /// A reconfiguration is committed: it is in force, here and for whoever is told so.
+    fn activate(
+        &mut self,
+        turn: &mut Turn<'_>,
+        road: &mut Road<'_>,
+        (zxid, txn): (Zxid, Bytes),
+        (config, acks): (Arc<QuorumVerifier>, Vec<Sid>),
+    ) {
+        let designated = reconfig::designated(&config, zxid, &acks, turn.member, road.proposals);
+        let commit = QuorumPacket::CommitAndActivate { zxid, designated };
+        let inform = QuorumPacket::InformAndActivate { zxid, designated, txn };
+        road.learners.broadcast(turn, Some(&commit), Some(&inform));
+        turn.activate_config(config);
+        if designated != turn.member.me {
+            self.handing_over = Some((zxid, designated));
+        }
+    }
+
+    /// Who leads from here on, if it is another server, and everything up to its beginning went to
+    /// apply.
+    pub fn successor(&self, proposals: &Proposals) -> Option<Vote> {
+        let (zxid, leader) = self.handing_over?;
+        let peer_epoch = self.epoch.0.into();
+        (proposals.last_let_go() >= zxid).then_some(Vote {
+            leader,
+            zxid: zxid.to_long(),
+            peer_epoch,
+        })
     }
 }
 
@@ -339,13 +424,14 @@ fn propose(
     road: &mut Road<'_>,
     commit: &mut CommitProcessor<Zxid>,
     proposal: Proposal,
+    config: Option<Arc<QuorumVerifier>>,
 ) {
     let (zxid, txn) = (proposal.zxid, proposal.txn.clone());
     let pending = turn.log(zxid, txn.clone());
     let packet = QuorumPacket::Proposal { zxid, txn: txn.clone() };
     road.learners.broadcast(turn, Some(&packet), None);
-    let verifiers = Verifiers::of(&turn.member.configs);
-    road.proposals.propose(txn, pending, zxid, verifiers, turn.now.mono_ms);
+    let (configs, now_ms) = (&turn.member.configs, turn.now.mono_ms);
+    road.proposals.propose((zxid, txn), pending, configs, config, now_ms);
     commit.propose(zxid, proposal);
 }
 

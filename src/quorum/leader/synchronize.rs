@@ -98,7 +98,7 @@ impl Leader {
         let epoch = self.phase.epoch().expect("nobody is synchronized before the epoch is known");
         let Some(handler) = self.learners.get_mut(link) else { return };
         handler.enter(State::Synchronizing(peer), turn.now.mono_ms);
-        let config = None;
+        let config = Some(turn.member.configs.last_seen.to_text().into());
         let new_leader = QuorumPacket::NewLeader { zxid: epoch.what().start(), config };
         self.send_all(turn, link, packets.into_iter().chain([new_leader]));
     }

@@ -385,6 +385,12 @@ fn packet_in_words(packet: &QuorumPacket) -> String {
         QuorumPacket::NewLeader { zxid, .. } => format!("NEWLEADER {zxid}"),
         QuorumPacket::UpToDate => "UPTODATE".to_owned(),
         QuorumPacket::Sync => "SYNC".to_owned(),
+        QuorumPacket::CommitAndActivate { zxid, designated } => {
+            format!("COMMITANDACTIVATE {zxid} {designated}")
+        }
+        QuorumPacket::InformAndActivate { zxid, designated, .. } => {
+            format!("INFORMANDACTIVATE {zxid} {designated}")
+        }
         QuorumPacket::Diff { zxid } => format!("DIFF {zxid}"),
         QuorumPacket::Trunc { zxid } => format!("TRUNC {zxid}"),
         QuorumPacket::Revalidated { session, valid } => format!("REVALIDATE {session} {valid}"),

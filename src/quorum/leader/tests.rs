@@ -4,6 +4,7 @@ mod bad_packets;
 mod broadcast;
 mod discovery;
 mod liveness;
+mod reconfig;
 mod sessions;
 mod synchronization;
 mod syncs;

@@ -1,28 +1,22 @@
 //! What the plays of a learner share: server 2 of three, or observer 4, that follows server 1 into
 //! epoch 5.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{Learner, words};
 use crate::auth::Identities;
-use crate::processor::container_manager::ContainerOptions;
 use crate::processor::request::{ConnectAttempt, Origin, Request, Submission};
-use crate::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
-use crate::processor::testing::{in_words, open, prep_options, tree_options};
-use crate::proto::membership::{LearnerType, QuorumServer, ServerAddress};
+use crate::processor::testing::{in_words, open, tree_options};
+use crate::proto::membership::LearnerType;
 use crate::proto::txns::{CreateKind, CreateTxn, Txn, TxnHeader, TxnRecord, write_path_vector};
 use crate::proto::{
-    ConnectionId, Epoch, LinkId, OpCode, QuorumPacket, QuorumVerifier, SessionId, Sid, Ticket,
-    Vote, Zxid,
+    ConnectionId, Epoch, LinkId, OpCode, QuorumPacket, SessionId, Sid, Ticket, Vote, Zxid,
 };
-use crate::quorum::committed_log::CommittedLog;
-use crate::quorum::configs::Configs;
-use crate::quorum::durable::Tickets;
 use crate::quorum::effect::{ClientEffect, DiskEffect, Effects, Input, LinkEffect, Restored};
-use crate::quorum::member::{Member, MemberOptions, Outcome, Turn};
+use crate::quorum::member::{Member, Outcome, Turn};
+use crate::quorum::testing::{self, ensemble};
 use crate::time::Instant;
 use crate::tree::Database;
 
@@ -159,30 +153,27 @@ impl Play {
     }
 
     fn disk_in_words(&mut self, effect: &DiskEffect) -> String {
-        let (ticket, words) = match effect {
-            DiskEffect::Append { ticket, zxid, txn } => {
-                (*ticket, format!("append {} as {zxid}", in_words(txn)))
-            }
-            DiskEffect::RollAndSnapshot => return "disk: roll and snapshot".to_owned(),
-            DiskEffect::Truncate { ticket, to } => (*ticket, format!("truncate to {to}")),
-            DiskEffect::InstallSnapshot { ticket, zxid, .. } => {
-                (*ticket, format!("install the snapshot {zxid}"))
-            }
-            DiskEffect::AcceptedEpoch { ticket, epoch } => {
-                (*ticket, format!("acceptedEpoch {epoch}"))
-            }
-            DiskEffect::CurrentEpoch { ticket, epoch } => {
-                (*ticket, format!("currentEpoch {epoch}"))
-            }
-            DiskEffect::LastSeenConfig { ticket, config } => {
-                (*ticket, format!("next configuration {:#x}", config.version))
-            }
-            DiskEffect::ActivateConfig { ticket, config } => {
-                (*ticket, format!("configuration {:#x}", config.version))
-            }
+        let ticket = match effect {
+            DiskEffect::Append { ticket, .. }
+            | DiskEffect::Truncate { ticket, .. }
+            | DiskEffect::InstallSnapshot { ticket, .. }
+            | DiskEffect::AcceptedEpoch { ticket, .. }
+            | DiskEffect::CurrentEpoch { ticket, .. }
+            | DiskEffect::LastSeenConfig { ticket, .. }
+            | DiskEffect::ActivateConfig { ticket, .. } => ticket,
+            DiskEffect::RollAndSnapshot => &self.asked,
         };
-        self.asked = ticket;
-        format!("disk: {words}")
+        self.asked = *ticket;
+        match effect {
+            DiskEffect::Append { zxid, txn, .. } => {
+                format!("disk: append {} as {zxid}", in_words(txn))
+            }
+            DiskEffect::Truncate { to, .. } => format!("disk: truncate to {to}"),
+            DiskEffect::InstallSnapshot { zxid, .. } => {
+                format!("disk: install the snapshot {zxid}")
+            }
+            other => testing::disk_in_words(other),
+        }
     }
 }
 
@@ -323,78 +314,25 @@ fn client_in_words(effect: &ClientEffect) -> String {
         }
         ClientEffect::StartServing => "serve".to_owned(),
         ClientEffect::Reload => "reload".to_owned(),
-        ClientEffect::ActivateConfig(config) => {
-            format!("configuration {:#x} is in force", config.version)
+        ClientEffect::AnswerError(origin, error) => {
+            format!("answer {} to {} of {}", error.code(), origin.xid, origin.connection.0)
         }
-        other => format!("{other:?}"),
+        ClientEffect::EndLocalSession(session, origin) => {
+            let origin = origin.map_or(String::new(), |origin| {
+                format!(", answer {} of {}", origin.xid, origin.connection.0)
+            });
+            format!("end {session}{origin}")
+        }
+        other => testing::client_in_words(other),
     }
 }
 
+/// Servers 1 to 3 vote, 4 observes. Ticks of 100 ms; 10 of them to be synchronized, 5 of silence.
 fn member(me: i64) -> Member {
-    let schedule = SnapshotSchedule { snap_count: 1_000_000, snap_size_limit_bytes: None };
-    let sids = [1, 2, 3, 4];
-    let config = QuorumVerifier {
-        members: sids.map(|sid| (Sid(sid), server(sid))).into(),
-        version: 0,
-        hierarchy: None,
-    };
-    Member {
-        me: Sid(me),
-        options: options(),
-        configs: Configs::new(Arc::new(config)),
-        accepted_epoch: Epoch(4),
-        current_epoch: Epoch(4),
-        tickets: Tickets::default(),
-        last_logged: Zxid::ZERO,
-        committed: CommittedLog::new(Zxid::ZERO, 500),
-        has_data: true,
-        may_vote: true,
-        database_is_current: true,
-        reloading: false,
-        round: 1,
-        vote: (Vote { leader: Sid(1), zxid: zxid(4, 2).to_long(), peer_epoch: 4 }, 1),
-        connected: BTreeSet::new(),
-        sync: SyncRequestProcessor::new(schedule, 7, 0, 0),
-        random: 7,
-        next_link: LinkId(0),
-    }
-}
-
-/// Servers 1 to 3 vote, 4 observes.
-fn server(sid: i64) -> QuorumServer {
-    let address =
-        ServerAddress { host: format!("10.0.0.{sid}"), quorum_port: 2888, election_port: 3888 };
-    let learner_type = if sid == 4 { LearnerType::Observer } else { LearnerType::Participant };
-    QuorumServer { addresses: vec![address], learner_type, client: None, secure_client: None }
-}
-
-/// Ticks of 100 ms; 10 of them to be synchronized, 5 of silence.
-fn options() -> MemberOptions {
-    MemberOptions {
-        tick_ms: 100,
-        init_limit: 10,
-        sync_limit: 5,
-        connect_to_learner_master_limit: 0,
-        min_notification_ms: 200,
-        max_notification_ms: 60_000,
-        finalize_wait_ms: 200,
-        observer_election_delay_ms: 0,
-        max_time_to_wait_for_epoch_ms: None,
-        peer_type: LearnerType::Participant,
-        commit_log_count: 500,
-        force_snapshot_sync: false,
-        leader_serves: true,
-        observer_logs: true,
-        reconfig_enabled: true,
-        standalone_enabled: true,
-        last_counter: u32::MAX - 1,
-        local_sessions: false,
-        local_sessions_upgrade: false,
-        prep: prep_options(),
-        containers: ContainerOptions {
-            check_interval_ms: 0,
-            max_per_minute: 10_000,
-            max_never_used_ms: 0,
-        },
-    }
+    let mut member = testing::member(me, &ensemble(3, 1));
+    member.options.tick_ms = 100;
+    member.accepted_epoch = Epoch(4);
+    member.current_epoch = Epoch(4);
+    member.vote = (Vote { leader: Sid(1), zxid: zxid(4, 2).to_long(), peer_epoch: 4 }, 1);
+    member
 }

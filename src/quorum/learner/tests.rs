@@ -4,5 +4,6 @@
 mod broadcast;
 mod discovery;
 mod forwarding;
+mod local_sessions;
 mod reconfiguration;
 mod synchronization;

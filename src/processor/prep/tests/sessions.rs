@@ -76,3 +76,17 @@ fn more_ephemerals_than_fit_a_transaction_go_by_their_owner() {
     leader.apply_all();
     assert_eq!(leader.db.tree.ephemerals_count(), 0);
 }
+
+/// C-274, C-275: where servers have local sessions, one that is not known is another server's. It
+/// writes what belongs to nobody.
+#[test]
+fn another_server_s_local_session_makes_nodes_but_no_ephemerals() {
+    let mut leader = Leader::new();
+    let local = 2 << 56;
+    assert_eq!(leader.prepare_for(local, Create, create("/a", 0)), "error -112");
+    leader.sessions = SessionTracker::new(1000, 1, 0).with_local_sessions_elsewhere(1);
+    assert_eq!(leader.prepare_for(local, Create, create("/a", 0)), "create /a");
+    assert_eq!(leader.prepare_for(local, Create, create("/e", EPHEMERAL)), "error -112");
+    assert_eq!(leader.prepare_for(1 << 56, Create, create("/b", 0)), "error -112", "its own");
+    leader.apply_all();
+}

@@ -15,17 +15,27 @@ fn votes_of_and_for_strangers_are_ignored() {
     assert_eq!((play.roles(), play.member(1).round), (vec!["1 looking".to_owned()], 1));
 }
 
-/// A round that no ensemble reaches would make all later ones meaningless.
+/// Whoever claims the last round there is takes everybody there; they elect in it, again and again,
+/// and who comes late joins them.
 #[test]
-fn absurd_rounds_are_ignored() {
+fn an_absurd_round_does_not_end_all_elections() {
     let mut play = Play::of(3);
     play.start(&[1]);
-    for round in [i64::MAX, i64::MAX - 1, i64::MIN] {
-        play.take(2, 1, looking(vote(2, 0, 0), round));
-        let leads = Notification { state: ServerState::Leading, ..looking(vote(2, 0, 0), round) };
-        play.take(2, 1, leads);
+    play.take(2, 1, looking(vote(2, 0, 0), i64::MAX));
+    play.look(1);
+    play.start(&[2]);
+    for epoch in 1..4 {
+        play.pass(0);
+        assert_eq!(play.roles(), ["1 following 2", "2 leading"]);
+        play.establish(epoch);
+        play.look(1);
+        play.look(2);
     }
-    assert_eq!(play.member(1).round, 1);
+    play.pass(0);
+    play.start(&[3]);
+    play.pass(0);
+    assert_eq!(play.roles(), ["1 following 2", "2 leading", "3 following 2"]);
+    assert_eq!(play.member(3).vote.1, i64::MAX);
 }
 
 /// Every combination of odd numbers in every field, from everybody, to servers of every kind; then
@@ -80,6 +90,22 @@ fn a_vote_for_oneself_with_another_claim_is_not_supported() {
         play.take(from, 1, looking(vote(1, 1, 0x1_0000_0003), 1));
     }
     assert_eq!(play.roles(), ["1 leading"]);
+}
+
+/// A voter answers an observer, and a server of a later round one of an earlier. Together they would
+/// go on for ever.
+#[test]
+fn an_observer_of_a_later_round_and_a_voter_do_not_answer_each_other_for_ever() {
+    let mut play = Play::new(&ensemble(3, 1));
+    play.member(4).round = 7;
+    play.start(&[1, 4]);
+    play.pass(0);
+    let told = play.told();
+    let between = told.iter().filter(|line| line.contains(" to ")).collect::<Vec<_>>();
+    assert_eq!(between, ["4 to 1: looking, nobody, round 8"]);
+    // Apache ZooKeeper's observers do answer.
+    play.take(4, 1, looking(Vote { leader: Sid::NOBODY, zxid: 0, peer_epoch: 0 }, 8));
+    assert!(play.wires.is_empty());
 }
 
 /// Two servers that do not know each other's votes do not answer each other for ever; nor does one

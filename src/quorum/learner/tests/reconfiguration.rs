@@ -90,7 +90,7 @@ fn an_observer_that_is_given_a_vote_joins_again() {
     let expected = [
         "disk: append setData /zookeeper/config 1 as 0x500000001",
         "disk: configuration 0x500000001",
-        "close link 0: the leader is left",
+        "close link 0: the leader is left: this server is a participant from here on",
         "configuration 0x500000001 is in force",
         "leaves: this server is a participant from here on",
     ];
