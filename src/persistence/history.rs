@@ -4,6 +4,7 @@
 //! ```text
 //! zkserver.truncating.<to>             the history ends with <to>: what is behind it is going
 //! zkserver.incoming.snapshot.<zxid>    this is the history: everything else is going
+//! zkserver.abandoning                  there is no history any more: everything is going
 //! zkserver.aside.<name>                was history once: for an operator to look at
 //! ```
 //!
@@ -31,6 +32,7 @@ use crate::proto::Zxid;
 
 const TRUNCATING: &str = "zkserver.truncating.";
 const INCOMING: &str = "zkserver.incoming.";
+const ABANDONING: &str = "zkserver.abandoning";
 /// Before the name of a file that was history once.
 pub(super) const ASIDE: &str = "zkserver.aside.";
 
@@ -126,10 +128,12 @@ pub fn replace(dir: &DataDir, unfinished: &str, zxid: Zxid) -> Result<(), DiskEr
 /// Sets everything aside: there is no history any more.
 ///
 /// # Errors
-/// The disk's: some of it may still be there.
-pub(super) fn abandon(dir: &DataDir) -> Result<(), DiskError> {
+/// The disk's: the next start finds all of it or nothing.
+fn abandon(dir: &DataDir) -> Result<(), DiskError> {
     give_up_what_lies_aside(dir)?;
-    set_all_aside(dir)
+    dir.disk().create_new(&dir.snapshot_dir().join(ABANDONING))?;
+    dir.disk().sync_dir(dir.snapshot_dir())?;
+    carry_out_abandonment(dir)
 }
 
 /// Finishes the change that a crash interrupted, if there is one.
@@ -137,10 +141,15 @@ pub(super) fn abandon(dir: &DataDir) -> Result<(), DiskError> {
 /// # Errors
 /// Those of [`truncate`] and [`replace`].
 pub(super) fn finish(dir: &DataDir) -> Result<(), HistoryError> {
-    let is_change = |name: &String| name.starts_with(TRUNCATING) || name.starts_with(INCOMING);
+    let is_change = |name: &String| {
+        [TRUNCATING, INCOMING, ABANDONING].iter().any(|mark| name.starts_with(mark))
+    };
     let names = dir.disk().list(dir.snapshot_dir())?.into_iter().map(|entry| entry.name);
     for mark in names.filter(is_change) {
-        if let Some(to) = hex_suffix(&mark, TRUNCATING) {
+        if mark == ABANDONING {
+            carry_out_abandonment(dir)?;
+            tracing::warn!("the history was given up: a crash had interrupted that");
+        } else if let Some(to) = hex_suffix(&mark, TRUNCATING) {
             carry_out_truncation(dir, to, &dir.snapshot_dir().join(&mark))?;
             tracing::warn!(%to, "the history was cut: a crash had interrupted that");
         } else if let Some(name) = mark.strip_prefix(INCOMING).filter(|n| snapshot::is_file_name(n))
@@ -241,6 +250,13 @@ fn carry_out_replacement(dir: &DataDir, incoming: &str, name: &str) -> Result<()
     let (disk, snapshot_dir) = (&**dir.disk(), dir.snapshot_dir());
     disk.rename(&snapshot_dir.join(incoming), &snapshot_dir.join(name))?;
     disk.sync_dir(snapshot_dir)
+}
+
+/// May be done again from the start at any time.
+fn carry_out_abandonment(dir: &DataDir) -> Result<(), DiskError> {
+    set_all_aside(dir)?;
+    dir.disk().remove(&dir.snapshot_dir().join(ABANDONING))?;
+    dir.disk().sync_dir(dir.snapshot_dir())
 }
 
 /// Snapshots first: on logs without a snapshot Apache's server does not start.

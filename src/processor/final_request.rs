@@ -16,6 +16,10 @@ pub fn write_reply(origin: &Origin, record: &TxnRecord<'_>, applied: &Applied, o
         Applied::Done => write_header_only(header, out),
         Applied::Stat(stat) => {
             let frame = ReplyFrame::open(header, out);
+            if let (OpCode::Reconfig, Txn::SetData { data, .. }) = (origin.op, &record.txn) {
+                // As a read of the configuration would be answered (C-265).
+                out.put_buffer(*data);
+            }
             write_result(&record.txn, origin.op != OpCode::Create, stat, out);
             frame.finish(out);
         }

@@ -10,6 +10,7 @@
 mod create;
 mod multi;
 mod quota;
+mod reconfig;
 mod session;
 
 use bytes::Bytes;
@@ -172,6 +173,20 @@ impl PrepRequestProcessor {
         db: &Database,
         sessions: &SessionTracker,
     ) -> Proposal {
+        self.transaction(now, request, db, sessions, |prep, judge, txn| {
+            prep.body(judge, request.op, txn)
+        })
+    }
+
+    /// Gives a request its place in the order, and the transaction that `body` makes of it.
+    fn transaction(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        db: &Database,
+        sessions: &SessionTracker,
+        body: impl FnOnce(&mut Self, &Judge<'_>, &mut Vec<u8>) -> Result<i32, Refusal>,
+    ) -> Proposal {
         let zxid = self.last_zxid.next();
         self.last_zxid = zxid;
         let judge = Judge {
@@ -194,7 +209,7 @@ impl PrepRequestProcessor {
             txn_type: 0,
         };
         header.write(&mut txn);
-        let result = self.body(&judge, request.op, &mut txn).and_then(|txn_type| {
+        let result = body(self, &judge, &mut txn).and_then(|txn_type| {
             // What the readers of the log would refuse must not get a place in the order.
             if txn.len() + TxnDigest::SIZE > self.options.max_txn_bytes {
                 return Err(Refusal::Unreadable);
@@ -270,7 +285,7 @@ impl PrepRequestProcessor {
             }
             OpCode::Multi => self.multi(judge, &mut r, out),
             OpCode::DeleteContainer => self.delete_container(judge, out),
-            OpCode::Reconfig => self.reconfig(&mut r),
+            OpCode::Reconfig => self.reconfig(judge, |_| Err(ErrorCode::Unimplemented), out),
             OpCode::Exists
             | OpCode::GetData
             | OpCode::GetAcl
@@ -436,20 +451,6 @@ impl PrepRequestProcessor {
         let parent = self.outstanding.node(parent_path, tree).ok_or(ErrorCode::NoNode)?;
         self.remove(judge, full, parent, out);
         Ok(OpCode::DeleteContainer.to_int())
-    }
-
-    /// Nothing to reconfigure here: first whether the request can be read, then whether it is
-    /// allowed, then that it is impossible.
-    fn reconfig(&self, r: &mut Reader<'_>) -> Result<i32, Refusal> {
-        for _ in ["joining", "leaving", "new members"] {
-            r.ustring()?;
-        }
-        r.long()?;
-        Err(if self.options.reconfig_enabled {
-            ErrorCode::Unimplemented.into()
-        } else {
-            ErrorCode::ReconfigDisabled.into()
-        })
     }
 
     fn valid_node(&self, judge: &Judge<'_>, full: &[u8]) -> Result<PendingNode, Refusal> {

@@ -43,3 +43,37 @@ impl Configs {
         voters
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(sids: &[i64], version: i64) -> Arc<QuorumVerifier> {
+        let line = |n: &i64| format!("server.{n}=h{n}:1:2\n");
+        let text = sids.iter().map(line).collect::<String>() + &format!("version={version:x}");
+        Arc::new(QuorumVerifier::parse(text.as_bytes()).unwrap())
+    }
+
+    fn is_quorum(configs: &Configs, sids: &[i64]) -> bool {
+        configs.contains_quorum(|sid| sids.contains(&sid.0))
+    }
+
+    #[test]
+    fn a_newer_configuration_must_agree_too() {
+        let mut configs = Configs::new(config(&[1, 2, 3], 5));
+        assert!(is_quorum(&configs, &[1, 2]));
+        configs.last_seen = config(&[3, 4, 5], 6);
+        assert!(!is_quorum(&configs, &[1, 2]) && !is_quorum(&configs, &[4, 5]));
+        assert!(is_quorum(&configs, &[1, 3, 4]), "each has two of them");
+        assert_eq!(configs.voters(), [1, 2, 3, 4, 5].map(Sid), "each once");
+        assert!(configs.is_voter(Sid(1)) && configs.is_voter(Sid(5)));
+    }
+
+    #[test]
+    fn one_that_is_not_newer_does_not_count() {
+        let mut configs = Configs::new(config(&[1, 2, 3], 5));
+        configs.last_seen = config(&[3, 4, 5], 5);
+        assert!(is_quorum(&configs, &[1, 2]) && !is_quorum(&configs, &[4, 5]));
+        assert!(!configs.is_voter(Sid(5)));
+    }
+}

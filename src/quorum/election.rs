@@ -117,14 +117,14 @@ impl FastLeaderElection {
             self.adopt(turn, config);
         }
         if !turn.member.configs.is_voter(from) {
-            // An observer, or a server that wants to join. Only who looks for a leader is answered:
-            // so no two servers answer each other for ever.
-            if n.state == ServerState::Looking {
+            // An observer, or a server that wants to join. One of a later round would answer an
+            // answer, as it must to a voter, and so on for ever.
+            if n.state == ServerState::Looking && n.round <= turn.member.round {
                 self.tell(turn, from);
             }
             return None;
         }
-        if n.state == ServerState::Looking && n.round < turn.member.round {
+        if self.votes && n.state == ServerState::Looking && n.round < turn.member.round {
             self.tell(turn, from);
         }
         let word = Word::of(&n);
@@ -268,6 +268,7 @@ impl FastLeaderElection {
 
     /// Gives that vote, in the member's round.
     fn propose(&mut self, turn: &mut Turn<'_>, vote: Vote) {
+        tracing::debug!(?vote, round = turn.member.round, "votes");
         self.proposal = vote;
         self.settled_at = None;
         if self.votes && vote.leader != Sid::NOBODY {

@@ -11,12 +11,14 @@
 
 mod broadcast;
 mod epoch;
+mod forwarding;
 mod learner_handler;
 mod learner_sync;
 mod learners;
 mod liveness;
 mod packets;
 mod proposals;
+mod reconfig;
 mod sessions;
 mod synchronize;
 mod syncs;
@@ -114,9 +116,10 @@ impl Leader {
 
     /// The chain, once there is one, and the road of its proposals.
     fn established(&mut self) -> Option<(&mut Broadcast, Road<'_>)> {
-        let Leader { phase, learners, proposals, .. } = self;
+        let Leader { phase, learners, proposals, limits, .. } = self;
+        let road = Road { learners, proposals, limits: *limits };
         match phase {
-            Phase::Broadcasting(_, broadcast) => Some((broadcast, Road { learners, proposals })),
+            Phase::Broadcasting(_, broadcast) => Some((broadcast, road)),
             _ => None,
         }
     }
@@ -181,11 +184,18 @@ impl Leader {
         if self.phase.synchronizes() {
             self.synchronize_promised(turn);
         }
-        self.establish(turn);
+        let has_lost_its_vote = self.establish(turn);
         self.up_to_date(turn);
+        if has_lost_its_vote {
+            return Err(Outcome::leave("this server has no vote in the configuration in force"));
+        }
         if let Some((broadcast, mut road)) = self.established() {
             broadcast.due(turn, &mut road);
             broadcast.advance(turn, &mut road);
+            if let Some(vote) = broadcast.successor(road.proposals) {
+                let why = format!("by a reconfiguration {} leads", vote.leader);
+                return Err(Outcome::Leave { why, successor: Some(vote) });
+            }
             if broadcast.is_exhausted() {
                 return Err(Outcome::leave("the zxid's counter ends: a new epoch is needed"));
             }
@@ -211,27 +221,33 @@ impl Leader {
     }
 
     /// Begins to lead, when quorums of the configuration in force and of the one seen last have
-    /// everything.
-    fn establish(&mut self, turn: &mut Turn<'_>) {
-        let Phase::Synchronizing { epoch, acked } = &self.phase else { return };
+    /// everything; that one is in force from here on. Whether this server may not lead in it: a
+    /// leader before it proposed that, and this one has brought it to its end (C-270).
+    fn establish(&mut self, turn: &mut Turn<'_>) -> bool {
+        let Phase::Synchronizing { epoch, acked } = &self.phase else { return false };
         if !turn.member.configs.contains_quorum(|sid| acked.contains(&sid)) {
-            return;
+            return false;
         }
         let epoch = *epoch;
+        turn.member.vote.0.peer_epoch = epoch.what().0.into();
+        self.phase = Phase::Broadcasting(epoch, Box::new(Broadcast::new(turn, epoch.what())));
+        tracing::info!(epoch = epoch.what().0, "this server leads");
         let configs = &turn.member.configs;
         if turn.member.options.reconfig_enabled
             && configs.last_seen.version > configs.current.version
         {
             let config = configs.last_seen.clone();
+            let stays = reconfig::stays(&config, turn.member);
             turn.activate_config(config);
+            if !stays {
+                return true;
+            }
         }
-        turn.member.vote.0.peer_epoch = epoch.what().0.into();
-        self.phase = Phase::Broadcasting(epoch, Box::new(Broadcast::new(turn, epoch.what())));
-        tracing::info!(epoch = epoch.what().0, "this server leads");
         if turn.member.options.leader_serves {
             self.serves = true;
             turn.effects.client.push(ClientEffect::StartServing);
         }
+        false
     }
 
     /// Tells everybody who has everything that it may serve.

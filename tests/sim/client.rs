@@ -36,7 +36,6 @@ pub struct Client {
     input: Vec<u8>,
     pending: VecDeque<Pending>,
     next_xid: i32,
-    next_op: u32,
     heard: Micros,
     sent: Micros,
     alarm: u64,
@@ -95,7 +94,6 @@ impl Client {
             input: Vec::new(),
             pending: VecDeque::new(),
             next_xid: 1,
-            next_op: 0,
             heard: 0,
             sent: 0,
             alarm: 0,
@@ -330,8 +328,8 @@ impl Client {
             1..20 => self.random.below(200) as usize,
             _ => 0,
         };
-        let op = OpId(self.next_op);
-        self.next_op += 1;
+        let op = OpId(stage.operations);
+        stage.operations += 1;
         let frame = messages::encode(xid, &request, padding);
         let session = self.session.as_ref().map_or(SessionId::NONE, |session| session.id);
         let server = sid(server);

@@ -111,7 +111,9 @@ pub enum ServerEvent {
         /// Its zxid.
         zxid: Zxid,
     },
-    /// It knows that the transaction is committed: it entered the committed log.
+    /// It knows that the transaction is committed: a leader that a quorum follows has said so, or is
+    /// this server; or it was in the history with which the server begins to serve. Said once for
+    /// each, in order, whatever becomes of the process.
     Committed {
         /// Its place.
         zxid: Zxid,
@@ -148,7 +150,8 @@ pub enum ServerEvent {
 pub enum How {
     /// Committed by the leader that the server follows, or that it is.
     Commit,
-    /// It was durable here when a role ended, and nobody had said that it is committed.
+    /// It was durable here, and nobody whom a quorum follows had said that it is committed: a role
+    /// ended, or a leader that may not be established yet synchronized this server.
     CatchUp,
 }
 
@@ -169,7 +172,7 @@ pub enum Stop {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u32);
 
-/// One operation of one client: counts from 0.
+/// One operation: counts from 0, over all clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub u32);
 

@@ -3,7 +3,9 @@
 //! A process that ends is dropped as it is; only the disk knows what was. If the power went, what
 //! was not synced is lost, and an operation that was under way is torn anywhere.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use zkserver::proto::{Sid, Zxid};
@@ -74,6 +76,7 @@ pub struct Peer {
     clock: Arc<SimClock>,
     character: Character,
     state: State,
+    known: Rc<Cell<Zxid>>,
     /// Counts processes.
     life: u64,
     /// It stands still, until the event of that number.
@@ -106,6 +109,7 @@ impl Peer {
             clock: Arc::new(SimClock::new()),
             character,
             state: State::Down { power: false },
+            known: Rc::default(),
             life: 0,
             paused: false,
             pauses: 0,
@@ -173,6 +177,7 @@ impl Peer {
             character: self.character,
             disk: &self.disk,
             clock: &self.clock,
+            known: self.known.clone(),
             random: self.random.fork(),
         };
         let started = Process::start(beginning, stage);

@@ -14,7 +14,9 @@ mod jobs;
 mod links;
 mod start;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -22,8 +24,8 @@ use zkserver::persistence::snapshot::Compression;
 use zkserver::persistence::{DataDir, DiskRequest, SyncQueue};
 use zkserver::processor::connection::Surroundings;
 use zkserver::processor::connections::{Connection, Connections};
-use zkserver::proto::{ConnectionId, LinkId, ServerState, Sid, Ticket, Zxid};
-use zkserver::quorum::effect::{DiskEffect, Input};
+use zkserver::proto::{ConnectionId, LinkId, QuorumPacket, ServerState, Sid, Ticket, Zxid};
+use zkserver::quorum::effect::{DiskEffect, Input, LinkEffect};
 use zkserver::server::disk_thread::disk_request;
 use zkserver::server::driver::Driver;
 use zkserver::server::inbox::Inbox;
@@ -123,8 +125,16 @@ pub struct Process {
     turn_at: Option<Micros>,
     rests_until: Micros,
     serving: bool,
+    /// A quorum follows it: it serves, or has told a learner that it may.
+    established: bool,
     role: Option<ServerState>,
     committed: Zxid,
+    /// What is in the committed log without a leader that a quorum follows having said so.
+    claimed: Vec<(Zxid, TxnHash)>,
+    /// What was restored and what the core has not heard of yet.
+    reloaded: Option<(Zxid, Vec<(Zxid, TxnHash)>)>,
+    /// The last that was said to be known as committed, in this life of the process or another.
+    known: Rc<Cell<Zxid>>,
     /// What was given to the log, for what memory has forgotten.
     logged: BTreeMap<Zxid, TxnHash>,
     mismatches: u64,
@@ -141,8 +151,10 @@ enum What {
 impl Process {
     /// Whether it leads and serves, or is alone.
     pub fn leads(&self) -> bool {
-        let leads = matches!(self.driver.peer().state(), None | Some(ServerState::Leading));
-        leads && self.serving
+        match self.driver.peer().state() {
+            None => self.serving,
+            Some(state) => state == ServerState::Leading && self.established,
+        }
     }
 
     /// The last transaction in its tree, and the tree's digest.
@@ -205,6 +217,11 @@ impl Process {
         let mut inputs = Vec::new();
         let most = self.random.between(1, self.character.inputs as u64) as usize;
         let more = self.inbox.take(&mut inputs, most);
+        if inputs.iter().any(|input| matches!(input, Input::Reloaded(_)))
+            && let Some((zxid, recent)) = self.reloaded.take()
+        {
+            (self.committed, self.claimed) = (zxid, recent);
+        }
         self.driver.turn(self.clock.now(), &mut inputs, more);
         self.rests_until = stage.agenda.now() + self.random.between(5, 40);
         let handed_out = std::mem::take(&mut *self.door.0.lock());
@@ -222,13 +239,25 @@ impl Process {
         }
         if state != was {
             self.role = state;
+            self.established = false;
             if let Some(state) = state {
                 stage.server(self.sid, ServerEvent::Role(state));
             }
         }
-        self.observe_committed(stage);
+        // A role that ends in this turn has caught up already.
+        let ends = |seen: &Witnessed| matches!(seen.what, Seen::Serving(false));
+        let serves = (self.serving || self.established) && !handed_out.witnessed.iter().any(ends);
+        self.observe_committed(stage, serves);
         for witnessed in &handed_out.witnessed {
             self.observe_client(stage, witnessed);
+        }
+        let leads = state == Some(ServerState::Leading) && !self.established;
+        if leads && (self.serving || tells_uptodate(handed_out)) {
+            self.established = true;
+            if let Some(member) = self.driver.peer().as_member() {
+                stage.server(self.sid, ServerEvent::Established(member.current_epoch));
+            }
+            self.claims_hold(stage);
         }
     }
 
@@ -260,24 +289,35 @@ impl Process {
         self.promises.push_back((ticket, promise));
     }
 
-    /// What entered the committed log since the last turn.
-    fn observe_committed(&mut self, stage: &mut Stage) {
+    /// What entered the committed log since the last turn. What a server catches up with on its own,
+    /// or is synchronized with by a leader that is not established yet, enters it as well; it is
+    /// known to be committed when the server serves.
+    fn observe_committed(&mut self, stage: &mut Stage, serves: bool) {
         let Some(member) = self.driver.peer().as_member() else { return };
         let log = &member.committed;
         if log.max() <= self.committed {
             return;
         }
         let (from, held) = (self.committed, log.min());
-        let mut new: Vec<(Zxid, TxnHash)> = Vec::new();
         if held > from.next() {
             let range = (std::ops::Bound::Excluded(from), std::ops::Bound::Excluded(held));
-            new.extend(self.logged.range(range).map(|(zxid, txn)| (*zxid, *txn)));
+            self.claimed.extend(self.logged.range(range).map(|(zxid, txn)| (*zxid, *txn)));
         }
         for (zxid, txn) in log.iter().filter(|(zxid, _)| *zxid > from) {
-            new.push((*zxid, stage.history.txn(txn)));
+            self.claimed.push((*zxid, stage.history.txn(txn)));
         }
         self.committed = log.max();
-        for (zxid, txn) in new {
+        if serves {
+            self.claims_hold(stage);
+        }
+    }
+
+    fn claims_hold(&mut self, stage: &mut Stage) {
+        for (zxid, txn) in std::mem::take(&mut self.claimed) {
+            if zxid <= self.known.get() {
+                continue;
+            }
+            self.known.set(zxid);
             stage.server(self.sid, ServerEvent::Committed { zxid, txn });
         }
     }
@@ -285,15 +325,16 @@ impl Process {
     fn observe_client(&mut self, stage: &mut Stage, witnessed: &Witnessed) {
         let Witnessed { what, digest, mismatches } = witnessed;
         let (zxid, txn, how) = match what {
-            Seen::Commit(zxid, txn) => (*zxid, txn, How::Commit),
+            // While it is synchronized, the leader may not have a quorum yet.
+            Seen::Commit(zxid, txn) if self.serving || self.established || self.role.is_none() => {
+                (*zxid, txn, How::Commit)
+            }
+            Seen::Commit(zxid, txn) => (*zxid, txn, How::CatchUp),
             Seen::CatchUp(zxid, txn) => (*zxid, txn, How::CatchUp),
             Seen::Serving(serving) => {
                 self.serving = *serving;
-                if self.leads()
-                    && let Some(member) = self.driver.peer().as_member()
-                {
-                    let epoch = member.current_epoch;
-                    stage.server(self.sid, ServerEvent::Established(epoch));
+                if *serving {
+                    self.claims_hold(stage);
                 }
                 stage.server(self.sid, ServerEvent::Serving(*serving));
                 return;
@@ -470,4 +511,12 @@ impl Process {
         self.around.watches.remove_connection(connection.id());
         stage.network.close(&mut stage.agenda, connection.end);
     }
+}
+
+/// Whether a learner is told that it may serve.
+fn tells_uptodate(handed_out: &HandedOut) -> bool {
+    handed_out
+        .links
+        .iter()
+        .any(|effect| matches!(effect, LinkEffect::Send { packet: QuorumPacket::UpToDate, .. }))
 }

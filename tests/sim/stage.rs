@@ -22,6 +22,8 @@ pub struct Stage {
     pub violations: Vec<Violation>,
     /// The last value that a client wrote.
     pub last_value: Value,
+    /// How many operations were asked for.
+    pub operations: u32,
 }
 
 /// Something on the agenda.

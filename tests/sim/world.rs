@@ -69,6 +69,7 @@ impl World {
             trace: Trace::new(plan.keep),
             violations: Vec::new(),
             last_value: 0,
+            operations: 0,
         };
         let alone = plan.ensemble.is_alone();
         let mut chaos_random = random.fork();

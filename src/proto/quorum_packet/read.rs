@@ -14,7 +14,8 @@ use crate::proto::{Epoch, SessionId, Sid, Zxid};
 impl QuorumPacket {
     /// Takes the next packet off `input`, which came from `side`; `None` when more bytes are
     /// needed. `max_length` is how long a single field may be, in bytes (`jute.maxbuffer` plus its
-    /// extrasize); authinfo as a whole may not be longer either.
+    /// extrasize); authinfo as a whole may not be longer either. Behind a SNAP packet a stream
+    /// follows, which is not for here.
     ///
     /// # Errors
     /// In words: what was expected and what came. The link ends; `input` means nothing any more.

@@ -10,6 +10,7 @@ mod joining;
 mod noise;
 mod order;
 mod partitions;
+mod peace;
 mod settling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -14,19 +14,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::learner_handler::{Peer, State};
+use super::learner_handler::{Limits, State};
 use super::learners::Learners;
-use super::proposals::{Proposals, Verifiers};
+use super::proposals::{CommittedTxn, Proposals};
 use super::sessions::SessionOwners;
 use super::syncs::Syncs;
-use crate::auth::{Identities, Identity};
-use crate::jute::Reader;
 use crate::processor::commit::{CommitProcessor, Committed};
 use crate::processor::connection_queue::CloseReason;
 use crate::processor::proposal::Proposal;
 use crate::processor::request::{Origin, Request, Submission};
-use crate::proto::quorum_packet::ForwardedRequest;
-use crate::proto::{Epoch, ErrorCode, LinkId, OpCode, QuorumPacket, SessionId, Sid, Zxid};
+use crate::proto::{Epoch, ErrorCode, OpCode, QuorumPacket, QuorumVerifier, SessionId, Sid, Zxid};
 use crate::quorum::effect::ClientEffect;
 use crate::quorum::member::Turn;
 use crate::quorum::request_chain::{RequestChain, Taken};
@@ -35,15 +32,18 @@ use crate::session::SessionTracker;
 /// What only an established leader has.
 #[derive(Debug)]
 pub struct Broadcast {
-    epoch: Epoch,
-    chain: RequestChain,
-    commit: CommitProcessor<Zxid>,
-    syncs: Syncs,
+    pub(super) epoch: Epoch,
+    pub(super) chain: RequestChain,
+    pub(super) commit: CommitProcessor<Zxid>,
+    pub(super) syncs: Syncs,
     /// The rounds that the own clients' syncs wait for, in the order of those.
     own_sync_rounds: VecDeque<u64>,
     /// A sync that may go when its round is confirmed; what is behind it waits too.
     first_sync: Option<(u64, Origin, Bytes)>,
-    owners: SessionOwners,
+    pub(super) owners: SessionOwners,
+    /// Set by a reconfiguration under which this server does not lead: nothing behind it is
+    /// committed here any more, and when it went to apply this server leaves.
+    pub(super) handing_over: Option<(Zxid, Sid)>,
 }
 
 /// Where proposals go.
@@ -52,6 +52,8 @@ pub struct Road<'a> {
     pub learners: &'a mut Learners,
     /// Where they wait for their quorums.
     pub proposals: &'a mut Proposals,
+    /// How long learners may be silent.
+    pub limits: Limits,
 }
 
 impl Broadcast {
@@ -84,6 +86,7 @@ impl Broadcast {
             own_sync_rounds: VecDeque::new(),
             first_sync: None,
             owners: SessionOwners::new(options.prep.hash_seed),
+            handing_over: None,
         }
     }
 
@@ -141,6 +144,13 @@ impl Broadcast {
     fn take(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>, submission: Submission) {
         let me = turn.member.me;
         if let Submission::Request(request) = &submission
+            && request.op == OpCode::Reconfig
+            && !request.throttled
+            && self.chain.sessions.is_usable(request.session)
+        {
+            return self.reconfig(turn, road, request, me);
+        }
+        if let Submission::Request(request) = &submission
             && request.op != OpCode::CloseSession
             && self.has_moved(request.session, me)
         {
@@ -179,84 +189,13 @@ impl Broadcast {
         }
     }
 
-    /// A learner forwards what a client of its own, or the learner itself, asks for.
-    ///
-    /// # Errors
-    /// What no learner would ask for.
-    pub fn forwarded(
-        &mut self,
-        turn: &mut Turn<'_>,
-        road: &mut Road<'_>,
-        (link, peer): (LinkId, Peer),
-        request: ForwardedRequest,
-    ) -> Result<(), String> {
-        let ForwardedRequest { session, cxid, op, body, auth } = request;
-        let op = OpCode::from_int(op).filter(|op| may_be_forwarded(*op));
-        let Some(op) = op else {
-            self.refuse(turn, road, (session, cxid, None), ErrorCode::Unimplemented);
-            return Ok(());
-        };
-        match op {
-            OpCode::Sync => {
-                self.syncs.forwarded(link, road.proposals.last());
-                return Ok(());
-            }
-            OpCode::CreateSession => {
-                if session == SessionId::NONE {
-                    return Err("expected the id of a new session, got none".into());
-                }
-                if let Ok(timeout_ms) = Reader::unlimited(&body).int() {
-                    self.chain.sessions.track(session, timeout_ms, turn.now);
-                    self.owners.set(session, peer.sid);
-                }
-            }
-            OpCode::CloseSession => self.owners.remove(session),
-            _ if self.has_moved(session, peer.sid) => {
-                self.refuse(turn, road, (session, cxid, None), ErrorCode::SessionMoved);
-                return Ok(());
-            }
-            _ => {}
-        }
-        let identities = auth.iter().map(|(scheme, id)| Identity::new(scheme, id));
-        let identities = Arc::new(Identities::from_list(identities));
-        let origin = None;
-        let request =
-            Request { session, xid: cxid, op, body, identities, origin, throttled: false };
-        let proposal = self.chain.prepare(turn.now, &request, turn.db);
-        self.propose(turn, road, proposal);
-        turn.effects.client.extend(self.chain.quota_refusals());
-        Ok(())
-    }
-
-    /// A learner asks whether a session may go on with it.
-    pub fn revalidate(
-        &mut self,
-        turn: &mut Turn<'_>,
-        (link, peer): (LinkId, Peer),
-        session: SessionId,
-        timeout_ms: i32,
-    ) {
-        let valid = self.chain.sessions.reopen(session, timeout_ms, turn.now).is_some();
-        if valid {
-            self.owners.set(session, peer.sid);
-        }
-        turn.send(link, QuorumPacket::Revalidated { session, valid });
-    }
-
-    /// A learner has heard of these sessions.
-    pub fn touched(&mut self, turn: &Turn<'_>, touched: &[(SessionId, i32)]) {
-        for (session, timeout_ms) in touched {
-            self.chain.sessions.reopen(*session, *timeout_ms, turn.now);
-        }
-    }
-
     /// Proposes what is due without anybody asking.
     pub fn due(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>) {
         let (now, db) = (turn.now, turn.db);
         let Broadcast { chain, owners, commit, .. } = self;
         chain.due(now, db, |proposal| {
             owners.remove(proposal.session);
-            propose(turn, road, commit, proposal);
+            propose(turn, road, commit, proposal, None);
         });
     }
 
@@ -271,8 +210,14 @@ impl Broadcast {
     pub fn advance(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>) {
         let me = turn.member.me;
         road.proposals.own_log(me, &turn.member.tickets);
-        while let Some((zxid, txn)) = road.proposals.commit_next() {
+        while self.handing_over.is_none()
+            && let Some(CommittedTxn { zxid, txn, config }) = road.proposals.commit_next()
+        {
             turn.member.committed.push(zxid, txn.clone());
+            if let Some(config) = config {
+                self.activate(turn, road, (zxid, txn), config);
+                continue;
+            }
             let commit = QuorumPacket::Commit { zxid };
             let inform = QuorumPacket::Inform { zxid, txn };
             road.learners.broadcast(turn, Some(&commit), Some(&inform));
@@ -303,8 +248,9 @@ impl Broadcast {
             let Some(committed) = self.commit.pop() else { return };
             match committed {
                 Committed::Txn(proposal) => {
-                    road.proposals.let_go(proposal.zxid);
+                    let config = road.proposals.let_go(proposal.zxid);
                     turn.effects.client.push(ClientEffect::Commit(proposal));
+                    turn.effects.client.extend(config.map(ClientEffect::ActivateConfig));
                 }
                 Committed::Sync(origin, body) => {
                     let round = self.own_sync_rounds.pop_front();
@@ -320,11 +266,11 @@ impl Broadcast {
         }
     }
 
-    fn has_moved(&mut self, session: SessionId, sid: Sid) -> bool {
+    pub(super) fn has_moved(&mut self, session: SessionId, sid: Sid) -> bool {
         self.chain.sessions.is_usable(session) && self.owners.has_moved(session, sid)
     }
 
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         turn: &mut Turn<'_>,
         road: &mut Road<'_>,
@@ -335,25 +281,26 @@ impl Broadcast {
         self.propose(turn, road, proposal);
     }
 
-    fn propose(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>, proposal: Proposal) {
-        propose(turn, road, &mut self.commit, proposal);
+    pub(super) fn propose(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>, proposal: Proposal) {
+        propose(turn, road, &mut self.commit, proposal, None);
     }
 }
 
 /// Logging a transaction and sending it to everybody who is registered are one step: no history is
 /// between the two (TLA+ 2).
-fn propose(
+pub(super) fn propose(
     turn: &mut Turn<'_>,
     road: &mut Road<'_>,
     commit: &mut CommitProcessor<Zxid>,
     proposal: Proposal,
+    config: Option<Arc<QuorumVerifier>>,
 ) {
     let (zxid, txn) = (proposal.zxid, proposal.txn.clone());
     let pending = turn.log(zxid, txn.clone());
     let packet = QuorumPacket::Proposal { zxid, txn: txn.clone() };
     road.learners.broadcast(turn, Some(&packet), None);
-    let verifiers = Verifiers::of(&turn.member.configs);
-    road.proposals.propose(txn, pending, zxid, verifiers, turn.now.mono_ms);
+    let (configs, now_ms) = (&turn.member.configs, turn.now.mono_ms);
+    road.proposals.propose((zxid, txn), pending, configs, config, now_ms);
     commit.propose(zxid, proposal);
 }
 
@@ -364,9 +311,4 @@ pub fn ping(turn: &mut Turn<'_>, learners: &Learners, zxid: Zxid) {
             turn.send(handler.link(), QuorumPacket::Ping { zxid, touched: None });
         }
     }
-}
-
-/// What a learner forwards; of a deletion of a container only the leader decides (N-5).
-fn may_be_forwarded(op: OpCode) -> bool {
-    op.is_write() || matches!(op, OpCode::Sync | OpCode::CreateSession)
 }

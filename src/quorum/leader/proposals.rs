@@ -26,8 +26,8 @@ use crate::quorum::configs::Configs;
 use crate::quorum::durable::{Pending, Tickets};
 
 /// The configurations that must accept a proposal.
-#[derive(Debug, Clone)]
-pub struct Verifiers {
+#[derive(Debug)]
+struct Verifiers {
     current: Arc<QuorumVerifier>,
     /// Proposed and not committed when the proposal was made.
     next: Option<Arc<QuorumVerifier>>,
@@ -35,14 +35,14 @@ pub struct Verifiers {
 
 impl Verifiers {
     /// Those that are relevant now.
-    pub fn of(configs: &Configs) -> Self {
+    fn of(configs: &Configs) -> Self {
         let newer = configs.last_seen.version > configs.current.version;
         let next = newer.then(|| configs.last_seen.clone());
         Verifiers { current: configs.current.clone(), next }
     }
 
     /// Whether those for whom `has` holds are a quorum of each.
-    pub fn contain_quorum(&self, has: impl Fn(Sid) -> bool) -> bool {
+    fn contain_quorum(&self, has: impl Fn(Sid) -> bool) -> bool {
         self.current.contains_quorum(&has)
             && self.next.as_ref().is_none_or(|next| next.contains_quorum(&has))
     }
@@ -57,6 +57,19 @@ struct Entry {
     proposed_ms: u64,
     verifiers: Verifiers,
     acks: Vec<Sid>,
+    /// The configuration that it proposes.
+    config: Option<Arc<QuorumVerifier>>,
+}
+
+/// A transaction that has just been committed.
+#[derive(Debug)]
+pub struct CommittedTxn {
+    /// Its id.
+    pub zxid: Zxid,
+    /// Header, body and digest.
+    pub txn: Bytes,
+    /// The configuration that it brings into force, and who has acknowledged it.
+    pub config: Option<(Arc<QuorumVerifier>, Vec<Sid>)>,
 }
 
 /// The transactions on their way, oldest first.
@@ -79,19 +92,20 @@ impl Proposals {
         Proposals { entries: VecDeque::new(), committed: 0, durable: 0, let_go: last, last }
     }
 
-    /// A transaction was given to the log and to the learners.
+    /// A transaction was given to the log and to the learners; `config` is what it proposes.
     pub fn propose(
         &mut self,
-        txn: Bytes,
+        (zxid, txn): (Zxid, Bytes),
         pending: Pending<Zxid>,
-        zxid: Zxid,
-        verifiers: Verifiers,
+        configs: &Configs,
+        config: Option<Arc<QuorumVerifier>>,
         now_ms: u64,
     ) {
         assert!(zxid > self.last, "{zxid} is proposed after {}", self.last);
         self.last = zxid;
-        let acks = Vec::new();
-        self.entries.push_back(Entry { zxid, txn, pending, proposed_ms: now_ms, verifiers, acks });
+        let (verifiers, acks) = (Verifiers::of(configs), Vec::new());
+        let entry = Entry { zxid, txn, pending, proposed_ms: now_ms, verifiers, acks, config };
+        self.entries.push_back(entry);
     }
 
     /// `sid` has `zxid` on its disk. Whether that was news.
@@ -119,13 +133,14 @@ impl Proposals {
     }
 
     /// The next transaction that is committed by now, each once, in order.
-    pub fn commit_next(&mut self) -> Option<(Zxid, Bytes)> {
+    pub fn commit_next(&mut self) -> Option<CommittedTxn> {
         let entry = self.entries.get(self.committed)?;
         if !entry.verifiers.contain_quorum(|sid| entry.acks.contains(&sid)) {
             return None;
         }
         self.committed += 1;
-        Some((entry.zxid, entry.txn.clone()))
+        let config = entry.config.clone().map(|config| (config, entry.acks.clone()));
+        Some(CommittedTxn { zxid: entry.zxid, txn: entry.txn.clone(), config })
     }
 
     /// Up to where everything is both committed and durable here.
@@ -136,17 +151,18 @@ impl Proposals {
         }
     }
 
-    /// A transaction goes to apply.
+    /// A transaction goes to apply. Returns the configuration that it brings.
     ///
     /// # Panics
     /// If it is not the oldest, or not safe.
-    pub fn let_go(&mut self, zxid: Zxid) {
+    pub fn let_go(&mut self, zxid: Zxid) -> Option<Arc<QuorumVerifier>> {
         assert!(self.committed > 0 && self.durable > 0, "{zxid} is committed and durable");
         let entry = self.entries.pop_front().expect("what is committed is here");
         assert_eq!(entry.zxid, zxid, "transactions are let go in order");
         self.committed -= 1;
         self.durable -= 1;
         self.let_go = zxid;
+        entry.config
     }
 
     /// The last transaction that went to apply.
@@ -179,6 +195,12 @@ impl Proposals {
     /// When the oldest transaction was proposed that the own disk has not reported.
     pub fn oldest_not_durable_ms(&self) -> Option<u64> {
         self.entries.get(self.durable).map(|entry| entry.proposed_ms)
+    }
+
+    /// How many of the transactions from `zxid` on `sid` has acknowledged without a gap.
+    pub fn acknowledged_from(&self, sid: Sid, zxid: Zxid) -> usize {
+        let behind = self.entries.iter().filter(|entry| entry.zxid >= zxid);
+        behind.take_while(|entry| entry.acks.contains(&sid)).count()
     }
 
     /// Everything, in order: logged and not applied.

@@ -21,11 +21,9 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
         match event {
             ServerEvent::Started { last_zxid, .. } => {
                 trees.insert(*sid, *last_zxid);
-                known.insert(*sid, *last_zxid);
             }
             ServerEvent::Reloaded { zxid, .. } => {
                 trees.insert(*sid, *zxid);
-                known.insert(*sid, *zxid);
             }
             ServerEvent::Committed { zxid, .. } => {
                 let last = known.entry(*sid).or_default();

@@ -142,7 +142,14 @@ impl Process {
             return;
         }
         if stage.trace.is_read() {
-            crate::stage::say!(stage, "{} tells {to}: {notification:?}", self.sid);
+            crate::stage::say!(
+                stage,
+                "{} tells {to}: {:?} {:?} round {}",
+                self.sid,
+                notification.state,
+                notification.vote,
+                notification.round
+            );
         }
         let mut bytes = Vec::new();
         notification.write(&mut bytes);
@@ -389,6 +396,8 @@ fn words(packet: &QuorumPacket) -> String {
         QuorumPacket::Request(request) => {
             format!("REQUEST of {} cxid {} op {}", request.session, request.cxid, request.op)
         }
+        QuorumPacket::Commit { zxid } => format!("COMMIT {zxid}"),
+        QuorumPacket::Ack { zxid } => format!("ACK {zxid}"),
         QuorumPacket::NewLeader { zxid, .. } => format!("NEWLEADER {zxid}"),
         other => format!("{other:?}"),
     }

@@ -1,17 +1,21 @@
 //! The start of a process: from what is on its disk to a driver that may take its first turn.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use zkserver::auth::AuthPolicy;
 use zkserver::metrics::Metrics;
+use zkserver::persistence::config_files::last_seen;
 use zkserver::persistence::restore::MemberRestoreOptions;
 use zkserver::persistence::snapshot::{SnapshotOptions, write_snapshot};
 use zkserver::persistence::sync_queue::MemberFiles;
 use zkserver::persistence::txn_log::ZeroFill;
 use zkserver::persistence::{
-    DataDir, DataDirOptions, RestoreOptions, SyncQueue, SyncQueueOptions, restore, restore_member,
+    DataDir, DataDirOptions, Disk, RestoreOptions, SyncQueue, SyncQueueOptions, restore,
+    restore_member,
 };
 use zkserver::processor::connection::{ConnectionOptions, Surroundings};
 use zkserver::processor::connections::Connections;
@@ -20,7 +24,7 @@ use zkserver::processor::prep::PrepOptions;
 use zkserver::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
 use zkserver::proto::membership::LearnerType;
 use zkserver::proto::stat::OwnerEncoding;
-use zkserver::proto::{Epoch, LinkId, QuorumVerifier, Sid, Vote};
+use zkserver::proto::{Epoch, LinkId, QuorumVerifier, Sid, Vote, Zxid};
 use zkserver::quorum::committed_log::CommittedLog;
 use zkserver::quorum::configs::Configs;
 use zkserver::quorum::durable::Tickets;
@@ -46,6 +50,9 @@ use crate::stage::Stage;
 
 const OWNERS: OwnerEncoding = OwnerEncoding { extended_types: true, emulate_353_ttl: false };
 
+/// Where the dynamic configurations lie beside.
+const CONFIG_FILE: &str = "/conf/zoo.cfg";
+
 /// Where a process begins.
 pub struct Beginning<'a> {
     /// Who it is.
@@ -60,6 +67,8 @@ pub struct Beginning<'a> {
     pub disk: &'a SimDisk,
     /// Its machine's clock.
     pub clock: &'a Arc<SimClock>,
+    /// The last that it was seen to know committed.
+    pub known: Rc<Cell<Zxid>>,
     /// What it draws.
     pub random: Random,
 }
@@ -72,8 +81,8 @@ struct Restored {
 }
 
 struct Promises {
-    config: Arc<QuorumVerifier>,
-    recent: Vec<(zkserver::proto::Zxid, bytes::Bytes)>,
+    configs: Configs,
+    recent: Vec<(Zxid, bytes::Bytes)>,
     accepted: Epoch,
     current: Epoch,
     has_data: bool,
@@ -83,7 +92,8 @@ struct Promises {
 impl Process {
     /// A process that begins with what is on the disk; in words, why it does not.
     pub fn start(beginning: Beginning<'_>, stage: &mut Stage) -> Result<Self, String> {
-        let Beginning { sid, life, ensemble, character, disk, clock, mut random } = beginning;
+        let Beginning { sid, life, ensemble, character, disk, clock, known, mut random } =
+            beginning;
         let seed = random.next();
         let dir = DataDir::open(Arc::new(disk.clone()), &data_dir()).map_err(|e| e.to_string())?;
         let dir = Arc::new(dir);
@@ -103,6 +113,10 @@ impl Process {
             SnapshotSchedule { snap_count: character.snap_count, snap_size_limit_bytes: None };
         let sync = SyncRequestProcessor::new(schedule, seed, replayed, 0);
         let alone = member.is_none();
+        let current_config = member.as_ref().map(|member| member.configs.current.clone());
+        // All of it is committed as soon as it is served.
+        let recent = member.iter().flat_map(|member| &member.recent);
+        let claimed = recent.map(|(zxid, txn)| (*zxid, stage.history.txn(txn))).collect();
         let peer = match member {
             None => {
                 database.start_serving();
@@ -124,9 +138,9 @@ impl Process {
             metrics.clone(),
             seed,
         );
-        let clients = match ensemble.config() {
+        let clients = match current_config {
             None => clients,
-            Some(config) => clients.with_config(config.clone()),
+            Some(config) => clients.with_config(config),
         };
         let door = Door::default();
         let doors = (door.clone(), door.clone(), door.clone());
@@ -141,7 +155,10 @@ impl Process {
         );
         let queue = match alone {
             true => queue,
-            false => queue.with_member_files(MemberFiles { dir: dir.clone(), config: None }),
+            false => queue.with_member_files(MemberFiles {
+                dir: dir.clone(),
+                config: Some(CONFIG_FILE.into()),
+            }),
         };
         let options = connection_options();
         let around = Surroundings { database: database.clone(), watches, policy, options };
@@ -178,8 +195,12 @@ impl Process {
             turn_at: (!alone).then_some(u64::MAX),
             rests_until: 0,
             serving: alone,
+            established: false,
             role: None,
             committed: last_zxid,
+            claimed,
+            reloaded: None,
+            known,
             logged: BTreeMap::new(),
             mismatches: 0,
         })
@@ -209,7 +230,7 @@ fn restored_member(
     let restored = restore_member(dir, &options, &mut |_| ()).map_err(|e| e.to_string())?;
     let history = restored.history;
     let member = Promises {
-        config: config.clone(),
+        configs: configs(&**dir.disk(), config)?,
         recent: history.recent,
         accepted: restored.accepted_epoch,
         current: restored.current_epoch,
@@ -218,6 +239,30 @@ fn restored_member(
     };
     let replayed = history.report.txns_replayed;
     Ok(Restored { database: history.database, replayed, member: Some(member) })
+}
+
+/// The configuration in force and the one that was proposed last, as the files have them; `first` is
+/// what the ensemble began with.
+fn configs(disk: &dyn Disk, first: &Arc<QuorumVerifier>) -> Result<Configs, String> {
+    let file = Path::new(CONFIG_FILE);
+    let dir = file.parent().expect("it has a folder");
+    let mut configs = Configs::new(first.clone());
+    for entry in disk.list(dir).map_err(|e| e.to_string())? {
+        let Some(version) = entry.name.strip_prefix("zoo.cfg.dynamic.") else { continue };
+        let Ok(version) = i64::from_str_radix(version, 16) else { continue };
+        let text = disk.read(&dir.join(&entry.name)).map_err(|e| e.to_string())?;
+        if version > configs.current.version {
+            let config = QuorumVerifier { version, ..QuorumVerifier::parse(&text)? };
+            configs = Configs::new(Arc::new(config));
+        }
+    }
+    if let Some(text) = last_seen(disk, file).map_err(|e| e.to_string())? {
+        let config = QuorumVerifier::parse(&text)?;
+        if config.version > configs.current.version {
+            configs.last_seen = Arc::new(config);
+        }
+    }
+    Ok(configs)
 }
 
 fn alone_peer(
@@ -240,11 +285,10 @@ fn member_peer(
     promises: Promises,
     database: &Database,
 ) -> QuorumPeer {
-    let Promises { config, recent, accepted, current, has_data, may_vote } = promises;
-    let options = member_options(character, seed, &config, sid);
+    let Promises { configs, recent, accepted, current, has_data, may_vote } = promises;
+    let options = member_options(character, seed, &configs.current, sid);
     let last_logged = database.last_processed();
-    let before =
-        recent.first().map_or(last_logged, |(first, _)| zkserver::proto::Zxid(first.0 - 1));
+    let before = recent.first().map_or(last_logged, |(first, _)| Zxid(first.0 - 1));
     let mut committed = CommittedLog::new(before, options.commit_log_count);
     for (zxid, txn) in recent {
         committed.push(zxid, txn);
@@ -253,7 +297,7 @@ fn member_peer(
     QuorumPeer::member(Member {
         me: sid,
         options,
-        configs: Configs::new(config),
+        configs,
         accepted_epoch: accepted,
         current_epoch: current,
         tickets: Tickets::default(),

@@ -85,8 +85,7 @@ fn an_observers_vote_does_not_count() {
         play.told(),
         [
             "4: connect the mesh",
-            // What the votes in its name have brought in.
-            "1 to 4: looking, 1 (epoch 0, zxid 0x0), round 1",
+            // What the votes in its name have brought in: one of a later round is not answered.
             "1 to 4: looking, 1 (epoch 0, zxid 0x0), round 1",
             "4 to 1: looking, nobody, round 1",
             "1 to 4: looking, 1 (epoch 0, zxid 0x0), round 1",

@@ -92,6 +92,22 @@ fn a_vote_for_oneself_with_another_claim_is_not_supported() {
     assert_eq!(play.roles(), ["1 leading"]);
 }
 
+/// A voter answers an observer, and a server of a later round one of an earlier. Together they would
+/// go on for ever.
+#[test]
+fn an_observer_of_a_later_round_and_a_voter_do_not_answer_each_other_for_ever() {
+    let mut play = Play::new(&ensemble(3, 1));
+    play.member(4).round = 7;
+    play.start(&[1, 4]);
+    play.pass(0);
+    let told = play.told();
+    let between = told.iter().filter(|line| line.contains(" to ")).collect::<Vec<_>>();
+    assert_eq!(between, ["4 to 1: looking, nobody, round 8"]);
+    // Apache ZooKeeper's observers do answer.
+    play.take(4, 1, looking(Vote { leader: Sid::NOBODY, zxid: 0, peer_epoch: 0 }, 8));
+    assert!(play.wires.is_empty());
+}
+
 /// Two servers that do not know each other's votes do not answer each other for ever; nor does one
 /// answer itself.
 #[test]
