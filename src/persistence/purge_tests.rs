@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::data_dir::DataDir;
-use super::disk::{Disk, RealDisk};
+use super::disk::{Disk, RealDisk, links};
 use super::ledger::Ledger;
 use super::purge::{Purged, purge, reclaim, superfluous};
 use super::restore_tests::{Home, assert_holds, creates};
@@ -207,11 +207,11 @@ fn a_backup_by_hard_link_outlives_the_purge_and_the_room_comes_back_in_pieces() 
     let big = home.file("snapshot.1");
     big.set_len(10 << 20).unwrap();
     let backup = home.path("backup");
-    rustix::fs::link(home.path("snapshot.2"), &backup).unwrap();
+    links::hard(&home.path("snapshot.2"), &backup).unwrap();
     let saved = RealDisk.read(&backup).unwrap();
     let elsewhere = home.path("elsewhere");
     RealDisk.rename(&home.path("log.1"), &elsewhere).unwrap();
-    std::os::unix::fs::symlink(&elsewhere, home.path("log.1")).unwrap();
+    links::symbolic(&elsewhere, &home.path("log.1")).unwrap();
     let moved = RealDisk.read(&elsewhere).unwrap();
 
     let dir = home.open().unwrap();
