@@ -33,6 +33,7 @@ use zkserver::time::Clock;
 use zkserver::tree::SharedDatabase;
 
 use self::jobs::Slow;
+pub use self::links::STRANGER;
 use self::links::{Link, Mesh};
 pub use self::start::Beginning;
 use crate::clock::SimClock;
