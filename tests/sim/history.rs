@@ -150,7 +150,8 @@ pub enum ServerEvent {
 pub enum How {
     /// Committed by the leader that the server follows, or that it is.
     Commit,
-    /// It was durable here when a role ended, and nobody had said that it is committed.
+    /// It was durable here, and nobody whom a quorum follows had said that it is committed: a role
+    /// ended, or a leader that may not be established yet synchronized this server.
     CatchUp,
 }
 

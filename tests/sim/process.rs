@@ -131,6 +131,8 @@ pub struct Process {
     committed: Zxid,
     /// What is in the committed log without a leader that a quorum follows having said so.
     claimed: Vec<(Zxid, TxnHash)>,
+    /// What was restored and what the core has not heard of yet.
+    reloaded: Option<(Zxid, Vec<(Zxid, TxnHash)>)>,
     /// The last that was said to be known as committed, in this life of the process or another.
     known: Rc<Cell<Zxid>>,
     /// What was given to the log, for what memory has forgotten.
@@ -215,6 +217,11 @@ impl Process {
         let mut inputs = Vec::new();
         let most = self.random.between(1, self.character.inputs as u64) as usize;
         let more = self.inbox.take(&mut inputs, most);
+        if inputs.iter().any(|input| matches!(input, Input::Reloaded(_)))
+            && let Some((zxid, recent)) = self.reloaded.take()
+        {
+            (self.committed, self.claimed) = (zxid, recent);
+        }
         self.driver.turn(self.clock.now(), &mut inputs, more);
         self.rests_until = stage.agenda.now() + self.random.between(5, 40);
         let handed_out = std::mem::take(&mut *self.door.0.lock());
@@ -318,7 +325,11 @@ impl Process {
     fn observe_client(&mut self, stage: &mut Stage, witnessed: &Witnessed) {
         let Witnessed { what, digest, mismatches } = witnessed;
         let (zxid, txn, how) = match what {
-            Seen::Commit(zxid, txn) => (*zxid, txn, How::Commit),
+            // While it is synchronized, the leader may not have a quorum yet.
+            Seen::Commit(zxid, txn) if self.serving || self.established || self.role.is_none() => {
+                (*zxid, txn, How::Commit)
+            }
+            Seen::Commit(zxid, txn) => (*zxid, txn, How::CatchUp),
             Seen::CatchUp(zxid, txn) => (*zxid, txn, How::CatchUp),
             Seen::Serving(serving) => {
                 self.serving = *serving;

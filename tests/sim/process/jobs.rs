@@ -209,9 +209,9 @@ impl Process {
         let (zxid, digest) = (history.last_zxid, history.database.tree.digest());
         drop(self.database.write().replace(history.database));
         self.dir.snapshot_gate().open();
-        self.committed = zxid;
-        let recent = &history.recent;
-        self.claimed = recent.iter().map(|(zxid, txn)| (*zxid, stage.history.txn(txn))).collect();
+        let recent = history.recent.iter();
+        let recent = recent.map(|(zxid, txn)| (*zxid, stage.history.txn(txn))).collect();
+        self.reloaded = Some((zxid, recent));
         stage.server(self.sid, ServerEvent::Reloaded { zxid, digest });
         let restored = Restored { last_zxid: zxid, recent: history.recent };
         self.hear(Input::Reloaded(restored));

@@ -2,18 +2,20 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use zkserver::auth::AuthPolicy;
 use zkserver::metrics::Metrics;
+use zkserver::persistence::config_files::last_seen;
 use zkserver::persistence::restore::MemberRestoreOptions;
 use zkserver::persistence::snapshot::{SnapshotOptions, write_snapshot};
 use zkserver::persistence::sync_queue::MemberFiles;
 use zkserver::persistence::txn_log::ZeroFill;
 use zkserver::persistence::{
-    DataDir, DataDirOptions, RestoreOptions, SyncQueue, SyncQueueOptions, restore, restore_member,
+    DataDir, DataDirOptions, Disk, RestoreOptions, SyncQueue, SyncQueueOptions, restore,
+    restore_member,
 };
 use zkserver::processor::connection::{ConnectionOptions, Surroundings};
 use zkserver::processor::connections::Connections;
@@ -48,6 +50,9 @@ use crate::stage::Stage;
 
 const OWNERS: OwnerEncoding = OwnerEncoding { extended_types: true, emulate_353_ttl: false };
 
+/// Where the dynamic configurations lie beside.
+const CONFIG_FILE: &str = "/conf/zoo.cfg";
+
 /// Where a process begins.
 pub struct Beginning<'a> {
     /// Who it is.
@@ -76,7 +81,7 @@ struct Restored {
 }
 
 struct Promises {
-    config: Arc<QuorumVerifier>,
+    configs: Configs,
     recent: Vec<(Zxid, bytes::Bytes)>,
     accepted: Epoch,
     current: Epoch,
@@ -108,6 +113,7 @@ impl Process {
             SnapshotSchedule { snap_count: character.snap_count, snap_size_limit_bytes: None };
         let sync = SyncRequestProcessor::new(schedule, seed, replayed, 0);
         let alone = member.is_none();
+        let current_config = member.as_ref().map(|member| member.configs.current.clone());
         // All of it is committed as soon as it is served.
         let recent = member.iter().flat_map(|member| &member.recent);
         let claimed = recent.map(|(zxid, txn)| (*zxid, stage.history.txn(txn))).collect();
@@ -132,9 +138,9 @@ impl Process {
             metrics.clone(),
             seed,
         );
-        let clients = match ensemble.config() {
+        let clients = match current_config {
             None => clients,
-            Some(config) => clients.with_config(config.clone()),
+            Some(config) => clients.with_config(config),
         };
         let door = Door::default();
         let doors = (door.clone(), door.clone(), door.clone());
@@ -149,7 +155,10 @@ impl Process {
         );
         let queue = match alone {
             true => queue,
-            false => queue.with_member_files(MemberFiles { dir: dir.clone(), config: None }),
+            false => queue.with_member_files(MemberFiles {
+                dir: dir.clone(),
+                config: Some(CONFIG_FILE.into()),
+            }),
         };
         let options = connection_options();
         let around = Surroundings { database: database.clone(), watches, policy, options };
@@ -190,6 +199,7 @@ impl Process {
             role: None,
             committed: last_zxid,
             claimed,
+            reloaded: None,
             known,
             logged: BTreeMap::new(),
             mismatches: 0,
@@ -220,7 +230,7 @@ fn restored_member(
     let restored = restore_member(dir, &options, &mut |_| ()).map_err(|e| e.to_string())?;
     let history = restored.history;
     let member = Promises {
-        config: config.clone(),
+        configs: configs(&**dir.disk(), config)?,
         recent: history.recent,
         accepted: restored.accepted_epoch,
         current: restored.current_epoch,
@@ -229,6 +239,30 @@ fn restored_member(
     };
     let replayed = history.report.txns_replayed;
     Ok(Restored { database: history.database, replayed, member: Some(member) })
+}
+
+/// The configuration in force and the one that was proposed last, as the files have them; `first` is
+/// what the ensemble began with.
+fn configs(disk: &dyn Disk, first: &Arc<QuorumVerifier>) -> Result<Configs, String> {
+    let file = Path::new(CONFIG_FILE);
+    let dir = file.parent().expect("it has a folder");
+    let mut configs = Configs::new(first.clone());
+    for entry in disk.list(dir).map_err(|e| e.to_string())? {
+        let Some(version) = entry.name.strip_prefix("zoo.cfg.dynamic.") else { continue };
+        let Ok(version) = i64::from_str_radix(version, 16) else { continue };
+        let text = disk.read(&dir.join(&entry.name)).map_err(|e| e.to_string())?;
+        if version > configs.current.version {
+            let config = QuorumVerifier { version, ..QuorumVerifier::parse(&text)? };
+            configs = Configs::new(Arc::new(config));
+        }
+    }
+    if let Some(text) = last_seen(disk, file).map_err(|e| e.to_string())? {
+        let config = QuorumVerifier::parse(&text)?;
+        if config.version > configs.current.version {
+            configs.last_seen = Arc::new(config);
+        }
+    }
+    Ok(configs)
 }
 
 fn alone_peer(
@@ -251,8 +285,8 @@ fn member_peer(
     promises: Promises,
     database: &Database,
 ) -> QuorumPeer {
-    let Promises { config, recent, accepted, current, has_data, may_vote } = promises;
-    let options = member_options(character, seed, &config, sid);
+    let Promises { configs, recent, accepted, current, has_data, may_vote } = promises;
+    let options = member_options(character, seed, &configs.current, sid);
     let last_logged = database.last_processed();
     let before = recent.first().map_or(last_logged, |(first, _)| Zxid(first.0 - 1));
     let mut committed = CommittedLog::new(before, options.commit_log_count);
@@ -263,7 +297,7 @@ fn member_peer(
     QuorumPeer::member(Member {
         me: sid,
         options,
-        configs: Configs::new(config),
+        configs,
         accepted_epoch: accepted,
         current_epoch: current,
         tickets: Tickets::default(),
