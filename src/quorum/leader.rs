@@ -11,6 +11,7 @@
 
 mod broadcast;
 mod epoch;
+mod forwarding;
 mod learner_handler;
 mod learner_sync;
 mod learners;

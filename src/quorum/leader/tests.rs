@@ -12,3 +12,4 @@ mod syncs;
 use super::testing::*;
 use super::*;
 use crate::proto::quorum_packet::LearnerInfo;
+use crate::quorum::testing::ensemble;

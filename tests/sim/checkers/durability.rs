@@ -15,7 +15,7 @@ use zkserver::proto::{SessionId, Sid, Zxid};
 use super::server_log::ServerLog;
 use super::{At, Map, Run, violation};
 use crate::history::{
-    ClientEvent, Event, How, Micros, OpId, Request, Response, ServerEvent, Violation,
+    ClientEvent, ClientId, Event, How, Micros, OpId, Request, Response, ServerEvent, Violation,
 };
 
 pub const NAME: &str = "durability";
@@ -23,7 +23,7 @@ pub const NAME: &str = "durability";
 pub fn check(run: &Run<'_>) -> Result<(), Violation> {
     let mut disks: Map<Sid, ServerLog> = Map::default();
     let mut judged = 0;
-    let mut writes: Map<OpId, bool> = Map::default();
+    let mut writes: Map<(ClientId, OpId), bool> = Map::default();
     let mut acknowledged: Option<(Zxid, Micros)> = None;
     for (at, event) in &run.history.events {
         match event {
@@ -58,11 +58,14 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
                     on_a_quorum(run, &disks, *sid, commits, *at)?;
                 }
             }
-            Event::Client(_, ClientEvent::Invoked { op, request, .. }) => {
-                writes.insert(*op, is_write(request));
+            Event::Client(client, ClientEvent::Invoked { op, request, .. }) => {
+                writes.insert((*client, *op), is_write(request));
             }
             Event::Client(client, ClientEvent::Returned { op, zxid, result }) => {
-                if writes.remove(op) != Some(true) || result.is_err() || zxid.counter() == 0 {
+                if writes.remove(&(*client, *op)) != Some(true)
+                    || result.is_err()
+                    || zxid.counter() == 0
+                {
                     continue;
                 }
                 if matches!(result, Ok(Response::MultiFailed(_))) {

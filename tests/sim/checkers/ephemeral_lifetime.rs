@@ -13,7 +13,7 @@ use zkserver::proto::{SessionId, Zxid};
 use super::model::Part;
 use super::{At, Map, Run, Set, violation};
 use crate::history::{
-    ClientEvent, Event, Micros, OpId, Request, Response, ServerEvent, TxnHash, Violation,
+    ClientEvent, ClientId, Event, Micros, OpId, Request, Response, ServerEvent, TxnHash, Violation,
 };
 
 pub const NAME: &str = "ephemeral_lifetime";
@@ -67,7 +67,7 @@ fn clients(run: &Run<'_>) -> Result<(), Violation> {
     let ends = ends(run);
     let mut ended: Set<SessionId> = Set::default();
     let mut sessions: Map<SessionId, Session> = Map::default();
-    let mut of_op: Map<OpId, SessionId> = Map::default();
+    let mut of_op: Map<(ClientId, OpId), SessionId> = Map::default();
     for (at, event) in &run.history.events {
         match event {
             Event::Server(sid, ServerEvent::Proposed { zxid, txn }) => {
@@ -107,14 +107,16 @@ fn clients(run: &Run<'_>) -> Result<(), Violation> {
                 known.timeout = Micros::from(*timeout_ms) * 1000;
                 known.answered = *at;
             }
-            Event::Client(_, ClientEvent::Invoked { op, session, request, .. }) => {
-                of_op.insert(*op, *session);
+            Event::Client(client, ClientEvent::Invoked { op, session, request, .. }) => {
+                of_op.insert((*client, *op), *session);
                 if *request == Request::CloseSession {
                     sessions.entry(*session).or_default().closing = true;
                 }
             }
             Event::Client(client, ClientEvent::Returned { op, zxid, result }) => {
-                if let Some(session) = of_op.remove(op).and_then(|id| sessions.get_mut(&id)) {
+                if let Some(session) =
+                    of_op.remove(&(*client, *op)).and_then(|id| sessions.get_mut(&id))
+                {
                     session.answered = *at;
                 }
                 if let Some((what, owner, closed)) = survivor(run, *zxid, result) {

@@ -50,7 +50,7 @@ struct Asked<'a> {
 
 pub fn check(run: &Run<'_>) -> Result<(), Violation> {
     let mut registers: HashMap<Register, Vec<Seen>> = HashMap::new();
-    let mut asked: Map<OpId, Asked<'_>> = Map::default();
+    let mut asked: Map<(ClientId, OpId), Asked<'_>> = Map::default();
     let mut synced: Map<ClientId, usize> = Map::default();
     for (place, (at, event)) in run.history.events.iter().enumerate() {
         let Event::Client(client, event) = event else { continue };
@@ -65,10 +65,13 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
                     synced.insert(*client, place);
                 }
                 let synced = synced.get(client).copied();
-                asked.insert(*op, Asked { client: *client, request, began: place, synced });
+                asked.insert(
+                    (*client, *op),
+                    Asked { client: *client, request, began: place, synced },
+                );
             }
             ClientEvent::Returned { op, result: Ok(response), .. } => {
-                let Some(asked) = asked.remove(op) else { continue };
+                let Some(asked) = asked.remove(&(*client, *op)) else { continue };
                 each(asked.request, response, &mut |path, version_of| {
                     let (stat, value, made) = version_of;
                     // A read without a sync may be as stale as it likes, but it cannot see the
@@ -88,7 +91,7 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
                 });
             }
             ClientEvent::Returned { op, .. } | ClientEvent::Lost { op } => {
-                asked.remove(op);
+                asked.remove(&(*client, *op));
             }
             _ => {}
         }

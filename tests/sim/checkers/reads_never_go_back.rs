@@ -10,7 +10,7 @@ use zkserver::proto::{SessionId, Sid, Zxid};
 
 use super::{At, Map, Run, violation};
 use crate::history::{
-    ClientEvent, Event, Micros, NodeStat, OpId, Path, Request, Response, Violation,
+    ClientEvent, ClientId, Event, Micros, NodeStat, OpId, Path, Request, Response, Violation,
 };
 
 pub const NAME: &str = "reads_never_go_back";
@@ -24,12 +24,12 @@ struct Seen<'a> {
 
 pub fn check(run: &Run<'_>) -> Result<(), Violation> {
     let mut sessions: Map<SessionId, Seen<'_>> = Map::default();
-    let mut asked: Map<OpId, (SessionId, Sid, &Request)> = Map::default();
+    let mut asked: Map<(ClientId, OpId), (SessionId, Sid, &Request)> = Map::default();
     for (at, event) in &run.history.events {
         let Event::Client(client, event) = event else { continue };
         match event {
             ClientEvent::Invoked { op, session, server, request } => {
-                asked.insert(*op, (*session, *server, request));
+                asked.insert((*client, *op), (*session, *server, request));
             }
             ClientEvent::Event { session, zxid, .. } if *zxid != Zxid(u64::MAX) => {
                 let last = &mut sessions.entry(*session).or_default().last;
@@ -38,7 +38,9 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
                 }
             }
             ClientEvent::Returned { op, zxid, result } => {
-                let Some((session, server, request)) = asked.remove(op) else { continue };
+                let Some((session, server, request)) = asked.remove(&(*client, *op)) else {
+                    continue;
+                };
                 // What is refused at the door has no zxid.
                 if *zxid == Zxid::ZERO || *zxid == Zxid(u64::MAX) {
                     continue;

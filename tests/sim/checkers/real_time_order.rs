@@ -38,7 +38,7 @@ enum What {
 
 pub fn check(run: &Run<'_>) -> Result<(), Violation> {
     let mut answered = Answered::default();
-    let mut asked: Map<OpId, Asked> = Map::default();
+    let mut asked: Map<(ClientId, OpId), Asked> = Map::default();
     // What a connection's reads must show, once a sync was sent over it.
     let mut synced: Map<ClientId, Answered> = Map::default();
     for (at, event) in &run.history.events {
@@ -58,10 +58,13 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
                     What::Write => answered,
                     What::Read | What::Other => synced.get(client).copied().unwrap_or_default(),
                 };
-                asked.insert(*op, Asked { client: *client, session: *session, what, floor });
+                asked.insert(
+                    (*client, *op),
+                    Asked { client: *client, session: *session, what, floor },
+                );
             }
             ClientEvent::Returned { op, zxid, result } => {
-                let Some(asked) = asked.remove(op) else { continue };
+                let Some(asked) = asked.remove(&(*client, *op)) else { continue };
                 let is_write = asked.what == What::Write;
                 let is_done = match result {
                     Ok(Response::MultiFailed(_)) | Err(_) => false,
@@ -94,7 +97,7 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
                 }
             }
             ClientEvent::Lost { op } => {
-                asked.remove(op);
+                asked.remove(&(*client, *op));
             }
             _ => {}
         }

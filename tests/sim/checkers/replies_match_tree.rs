@@ -12,20 +12,24 @@ use zkserver::proto::{SessionId, Sid, Zxid};
 
 use super::model::{Part, Step, Story};
 use super::{At, Map, Run, violation};
-use crate::history::{ClientEvent, Event, Micros, OpId, Path, Request, Response, Violation};
+use crate::history::{
+    ClientEvent, ClientId, Event, Micros, OpId, Path, Request, Response, Violation,
+};
 
 pub const NAME: &str = "replies_match_tree";
 
 pub fn check(run: &Run<'_>) -> Result<(), Violation> {
-    let mut asked: Map<OpId, (SessionId, Sid, &Request)> = Map::default();
+    let mut asked: Map<(ClientId, OpId), (SessionId, Sid, &Request)> = Map::default();
     for (at, event) in &run.history.events {
         let Event::Client(client, event) = event else { continue };
         match event {
             ClientEvent::Invoked { op, session, server, request } => {
-                asked.insert(*op, (*session, *server, request));
+                asked.insert((*client, *op), (*session, *server, request));
             }
             ClientEvent::Returned { op, zxid, result } => {
-                let Some((session, server, request)) = asked.remove(op) else { continue };
+                let Some((session, server, request)) = asked.remove(&(*client, *op)) else {
+                    continue;
+                };
                 // What is refused at the door has no zxid.
                 if *zxid == Zxid::ZERO || *zxid == Zxid(u64::MAX) {
                     continue;

@@ -50,7 +50,7 @@ struct Connection<'a> {
 
 pub fn check(run: &Run<'_>) -> Result<(), Violation> {
     let mut connections: Map<ClientId, Connection<'_>> = Map::default();
-    let mut asked: Map<OpId, &Request> = Map::default();
+    let mut asked: Map<(ClientId, OpId), &Request> = Map::default();
     for (at, event) in &run.history.events {
         let Event::Client(client, event) = event else { continue };
         let connection = connections.entry(*client).or_default();
@@ -67,11 +67,11 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
                 Ok(())
             }
             ClientEvent::Invoked { op, request, .. } => {
-                asked.insert(*op, request);
+                asked.insert((*client, *op), request);
                 Ok(())
             }
             ClientEvent::Lost { op } => {
-                asked.remove(op);
+                asked.remove(&(*client, *op));
                 Ok(())
             }
             ClientEvent::Event { zxid, event, path, .. } if *zxid == NO_ZXID => {
@@ -79,7 +79,7 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
                 Ok(())
             }
             ClientEvent::Event { zxid, event, path, .. } => connection.told(*zxid, *event, path),
-            ClientEvent::Returned { op, zxid, result } => match asked.remove(op) {
+            ClientEvent::Returned { op, zxid, result } => match asked.remove(&(*client, *op)) {
                 Some(request) => connection.answered(&run.story, request, *zxid, result, *at),
                 None => Ok(()),
             },
