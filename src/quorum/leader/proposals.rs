@@ -41,6 +41,14 @@ impl Verifiers {
         Verifiers { current: configs.current.clone(), next }
     }
 
+    /// `config` is in force. From here on no quorum without one of those who know that can be found,
+    /// so what is behind needs none of the old members.
+    fn enforce(&mut self, config: &Arc<QuorumVerifier>) {
+        if let Some(next) = self.next.take_if(|next| next.version == config.version) {
+            self.current = next;
+        }
+    }
+
     /// Whether those for whom `has` holds are a quorum of each.
     fn contain_quorum(&self, has: impl Fn(Sid) -> bool) -> bool {
         self.current.contains_quorum(&has)
@@ -140,7 +148,14 @@ impl Proposals {
         }
         self.committed += 1;
         let config = entry.config.clone().map(|config| (config, entry.acks.clone()));
-        Some(CommittedTxn { zxid: entry.zxid, txn: entry.txn.clone(), config })
+        let committed = CommittedTxn { zxid: entry.zxid, txn: entry.txn.clone(), config };
+        if let Some((config, _)) = &committed.config {
+            // Those who were removed may be gone: nothing waits for them any more.
+            for behind in self.entries.range_mut(self.committed..) {
+                behind.verifiers.enforce(config);
+            }
+        }
+        Some(committed)
     }
 
     /// Up to where everything is both committed and durable here.

@@ -126,6 +126,20 @@ fn who_joins_while_a_configuration_is_proposed_is_told_the_one_in_force() {
     );
 }
 
+/// Servers 2 and 3 are removed, and switched off as soon as that is in force.
+#[test]
+fn what_was_proposed_behind_a_reconfig_does_not_wait_for_those_it_removes() {
+    let mut play = with_a_newcomer();
+    play.says(2, reconfig(Some(JOINER), Some("2,3"), -1));
+    play.connect(1, 0);
+    play.settle();
+    play.says(2, ack(0x1_0000_0002));
+    let told = play.says(4, ack(0x1_0000_0002));
+    assert!(told.contains(&"configuration 100000002 is in force".to_owned()), "{told:?}");
+    let told = play.says(4, ack(0x1_0000_0003));
+    assert_eq!(told.last().map(String::as_str), Some("commit 0x100000003"), "{told:?}");
+}
+
 /// C-264, in Apache's order.
 #[test]
 fn what_cannot_be_reconfigured_is_refused_by_a_transaction() {
