@@ -84,6 +84,9 @@ impl Leader {
     /// Ends the role: closes its links. Returns what was logged and not applied, in order.
     pub fn leave(mut self, turn: &mut Turn<'_>) -> Vec<(Zxid, Bytes)> {
         self.learners.close_all(turn, "this server does not lead any more");
+        // What is in force does not wait for its transaction.
+        let activations = self.proposals.activations().map(ClientEffect::ActivateConfig);
+        turn.effects.client.extend(activations);
         self.proposals.into_unapplied()
     }
 

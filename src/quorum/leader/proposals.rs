@@ -200,6 +200,11 @@ impl Proposals {
         self.entries.range(self.committed..).map(|entry| (entry.zxid, &entry.txn))
     }
 
+    /// The configurations in force whose transactions did not go to apply yet.
+    pub fn activations(&self) -> impl Iterator<Item = Arc<QuorumVerifier>> + '_ {
+        self.entries.range(..self.committed).filter_map(|entry| entry.config.clone())
+    }
+
     /// Forgets what `sid` has acknowledged of what is not committed yet.
     pub fn forget(&mut self, sid: Sid) {
         for entry in self.entries.range_mut(self.committed..) {

@@ -111,6 +111,7 @@ impl Play {
                 lines.extend(successor.map(|vote| format!("{} leads next", vote.leader)));
                 let mut effects = Effects::default();
                 let unapplied = leader.leave(&mut self.turn(&mut effects));
+                lines.extend(effects.client.iter().map(client_in_words));
                 lines.extend(unapplied.iter().map(|(zxid, _)| format!("not applied: {zxid}")));
             }
         }

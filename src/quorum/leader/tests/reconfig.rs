@@ -208,6 +208,25 @@ fn a_leader_that_is_removed_hands_over_to_who_has_the_most() {
     );
 }
 
+/// Mesh, ports and node follow what is in force, even if the own disk never reports its transaction.
+#[test]
+fn a_leader_that_leaves_tells_what_is_in_force_and_not_applied() {
+    let mut play = with_a_newcomer();
+    play.says(2, reconfig(Some(JOINER), None, -1));
+    for sid in 2..=4 {
+        play.says(sid, ack(0x1_0000_0002));
+    }
+    assert_eq!(play.member.configs.current.version, 0x1_0000_0002);
+    assert_eq!(
+        play.step(Input::Stop),
+        [
+            "leaves: leadership released",
+            "configuration 100000002 is in force",
+            "not applied: 0x100000002",
+        ]
+    );
+}
+
 /// C-270: whoever leads next and has seen it brings it to its end.
 #[test]
 fn a_configuration_that_was_only_proposed_is_completed_by_who_saw_it() {
