@@ -265,6 +265,13 @@ impl Leader {
             if let State::Synced(peer) = *handler.state() {
                 handler.serve(peer, round, turn.now.mono_ms);
                 turn.send(handler.link(), QuorumPacket::UpToDate);
+                if peer.kind == LearnerType::Participant {
+                    // It was sent them with its sync, and is to acknowledge them from here on.
+                    for (zxid, _) in self.proposals.outstanding() {
+                        handler.proposed(zxid, turn.now.mono_ms);
+                    }
+                    handler.early().into_iter().for_each(|zxid| handler.acknowledged(zxid));
+                }
             }
         }
     }

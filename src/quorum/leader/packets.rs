@@ -216,9 +216,16 @@ impl Leader {
         let start = self.phase.epoch().map(|epoch| epoch.what().start());
         let Some(handler) = self.learners.get_mut(link) else { return Ok(()) };
         match *handler.state() {
-            // What else it acknowledges here it would have to send again (ZOOKEEPER-4685).
-            State::Synchronizing(_) if Some(zxid) != start => {}
+            // It is not taken for that of NEWLEADER, and means nothing before that (ZOOKEEPER-4685).
+            State::Synchronizing(_) if Some(zxid) != start => {
+                if zxid <= self.proposals.last() {
+                    handler.acknowledged_early(zxid);
+                }
+            }
             State::Synchronizing(peer) => {
+                if let (Some(sid), Some(early)) = (handler.acknowledger(), handler.early()) {
+                    self.proposals.ack_through(sid, early);
+                }
                 handler.enter(State::Synced(peer), turn.now.mono_ms);
                 if let Phase::Synchronizing { acked, .. } = &mut self.phase
                     && peer.kind == LearnerType::Participant

@@ -129,6 +129,15 @@ impl Proposals {
         is_news
     }
 
+    /// `sid` has everything up to `zxid` on its disk.
+    pub fn ack_through(&mut self, sid: Sid, zxid: Zxid) {
+        for entry in self.entries.iter_mut().take_while(|entry| entry.zxid <= zxid) {
+            if !entry.acks.contains(&sid) {
+                entry.acks.push(sid);
+            }
+        }
+    }
+
     /// Counts what the own disk has reported.
     pub fn own_log(&mut self, me: Sid, tickets: &Tickets) {
         while let Some(entry) = self.entries.get_mut(self.durable)
