@@ -10,7 +10,7 @@
 //! Anything else ends the link.
 
 use super::Leader;
-use super::epoch::{NO_DATA, PROTOCOL_VERSION, Phase};
+use super::epoch::{MOST, NO_DATA, PROTOCOL_VERSION, Phase};
 use super::learner_handler::{Peer, State};
 use crate::proto::membership::LearnerType;
 use crate::proto::quorum_packet::LearnerInfo;
@@ -145,8 +145,10 @@ impl Leader {
                 "expected a configuration of version {own:x} or older, got {theirs:x}"
             )));
         }
-        if info.accepted_epoch == Epoch(u32::MAX) {
-            return Err(Trouble::Link("expected an epoch with one behind it, got the last".into()));
+        // Learners follow none behind that, and nobody could take the promise back.
+        if info.accepted_epoch >= MOST {
+            let got = info.accepted_epoch;
+            return Err(Trouble::Link(format!("expected an epoch below {MOST}, got {got}")));
         }
         let peer = Peer { sid, kind };
         self.learners.replace(turn, sid, link);
