@@ -91,6 +91,9 @@ pub struct Member {
     pub may_vote: bool,
     /// False between a change of the files below the database and the reload that follows it.
     pub database_is_current: bool,
+    /// Whether the tree has what the log lacks: an observer with `syncEnabled=false` follows without
+    /// one. What it had to promise as a voter it would forget.
+    pub unlogged: bool,
     /// A restore of the database was asked for and is not done yet.
     pub reloading: bool,
     /// The round of elections it is in (`logicalclock`).
@@ -255,7 +258,15 @@ impl Member {
             self.committed.push(zxid, txn);
         }
         self.database_is_current = true;
+        self.unlogged = false;
         self.reloading = false;
+    }
+
+    /// An observer without a log gets a vote: it goes back to what its disk has. That may be less
+    /// than its `currentEpoch` says, so it is first synchronized anew, with a log.
+    pub fn forget_what_is_unlogged(&mut self) {
+        self.database_is_current = false;
+        self.may_vote = false;
     }
 
     /// A number for a link to dial.

@@ -229,7 +229,10 @@ fn look(
     successor: Option<Vote>,
     heard: BTreeMap<Sid, Notification>,
 ) {
-    if let Some(vote) = successor {
+    // Who may have forgotten what it acknowledged leads nobody, whoever asks for that.
+    let me = turn.member.me;
+    let may_begin = |vote: &Vote| vote.leader != me || turn.member.is_voter();
+    if let Some(vote) = successor.filter(may_begin) {
         let round = turn.member.round;
         begin(turn, role, Elected { vote, round });
         return;
@@ -249,17 +252,24 @@ fn look(
 fn begin(turn: &mut Turn<'_>, role: &mut Role, elected: Elected) {
     let Elected { vote, round } = elected;
     turn.member.vote = (vote, round);
-    if vote.leader == turn.member.me {
+    let me = turn.member.me;
+    if vote.leader == me && !turn.member.unlogged {
         *role = Role::Leading(Box::new(Leader::new(turn)));
         return;
     }
-    let me = turn.member.me;
     let listed = turn.member.configs.current.members.get(&me).map(|server| server.learner_type);
     let kind = match listed {
         _ if !turn.member.may_vote => LearnerType::Observer,
         Some(kind) => kind,
         None => turn.member.options.peer_type,
     };
+    if turn.member.unlogged && kind == LearnerType::Participant {
+        turn.member.forget_what_is_unlogged();
+        let mut leaving = Leaving::default();
+        leaving.go_on(turn);
+        *role = Role::Leaving(Box::new(leaving));
+        return;
+    }
     *role = Role::Learning(Box::new(Learner::new(turn, vote.leader, kind)));
 }
 
@@ -279,6 +289,9 @@ impl Leaving {
     fn go_on(&mut self, turn: &mut Turn<'_>) {
         if turn.member.reloading || !turn.member.tickets.is_drained() {
             return;
+        }
+        if turn.member.unlogged && turn.member.configs.is_voter(turn.member.me) {
+            turn.member.forget_what_is_unlogged();
         }
         if !turn.member.database_is_current {
             // The log has everything, also what was not applied.
@@ -308,5 +321,63 @@ impl Leaving {
     fn next_deadline(&self, member: &Member) -> Option<u64> {
         let waits_for_disk = !member.tickets.is_drained() || member.reloading;
         (!waits_for_disk).then_some(self.not_before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::processor::testing::tree_options;
+    use crate::proto::Epoch;
+    use crate::quorum::effect::Restored;
+    use crate::quorum::testing::{ensemble, member};
+
+    const NOW: Instant = Instant { mono_ms: 0, wall_ms: 0 };
+
+    /// An observer with `syncEnabled=false` is given a vote: what it had only in memory is nothing
+    /// that it may vote with, and no log could go on behind it.
+    #[test]
+    fn who_gets_a_vote_goes_back_to_what_its_disk_has() {
+        let mut member = member(1, &ensemble(3, 0));
+        (member.unlogged, member.last_logged) = (true, Zxid(0x1_0000_0009));
+        let (mut peer, db) = (QuorumPeer::member(member), Database::new(tree_options()));
+        let mut effects = Effects::default();
+        peer.step(NOW, Input::Tick, &db, &mut effects);
+        assert!(matches!(effects.client[..], [ClientEffect::Reload]), "{effects:?}");
+        assert!(effects.links.is_empty(), "it votes for nobody yet: {effects:?}");
+        let restored = Restored { last_zxid: Zxid::ZERO, recent: Vec::new() };
+        peer.step(NOW, Input::Reloaded(restored), &db, &mut effects);
+        assert!(!effects.links.is_empty(), "now it asks");
+        let member = peer.as_member().expect("it is one");
+        assert_eq!((member.last_logged, member.may_vote), (Zxid::ZERO, false));
+    }
+
+    /// Its configuration came by a notification, in the middle of an election.
+    #[test]
+    fn nobody_follows_with_a_vote_and_without_a_log() {
+        let mut member = member(1, &ensemble(3, 0));
+        (member.unlogged, member.last_logged) = (true, Zxid(0x1_0000_0009));
+        let (db, mut effects) = (Database::new(tree_options()), Effects::default());
+        let mut turn = Turn { now: NOW, db: &db, member: &mut member, effects: &mut effects };
+        for leader in [Sid(1), Sid(2)] {
+            let mut role = Role::Leaving(Box::default());
+            let vote = Vote { leader, zxid: 0, peer_epoch: 0 };
+            begin(&mut turn, &mut role, Elected { vote, round: 1 });
+            assert!(matches!(role, Role::Leaving(_)), "{role:?}");
+        }
+        assert!(matches!(effects.client[..], [ClientEffect::Reload]), "{effects:?}");
+    }
+
+    /// Apache's leader may count what a server acknowledged before it lost that.
+    #[test]
+    fn a_server_that_may_have_forgotten_leads_nobody_by_designation() {
+        let mut member = member(1, &ensemble(3, 0));
+        member.may_vote = false;
+        let (db, mut effects) = (Database::new(tree_options()), Effects::default());
+        let mut turn = Turn { now: NOW, db: &db, member: &mut member, effects: &mut effects };
+        let mut role = Role::Leaving(Box::default());
+        let vote = Vote { leader: Sid(1), zxid: 7, peer_epoch: Epoch(1).0.into() };
+        look(&mut turn, &mut role, Some(vote), BTreeMap::new());
+        assert!(matches!(role, Role::Looking(_)), "{role:?}");
     }
 }

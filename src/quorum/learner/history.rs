@@ -138,6 +138,7 @@ impl History {
             self.pending.push_back(turn.log(zxid, txn.clone()));
         } else {
             turn.member.last_logged = zxid;
+            turn.member.unlogged = true;
             self.durable = zxid;
         }
         self.unapplied.push_back((zxid, txn));
