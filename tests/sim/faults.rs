@@ -126,14 +126,16 @@ pub struct Faults {
 
 impl Faults {
     /// A seed's choice.
-    pub fn new(mut random: Random, ensemble: &Ensemble) -> Self {
+    pub fn new(mut random: Random, ensemble: &Ensemble, reconfigs: bool) -> Self {
         let mut kinds = ALL.to_vec();
         if ensemble.is_alone() {
             use Kind::{Bridge, Hostile, LeaderAside, OneWay, Partition, PowerCutSome};
             let needs_others = [Bridge, Hostile, LeaderAside, OneWay, Partition, PowerCutSome];
             kinds.retain(|kind| !needs_others.contains(kind));
         }
-        if ensemble.voters().len() < 3 {
+        // Of two voters none may be forgetful: nobody could be elected. Reconfigurations may leave
+        // two.
+        if ensemble.voters().len() < 3 || reconfigs {
             kinds.retain(|kind| ![Kind::Wipe, Kind::Rot].contains(kind));
         }
         random.shuffle(&mut kinds);

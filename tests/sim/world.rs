@@ -78,7 +78,7 @@ impl World {
         };
         let mut chaos_random = random.fork();
         let faults = if plan.faults {
-            Faults::new(chaos_random.fork(), &plan.ensemble)
+            Faults::new(chaos_random.fork(), &plan.ensemble, plan.reconfigs)
         } else {
             Faults::none()
         };
