@@ -33,6 +33,7 @@ use zkserver::time::Clock;
 use zkserver::tree::SharedDatabase;
 
 use self::jobs::Slow;
+pub use self::links::STRANGER;
 use self::links::{Link, Mesh};
 pub use self::start::Beginning;
 use crate::clock::SimClock;
@@ -68,7 +69,7 @@ pub struct Character {
 
 impl Character {
     /// A seed's.
-    pub fn draw(random: &mut Random) -> Self {
+    pub fn draw(random: &mut Random, others: bool) -> Self {
         Character {
             snap_count: random.pick(&[40, 200, 1_000, 100_000]),
             inputs: random.pick(&[1, 4, 64, 256]),
@@ -77,7 +78,8 @@ impl Character {
             purges: random.coin(),
             commit_log: random.pick(&[3, 30, 500]),
             log_limit: random.pick(&[0, 20_000, u64::MAX]),
-            leader_serves: random.permille(900),
+            // A leader that is the only one must.
+            leader_serves: random.permille(900) || !others,
         }
     }
 }
@@ -272,8 +274,12 @@ impl Process {
                 stage.server(self.sid, ServerEvent::LogRequested { zxid, txn });
                 (*ticket, ServerEvent::Logged { zxid, txn })
             }
-            DiskEffect::Truncate { ticket, to } => (*ticket, ServerEvent::Truncated { to: *to }),
+            DiskEffect::Truncate { ticket, to } => {
+                self.logged.retain(|zxid, _| zxid <= to);
+                (*ticket, ServerEvent::Truncated { to: *to })
+            }
             DiskEffect::InstallSnapshot { ticket, zxid, .. } => {
+                self.logged.clear();
                 (*ticket, ServerEvent::SnapshotInstalled { zxid: *zxid })
             }
             DiskEffect::AcceptedEpoch { ticket, epoch } => {

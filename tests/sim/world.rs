@@ -137,6 +137,7 @@ impl World {
                 self.clients[client].receive(stage, end, &bytes);
             }
             (Node::Client(client), Payload::Fin) => self.clients[client].closed(stage, end),
+            (Node::Stranger, _) => {}
         }
     }
 
@@ -146,7 +147,7 @@ impl World {
         let answer = match stage.network.try_dial(&mut stage.agenda, dial) {
             Dialled::Reached => match self.peers[server].listens(dial.port) {
                 Listens::Accepts => {
-                    let wire = stage.network.connect(dial.from, dial.to);
+                    let wire = stage.network.connect(dial.from, dial.to, dial.port);
                     self.peers[server].accept(stage, dial, End { wire, side: 1 });
                     Some(Some(End { wire, side: 0 }))
                 }
@@ -164,6 +165,7 @@ impl World {
         match dial.from {
             Node::Server(server) => self.peers[server].dialled(stage, dial, end),
             Node::Client(client) => self.clients[client].dialled(stage, dial.life, end),
+            Node::Stranger => {}
         }
     }
 }
