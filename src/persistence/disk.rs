@@ -292,6 +292,22 @@ struct RealLock {
 
 impl DiskLock for RealLock {}
 
+/// Other names for files, as operators make them.
+#[cfg(test)]
+pub(super) mod links {
+    use std::fs;
+    use std::io;
+    use std::path::Path;
+
+    pub(crate) fn hard(file: &Path, name: &Path) -> io::Result<()> {
+        fs::hard_link(file, name)
+    }
+
+    pub(crate) fn symbolic(file: &Path, name: &Path) -> io::Result<()> {
+        std::os::unix::fs::symlink(file, name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::data_dir::DataDir;
-use super::disk::{Disk, RealDisk};
+use super::disk::{Disk, RealDisk, links};
 use super::ledger::Ledger;
 use super::purge::{Purged, purge, reclaim, superfluous};
 use super::restore_tests::{Home, assert_holds, creates};
@@ -207,12 +207,12 @@ fn a_backup_by_hard_link_outlives_the_purge_and_the_room_comes_back_in_pieces() 
     let big = home.file("snapshot.1");
     big.set_len(10 << 20).unwrap();
     let backup = home.path("backup");
-    std::fs::hard_link(home.path("snapshot.2"), &backup).unwrap();
-    let saved = std::fs::read(&backup).unwrap();
+    links::hard(&home.path("snapshot.2"), &backup).unwrap();
+    let saved = RealDisk.read(&backup).unwrap();
     let elsewhere = home.path("elsewhere");
-    std::fs::rename(home.path("log.1"), &elsewhere).unwrap();
-    std::os::unix::fs::symlink(&elsewhere, home.path("log.1")).unwrap();
-    let moved = std::fs::read(&elsewhere).unwrap();
+    RealDisk.rename(&home.path("log.1"), &elsewhere).unwrap();
+    links::symbolic(&elsewhere, &home.path("log.1")).unwrap();
+    let moved = RealDisk.read(&elsewhere).unwrap();
 
     let dir = home.open().unwrap();
     let ledger = Ledger::open(&dir).unwrap();
@@ -222,8 +222,8 @@ fn a_backup_by_hard_link_outlives_the_purge_and_the_room_comes_back_in_pieces() 
     let mut sizes = Vec::new();
     reclaim(&dir, || sizes.push(big.size().unwrap())).unwrap();
     assert_eq!(sizes.iter().filter(|&&size| size == 6 << 20).count(), 1, "{sizes:?}");
-    assert_eq!(std::fs::read(&backup).unwrap(), saved);
-    assert_eq!(std::fs::read(&elsewhere).unwrap(), moved);
+    assert_eq!(RealDisk.read(&backup).unwrap(), saved);
+    assert_eq!(RealDisk.read(&elsewhere).unwrap(), moved);
     let left = RealDisk.list(dir.snapshot_dir()).unwrap();
     assert!(!left.iter().any(|entry| entry.name.starts_with("zkserver.removed")), "{left:?}");
 }

@@ -213,16 +213,22 @@ impl Turn<'_> {
         pending
     }
 
-    /// A configuration is in force.
+    /// A configuration is in force, and mesh, ports and tree follow it.
     pub fn activate_config(&mut self, config: Arc<QuorumVerifier>) -> Pending<i64> {
+        self.effects.client.push(ClientEffect::ActivateConfig(config.clone()));
+        self.enforce_config(config)
+    }
+
+    /// A configuration is in force. Its [`ClientEffect::ActivateConfig`] follows when the
+    /// transaction that brought it goes to apply.
+    pub fn enforce_config(&mut self, config: Arc<QuorumVerifier>) -> Pending<i64> {
         let (ticket, pending) = self.member.tickets.issue(config.version);
         let configs = &mut self.member.configs;
         configs.current = config.clone();
         if configs.last_seen.version < config.version {
             configs.last_seen = config.clone();
         }
-        self.effects.disk.push(DiskEffect::ActivateConfig { ticket, config: config.clone() });
-        self.effects.client.push(ClientEffect::ActivateConfig(config));
+        self.effects.disk.push(DiskEffect::ActivateConfig { ticket, config });
         pending
     }
 

@@ -28,8 +28,10 @@ use crate::tree::TreeOptions;
 /// Bytes that are written and synced at once, at least.
 const PIECE: usize = 1 << 20;
 
-/// What a leader's tree is written to. Dropping it before [`finish`](Self::finish) leaves a file that
-/// [`discard`] removes.
+const OF_LINK: &str = "snapshot.link-";
+
+/// What a leader's tree is written to. If it does not become history its file stays until the next
+/// one begins, or the next start.
 pub struct SnapshotSpool {
     file: Arc<dyn DiskFile>,
     options: TreeOptions,
@@ -74,21 +76,22 @@ enum Next {
 
 /// The name under which the tree from `link` lies in the snapshot directory until it is history.
 pub fn spool_name(link: LinkId) -> String {
-    unfinished_name(&format!("snapshot.link-{:x}", link.0))
+    unfinished_name(&format!("{OF_LINK}{:x}", link.0))
 }
 
-/// Removes what came over `link`, if there is something.
-///
-/// # Errors
-/// The disk's.
-pub fn discard(disk: &dyn Disk, dir: &Path, link: LinkId) -> Result<(), DiskError> {
-    let path = dir.join(spool_name(link));
-    if disk.exists(&path)? { disk.remove(&path) } else { Ok(()) }
+/// Removes what came before and did not become history.
+fn discard_all(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
+    let of_links = unfinished_name(OF_LINK);
+    for entry in disk.list(dir)?.iter().filter(|entry| entry.name.starts_with(&of_links)) {
+        disk.remove(&dir.join(&entry.name))?;
+    }
+    Ok(())
 }
 
 impl SnapshotSpool {
     /// A spool in the snapshot directory `dir` for the tree that comes over `link`. No field may be
-    /// longer than `max_field` bytes (`jute.maxbuffer` plus its extrasize).
+    /// longer than `max_field` bytes (`jute.maxbuffer` plus its extrasize). A server learns from one
+    /// leader at a time, so what came over other links is removed.
     ///
     /// # Errors
     /// The disk's.
@@ -99,7 +102,7 @@ impl SnapshotSpool {
         options: TreeOptions,
         max_field: usize,
     ) -> Result<Self, DiskError> {
-        discard(disk, dir, link)?;
+        discard_all(disk, dir)?;
         let path: PathBuf = dir.join(spool_name(link));
         Ok(SnapshotSpool {
             file: disk.create_new(&path)?,
@@ -400,9 +403,9 @@ mod tests {
             let expected = database(&txns);
             assert_eq!(loaded.database.tree.digest(), expected.tree.digest());
             assert_eq!(loaded.digest, None);
-            discard(&RealDisk, dir.path(), LINK).unwrap();
-            discard(&RealDisk, dir.path(), LINK).unwrap();
-            assert!(!RealDisk.exists(&path).unwrap());
+            let other = SnapshotSpool::new(&RealDisk, dir.path(), LinkId(2), TREE, MAX).unwrap();
+            assert!(!RealDisk.exists(&path).unwrap(), "another leader's tree comes");
+            drop(other);
         }
     }
 
@@ -458,7 +461,7 @@ mod tests {
         let path = dir.path().join(spool_name(LINK));
         let (mut taken, mut refused) = (0, 0);
         let mut chance = 1_u64;
-        for _ in 0..4000 {
+        for _ in 0..800 {
             chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let mut bytes = bytes.clone();
             let at = (chance >> 33) as usize % bytes.len();
@@ -480,7 +483,7 @@ mod tests {
                 panic!("taken, and not loaded: {error}");
             }
         }
-        assert!(taken > 500 && refused > 500, "{taken} taken, {refused} refused");
+        assert!(taken > 100 && refused > 100, "{taken} taken, {refused} refused");
     }
 
     #[test]

@@ -14,22 +14,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::learner_handler::{Limits, Peer, State};
+use super::learner_handler::{Limits, State};
 use super::learners::Learners;
 use super::proposals::{CommittedTxn, Proposals};
-use super::reconfig;
 use super::sessions::SessionOwners;
 use super::syncs::Syncs;
-use crate::auth::{Identities, Identity};
-use crate::jute::Reader;
 use crate::processor::commit::{CommitProcessor, Committed};
 use crate::processor::connection_queue::CloseReason;
 use crate::processor::proposal::Proposal;
 use crate::processor::request::{Origin, Request, Submission};
-use crate::proto::quorum_packet::ForwardedRequest;
-use crate::proto::{
-    Epoch, ErrorCode, LinkId, OpCode, QuorumPacket, QuorumVerifier, SessionId, Sid, Vote, Zxid,
-};
+use crate::proto::{Epoch, ErrorCode, OpCode, QuorumPacket, QuorumVerifier, SessionId, Sid, Zxid};
 use crate::quorum::effect::ClientEffect;
 use crate::quorum::member::Turn;
 use crate::quorum::request_chain::{RequestChain, Taken};
@@ -38,18 +32,18 @@ use crate::session::SessionTracker;
 /// What only an established leader has.
 #[derive(Debug)]
 pub struct Broadcast {
-    epoch: Epoch,
-    chain: RequestChain,
-    commit: CommitProcessor<Zxid>,
-    syncs: Syncs,
+    pub(super) epoch: Epoch,
+    pub(super) chain: RequestChain,
+    pub(super) commit: CommitProcessor<Zxid>,
+    pub(super) syncs: Syncs,
     /// The rounds that the own clients' syncs wait for, in the order of those.
     own_sync_rounds: VecDeque<u64>,
     /// A sync that may go when its round is confirmed; what is behind it waits too.
     first_sync: Option<(u64, Origin, Bytes)>,
-    owners: SessionOwners,
+    pub(super) owners: SessionOwners,
     /// Set by a reconfiguration under which this server does not lead: nothing behind it is
     /// committed here any more, and when it went to apply this server leaves.
-    handing_over: Option<(Zxid, Sid)>,
+    pub(super) handing_over: Option<(Zxid, Sid)>,
 }
 
 /// Where proposals go.
@@ -81,6 +75,9 @@ impl Broadcast {
             turn.db,
         );
         let mut chain = chain.with_last_counter(options.last_counter);
+        if options.local_sessions {
+            chain = chain.with_local_sessions(options.local_sessions_upgrade);
+        }
         let history = chain.prep.last_zxid();
         assert_eq!(history, member.last_logged, "the tree of a leader equals its log");
         chain.prep.begin(epoch);
@@ -187,87 +184,21 @@ impl Broadcast {
                 self.owners.set(resumption.grant.session, me);
                 self.commit.resume(last, resumption);
             }
+            Taken::Upgrade(both) => {
+                for proposal in *both {
+                    self.propose(turn, road, proposal);
+                }
+            }
+            Taken::Fail(origin, error) => self.commit.fail(last, origin, error),
+            Taken::EndLocalSession(session, origin) => {
+                self.owners.remove(session);
+                self.commit.end_local_session(last, session, Some(origin));
+            }
             // Who is told that it is gone must not see its nodes here.
             Taken::Refuse(refusal) => self.commit.refuse(last, refusal),
             Taken::Drop(connection, reason) => {
                 turn.effects.client.push(ClientEffect::Drop(connection, reason));
             }
-        }
-    }
-
-    /// A learner forwards what a client of its own, or the learner itself, asks for.
-    ///
-    /// # Errors
-    /// What no learner would ask for.
-    pub fn forwarded(
-        &mut self,
-        turn: &mut Turn<'_>,
-        road: &mut Road<'_>,
-        (link, peer): (LinkId, Peer),
-        request: ForwardedRequest,
-    ) -> Result<(), String> {
-        let ForwardedRequest { session, cxid, op, body, auth } = request;
-        let op = OpCode::from_int(op).filter(|op| may_be_forwarded(*op));
-        let Some(op) = op else {
-            self.refuse(turn, road, (session, cxid, None), ErrorCode::Unimplemented);
-            return Ok(());
-        };
-        match op {
-            OpCode::Sync => {
-                self.syncs.forwarded(link, road.proposals.last());
-                return Ok(());
-            }
-            OpCode::CreateSession => {
-                if session == SessionId::NONE {
-                    return Err("expected the id of a new session, got none".into());
-                }
-                if let Ok(timeout_ms) = Reader::unlimited(&body).int() {
-                    self.chain.sessions.track(session, timeout_ms, turn.now);
-                    self.owners.set(session, peer.sid);
-                }
-            }
-            OpCode::CloseSession => self.owners.remove(session),
-            OpCode::Reconfig => {}
-            _ if self.has_moved(session, peer.sid) => {
-                self.refuse(turn, road, (session, cxid, None), ErrorCode::SessionMoved);
-                return Ok(());
-            }
-            _ => {}
-        }
-        let identities = auth.iter().map(|(scheme, id)| Identity::new(scheme, id));
-        let identities = Arc::new(Identities::from_list(identities));
-        let origin = None;
-        let request =
-            Request { session, xid: cxid, op, body, identities, origin, throttled: false };
-        if op == OpCode::Reconfig {
-            self.reconfig(turn, road, &request, peer.sid);
-            return Ok(());
-        }
-        let proposal = self.chain.prepare(turn.now, &request, turn.db);
-        self.propose(turn, road, proposal);
-        turn.effects.client.extend(self.chain.quota_refusals());
-        Ok(())
-    }
-
-    /// A learner asks whether a session may go on with it.
-    pub fn revalidate(
-        &mut self,
-        turn: &mut Turn<'_>,
-        (link, peer): (LinkId, Peer),
-        session: SessionId,
-        timeout_ms: i32,
-    ) {
-        let valid = self.chain.sessions.reopen(session, timeout_ms, turn.now).is_some();
-        if valid {
-            self.owners.set(session, peer.sid);
-        }
-        turn.send(link, QuorumPacket::Revalidated { session, valid });
-    }
-
-    /// A learner has heard of these sessions.
-    pub fn touched(&mut self, turn: &Turn<'_>, touched: &[(SessionId, i32)]) {
-        for (session, timeout_ms) in touched {
-            self.chain.sessions.reopen(*session, *timeout_ms, turn.now);
         }
     }
 
@@ -279,6 +210,10 @@ impl Broadcast {
             owners.remove(proposal.session);
             propose(turn, road, commit, proposal, None);
         });
+        for session in chain.expired_local_sessions() {
+            owners.remove(session);
+            commit.end_local_session(road.proposals.last(), session, None);
+        }
     }
 
     /// Begins a round of PINGs.
@@ -330,8 +265,9 @@ impl Broadcast {
             let Some(committed) = self.commit.pop() else { return };
             match committed {
                 Committed::Txn(proposal) => {
-                    road.proposals.let_go(proposal.zxid);
+                    let config = road.proposals.let_go(proposal.zxid);
                     turn.effects.client.push(ClientEffect::Commit(proposal));
+                    turn.effects.client.extend(config.map(ClientEffect::ActivateConfig));
                 }
                 Committed::Sync(origin, body) => {
                     let round = self.own_sync_rounds.pop_front();
@@ -347,11 +283,11 @@ impl Broadcast {
         }
     }
 
-    fn has_moved(&mut self, session: SessionId, sid: Sid) -> bool {
+    pub(super) fn has_moved(&mut self, session: SessionId, sid: Sid) -> bool {
         self.chain.sessions.is_usable(session) && self.owners.has_moved(session, sid)
     }
 
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         turn: &mut Turn<'_>,
         road: &mut Road<'_>,
@@ -362,64 +298,14 @@ impl Broadcast {
         self.propose(turn, road, proposal);
     }
 
-    fn propose(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>, proposal: Proposal) {
+    pub(super) fn propose(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>, proposal: Proposal) {
         propose(turn, road, &mut self.commit, proposal, None);
-    }
-
-    /// A reconfiguration, asked for through `sid`. From its proposal on the new configuration
-    /// counts; it goes to the disk in front of its transaction, whose ticket covers it.
-    fn reconfig(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>, request: &Request, sid: Sid) {
-        let has_moved = self.has_moved(request.session, sid);
-        let (member, now_ms) = (&*turn.member, turn.now.mono_ms);
-        let chain = &mut self.chain;
-        let (proposal, next) =
-            chain.prep.prepare_reconfig(turn.now, request, turn.db, &chain.sessions, |asked| {
-                match has_moved {
-                    true => Err(ErrorCode::SessionMoved),
-                    false => reconfig::judge(asked, member, road.learners, (now_ms, road.limits)),
-                }
-            });
-        let next = next.map(Arc::new);
-        if let Some(config) = &next {
-            turn.see_config(config.clone());
-        }
-        propose(turn, road, &mut self.commit, proposal, next);
-    }
-
-    /// A reconfiguration is committed: it is in force, here and for whoever is told so.
-    fn activate(
-        &mut self,
-        turn: &mut Turn<'_>,
-        road: &mut Road<'_>,
-        (zxid, txn): (Zxid, Bytes),
-        (config, acks): (Arc<QuorumVerifier>, Vec<Sid>),
-    ) {
-        let designated = reconfig::designated(&config, zxid, &acks, turn.member, road.proposals);
-        let commit = QuorumPacket::CommitAndActivate { zxid, designated };
-        let inform = QuorumPacket::InformAndActivate { zxid, designated, txn };
-        road.learners.broadcast(turn, Some(&commit), Some(&inform));
-        turn.activate_config(config);
-        if designated != turn.member.me {
-            self.handing_over = Some((zxid, designated));
-        }
-    }
-
-    /// Who leads from here on, if it is another server, and everything up to its beginning went to
-    /// apply.
-    pub fn successor(&self, proposals: &Proposals) -> Option<Vote> {
-        let (zxid, leader) = self.handing_over?;
-        let peer_epoch = self.epoch.0.into();
-        (proposals.last_let_go() >= zxid).then_some(Vote {
-            leader,
-            zxid: zxid.to_long(),
-            peer_epoch,
-        })
     }
 }
 
 /// Logging a transaction and sending it to everybody who is registered are one step: no history is
 /// between the two (TLA+ 2).
-fn propose(
+pub(super) fn propose(
     turn: &mut Turn<'_>,
     road: &mut Road<'_>,
     commit: &mut CommitProcessor<Zxid>,
@@ -442,9 +328,4 @@ pub fn ping(turn: &mut Turn<'_>, learners: &Learners, zxid: Zxid) {
             turn.send(handler.link(), QuorumPacket::Ping { zxid, touched: None });
         }
     }
-}
-
-/// What a learner forwards; of a deletion of a container only the leader decides (N-5).
-fn may_be_forwarded(op: OpCode) -> bool {
-    op.is_write() || matches!(op, OpCode::Sync | OpCode::CreateSession)
 }

@@ -151,17 +151,18 @@ impl Proposals {
         }
     }
 
-    /// A transaction goes to apply.
+    /// A transaction goes to apply. Returns the configuration that it brings.
     ///
     /// # Panics
     /// If it is not the oldest, or not safe.
-    pub fn let_go(&mut self, zxid: Zxid) {
+    pub fn let_go(&mut self, zxid: Zxid) -> Option<Arc<QuorumVerifier>> {
         assert!(self.committed > 0 && self.durable > 0, "{zxid} is committed and durable");
         let entry = self.entries.pop_front().expect("what is committed is here");
         assert_eq!(entry.zxid, zxid, "transactions are let go in order");
         self.committed -= 1;
         self.durable -= 1;
         self.let_go = zxid;
+        entry.config
     }
 
     /// The last transaction that went to apply.

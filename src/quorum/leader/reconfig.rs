@@ -5,13 +5,77 @@
 //! it is in force, and the leader stays if it has a vote in it at the same address; else it hands
 //! its leadership over.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::broadcast::{Broadcast, Road, propose};
 use super::learner_handler::{Limits, State};
 use super::learners::Learners;
 use super::proposals::Proposals;
+use crate::processor::request::Request;
 use crate::proto::membership::{LearnerType, ReconfigRules, reconfig};
 use crate::proto::requests::ReconfigRequest;
-use crate::proto::{ErrorCode, QuorumVerifier, Sid, Zxid};
-use crate::quorum::member::Member;
+use crate::proto::{ErrorCode, QuorumPacket, QuorumVerifier, Sid, Vote, Zxid};
+use crate::quorum::member::{Member, Turn};
+
+impl Broadcast {
+    /// A reconfiguration, asked for through `sid`. From its proposal on the new configuration
+    /// counts; it goes to the disk in front of its transaction, whose ticket covers it.
+    pub(super) fn reconfig(
+        &mut self,
+        turn: &mut Turn<'_>,
+        road: &mut Road<'_>,
+        request: &Request,
+        sid: Sid,
+    ) {
+        let has_moved = self.has_moved(request.session, sid);
+        let (member, now_ms) = (&*turn.member, turn.now.mono_ms);
+        let chain = &mut self.chain;
+        let (proposal, next) =
+            chain.prep.prepare_reconfig(turn.now, request, turn.db, &chain.sessions, |asked| {
+                match has_moved {
+                    true => Err(ErrorCode::SessionMoved),
+                    false => judge(asked, member, road.learners, (now_ms, road.limits)),
+                }
+            });
+        let next = next.map(Arc::new);
+        if let Some(config) = &next {
+            turn.see_config(config.clone());
+        }
+        propose(turn, road, &mut self.commit, proposal, next);
+    }
+
+    /// A reconfiguration is committed: it is in force, here and for whoever is told so.
+    pub(super) fn activate(
+        &mut self,
+        turn: &mut Turn<'_>,
+        road: &mut Road<'_>,
+        (zxid, txn): (Zxid, Bytes),
+        (config, acks): (Arc<QuorumVerifier>, Vec<Sid>),
+    ) {
+        let designated = designated(&config, zxid, &acks, turn.member, road.proposals);
+        let commit = QuorumPacket::CommitAndActivate { zxid, designated };
+        let inform = QuorumPacket::InformAndActivate { zxid, designated, txn };
+        road.learners.broadcast(turn, Some(&commit), Some(&inform));
+        turn.enforce_config(config);
+        if designated != turn.member.me {
+            self.handing_over = Some((zxid, designated));
+        }
+    }
+
+    /// Who leads from here on, if it is another server, and everything up to its beginning went to
+    /// apply.
+    pub fn successor(&self, proposals: &Proposals) -> Option<Vote> {
+        let (zxid, leader) = self.handing_over?;
+        let peer_epoch = self.epoch.0.into();
+        (proposals.last_let_go() >= zxid).then_some(Vote {
+            leader,
+            zxid: zxid.to_long(),
+            peer_epoch,
+        })
+    }
+}
 
 /// The configuration that is asked for.
 ///
@@ -19,7 +83,7 @@ use crate::quorum::member::Member;
 /// RECONFIGINPROGRESS while another one is not committed; whatever is wrong with the request;
 /// NEWCONFIGNOQUORUM if no quorum of it is in sync now. Observers that it would promote are not,
 /// for they acknowledge nothing yet.
-pub fn judge(
+fn judge(
     asked: &ReconfigRequest<'_>,
     member: &Member,
     learners: &Learners,
@@ -50,7 +114,7 @@ pub fn judge(
 
 /// Who leads in `next` from its transaction `zxid` on: this server, if it may; else the voter that
 /// has acknowledged the most behind it, so that it has everything that was committed.
-pub fn designated(
+fn designated(
     next: &QuorumVerifier,
     zxid: Zxid,
     acks: &[Sid],

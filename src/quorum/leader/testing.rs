@@ -3,24 +3,18 @@
 //!
 //! The links of server `n` are called `n`, and, when it comes again, `n+10`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::*;
 use crate::auth::Identities;
-use crate::processor::container_manager::ContainerOptions;
 use crate::processor::request::{ConnectAttempt, Submission};
-use crate::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
-use crate::processor::testing::{in_words, prep_options, request, tree_options};
-use crate::proto::membership::{QuorumServer, QuorumVerifier, ServerAddress};
+use crate::processor::testing::{in_words, request, tree_options};
 use crate::proto::quorum_packet::{ForwardedRequest, LearnerInfo};
 use crate::proto::txns::{Txn, TxnHeader, TxnRecord};
-use crate::proto::{ConnectionId, Epoch, LinkId, OpCode, SessionId, Sid, Ticket, Vote};
-use crate::quorum::committed_log::CommittedLog;
-use crate::quorum::configs::Configs;
-use crate::quorum::durable::Tickets;
+use crate::proto::{ConnectionId, Epoch, LinkId, OpCode, SessionId, Sid, Ticket};
 use crate::quorum::effect::{DiskEffect, Effects, LinkEffect, LogSurvey};
-use crate::quorum::member::{Member, MemberOptions};
+use crate::quorum::member::Member;
+use crate::quorum::testing::{self, ensemble};
 use crate::time::Instant;
 use crate::tree::Database;
 
@@ -44,6 +38,7 @@ impl Play {
 
     /// The same, of a member whose options were chosen.
     pub(super) fn of(mut member: Member, history: &[u64]) -> Self {
+        let voters = member.configs.voters().len();
         let mut db = Database::new(tree_options());
         for &zxid in history {
             let zxid = Zxid(zxid);
@@ -57,8 +52,9 @@ impl Play {
         let mut play = Play { member, db, leader: None, now_ms: 0, ticket: 0 };
         let mut effects = Effects::default();
         let leader = Leader::new(&mut play.turn(&mut effects));
-        assert!(effects.is_empty(), "an elected server waits for others");
         play.leader = Some(leader);
+        let told = play.carry_out(effects);
+        assert_eq!(told.is_empty(), voters > 1, "whoever is no quorum waits for others: {told:?}");
         play
     }
 
@@ -232,75 +228,11 @@ impl Play {
 
 /// Server 1 of so many voters, and observers behind them, with nothing.
 pub(super) fn member(voters: i64, observers: i64) -> Member {
-    let schedule = SnapshotSchedule { snap_count: 1_000_000, snap_size_limit_bytes: None };
-    Member {
-        me: Sid(1),
-        options: options(),
-        configs: Configs::new(Arc::new(config(voters, observers))),
-        accepted_epoch: Epoch(0),
-        current_epoch: Epoch(0),
-        tickets: Tickets::default(),
-        last_logged: Zxid::ZERO,
-        committed: CommittedLog::new(Zxid::ZERO, 500),
-        has_data: true,
-        may_vote: true,
-        database_is_current: true,
-        reloading: false,
-        round: 1,
-        vote: (Vote { leader: Sid(1), zxid: 0, peer_epoch: 0 }, 1),
-        connected: BTreeSet::new(),
-        sync: SyncRequestProcessor::new(schedule, 7, 0, 0),
-        random: 7,
-        next_link: LinkId(0),
-    }
-}
-
-fn options() -> MemberOptions {
-    MemberOptions {
-        tick_ms: 1000,
-        init_limit: 10,
-        sync_limit: 3,
-        connect_to_learner_master_limit: 0,
-        min_notification_ms: 200,
-        max_notification_ms: 60_000,
-        finalize_wait_ms: 200,
-        observer_election_delay_ms: 0,
-        max_time_to_wait_for_epoch_ms: None,
-        peer_type: LearnerType::Participant,
-        commit_log_count: 500,
-        force_snapshot_sync: false,
-        leader_serves: true,
-        observer_logs: true,
-        reconfig_enabled: false,
-        standalone_enabled: true,
-        last_counter: 0xffff_fffe,
-        local_sessions: false,
-        local_sessions_upgrade: false,
-        prep: prep_options(),
-        containers: ContainerOptions {
-            check_interval_ms: 0,
-            max_per_minute: 10_000,
-            max_never_used_ms: 0,
-        },
-    }
-}
-
-/// Servers 1 to `voters` take part, those behind them observe.
-pub(super) fn config(voters: i64, observers: i64) -> QuorumVerifier {
-    let server = |sid: i64| {
-        let is_voter = sid <= voters;
-        let address =
-            ServerAddress { host: format!("10.0.0.{sid}"), quorum_port: 2888, election_port: 3888 };
-        let server = QuorumServer {
-            addresses: vec![address],
-            learner_type: if is_voter { LearnerType::Participant } else { LearnerType::Observer },
-            client: None,
-            secure_client: None,
-        };
-        (Sid(sid), server)
-    };
-    let members = (1..=voters + observers).map(server).collect();
-    QuorumVerifier { members, version: 0, hierarchy: None }
+    let mut member = testing::member(1, &ensemble(voters, observers));
+    member.options.tick_ms = 1000;
+    member.options.sync_limit = 3;
+    member.options.reconfig_enabled = false;
+    member
 }
 
 /// A transaction that changes nothing.

@@ -61,9 +61,6 @@ fn a_quorum_of_others_commits_and_clients_wait_for_the_own_disk() {
 #[test]
 fn an_observer_is_informed_and_its_ack_does_not_count() {
     let mut play = Play::established(3, 0);
-    let mut members = config(3, 1);
-    members.version = 0;
-    play.member.configs = crate::quorum::configs::Configs::new(members.into());
     play.opened(4);
     play.says(4, observer_info(4));
     play.says(4, ack_epoch(0, Some(0)));
@@ -106,7 +103,7 @@ fn a_follower_without_a_vote_gets_proposals_and_does_not_count() {
 #[test]
 fn a_commit_needs_a_majority_of_groups() {
     let mut play = Play::over(6, 0, &[]);
-    let mut hierarchical = config(6, 0);
+    let mut hierarchical = ensemble(6, 0);
     let groups = (1..=6).map(|sid| (crate::proto::Sid(sid), (sid - 1) / 2)).collect();
     hierarchical.hierarchy =
         Some(crate::proto::membership::Hierarchy { groups, weights: Default::default() });

@@ -90,8 +90,8 @@ fn a_reconfig_needs_quorums_of_both_configurations() {
             "to 2: COMMITANDACTIVATE 0x100000002 server 1".to_owned(),
             "to 3: COMMITANDACTIVATE 0x100000002 server 1".to_owned(),
             "to 4: COMMITANDACTIVATE 0x100000002 server 1".to_owned(),
-            "configuration 100000002 is in force".to_owned(),
             "commit 0x100000002".to_owned(),
+            "configuration 100000002 is in force".to_owned(),
         ]
     );
     assert!(play.member.configs.current.is_voter(Sid(4)));
@@ -160,6 +160,7 @@ fn a_leader_that_is_removed_hands_over_to_who_has_the_most() {
         told,
         [
             "commit 0x100000002",
+            "configuration 100000002 is in force",
             "leaves: by a reconfiguration server 3 leads",
             "server 3 leads next",
             "not applied: 0x100000003",
@@ -172,7 +173,7 @@ fn a_leader_that_is_removed_hands_over_to_who_has_the_most() {
 fn a_configuration_that_was_only_proposed_is_completed_by_who_saw_it() {
     let mut member = member(3, 0);
     member.options.reconfig_enabled = true;
-    let mut next = config(5, 0);
+    let mut next = ensemble(5, 0);
     next.version = 0x1_0000_0007;
     member.configs = Configs { current: member.configs.current, last_seen: next.into() };
     let mut play = Play::of(member, &[]);
@@ -195,7 +196,7 @@ fn a_configuration_that_was_only_proposed_is_completed_by_who_saw_it() {
 fn who_completes_a_configuration_without_itself_leaves() {
     let mut member = member(3, 0);
     member.options.reconfig_enabled = true;
-    let mut next = config(4, 0);
+    let mut next = ensemble(4, 0);
     next.version = 0x1_0000_0007;
     next.members.remove(&Sid(1));
     member.configs = Configs { current: member.configs.current, last_seen: next.into() };
