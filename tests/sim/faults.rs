@@ -206,8 +206,12 @@ impl World {
                 network.heal(agenda, is_pair);
             }
             FaultEvent::Start(server, life) => {
-                if self.peers[server].is_down(life) {
-                    self.peers[server].start(&mut self.stage);
+                let peer = &mut self.peers[server];
+                if peer.is_down(life) {
+                    peer.start(&mut self.stage);
+                } else if peer.life() == life && peer.is_up() {
+                    // It was told to stop, and has not got round to it.
+                    self.later(500_000, FaultEvent::Start(server, life));
                 }
             }
             FaultEvent::NetworkIsWell => self.network_is_well(),
@@ -365,9 +369,15 @@ impl World {
             return;
         }
         self.stage.fault(format!("{server}: {how:?}, back in {lasts} us"));
+        let life = self.peers[server].life();
+        if how == PeerEnd::Told {
+            let after = self.faults.random.between(1_000, 400_000);
+            self.peers[server].tell_to_stop(&mut self.stage, after);
+            self.later(lasts + after, FaultEvent::Start(server, life));
+            return;
+        }
         let left = self.faults.random.fork();
         self.peers[server].end(&mut self.stage, how, left);
-        let life = self.peers[server].life();
         self.later(lasts, FaultEvent::Start(server, life));
     }
 

@@ -32,6 +32,8 @@ pub enum PeerEvent {
     Task(zkserver::proto::ConnectionId),
     /// Slow work goes on.
     Job(u64),
+    /// It was told to stop, and has had its time for that.
+    Stopped,
     /// The process moves again, if it still stands still for this reason.
     Unpause(u64),
 }
@@ -235,6 +237,17 @@ impl Peer {
         self.look(stage);
     }
 
+    /// It is told to stop: a leader gives up its leadership, and a little later the process ends.
+    pub fn tell_to_stop(&mut self, stage: &mut Stage, after: Micros) {
+        let State::Up(process) = &mut self.state else { return };
+        process.stop_soon();
+        let stopped = Happening::Peer(self.index, self.life, PeerEvent::Stopped);
+        stage.agenda.after(after, stopped);
+        if !self.paused {
+            self.look(stage);
+        }
+    }
+
     /// The process ends.
     pub fn end(&mut self, stage: &mut Stage, how: End, mut random: Random) {
         let State::Up(mut process) =
@@ -290,6 +303,10 @@ impl Peer {
         if self.paused {
             self.waiting.push_back(Waiting::Event(event));
             return;
+        }
+        if event == PeerEvent::Stopped {
+            let random = self.random.fork();
+            return self.end(stage, End::Told, random);
         }
         self.clock.set(stage.agenda.now());
         let sync_time = self.sync_time;

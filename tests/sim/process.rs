@@ -220,7 +220,7 @@ impl Process {
     ) -> Result<(), String> {
         match event {
             PeerEvent::Turn(turn) if turn == self.turn => self.take_turn(stage, sync_time),
-            PeerEvent::Turn(_) | PeerEvent::Unpause(_) => {}
+            PeerEvent::Turn(_) | PeerEvent::Unpause(_) | PeerEvent::Stopped => {}
             PeerEvent::Flushed => self.flushed(stage, sync_time)?,
             PeerEvent::Task(connection) => self.task(stage, connection),
             PeerEvent::Job(job) => self.job(stage, job)?,
@@ -420,7 +420,9 @@ impl Process {
 
     /// It is told to stop: a leader gives up its leadership first.
     pub fn stop_soon(&mut self) {
-        self.hear(Input::Stop);
+        if self.role.is_some() {
+            self.hear(Input::Stop);
+        }
     }
 
     /// It ends in order: what was prepared is logged, the log is finished.

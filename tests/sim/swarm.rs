@@ -11,10 +11,11 @@
 #![allow(clippy::disallowed_methods, reason = "how long a run took is real time")]
 
 use std::fmt;
+use std::io::{IsTerminal, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::checkers;
 use crate::ensemble::Ensemble;
@@ -213,6 +214,7 @@ pub fn run_many(
 ) -> Summary {
     quiet_panics();
     let next = AtomicU64::new(seeds.start);
+    let bar = Bar::new(seeds.end.saturating_sub(seeds.start));
     let enough = AtomicBool::new(false);
     let summary = Mutex::new(Summary::default());
     let work = || {
@@ -222,7 +224,9 @@ pub fn run_many(
                 return;
             }
             let outcome = run(plan(seed));
+            bar.clear();
             tell(&outcome);
+            bar.step();
             let mut summary = summary.lock().expect("no run panics here");
             summary.figures.push(outcome.figures);
             if !outcome.violations.is_empty() {
@@ -237,7 +241,46 @@ pub fn run_many(
             scope.spawn(work);
         }
     });
+    bar.clear();
     summary.into_inner().expect("no run panics here")
+}
+
+/// How far a long run is, on a terminal.
+struct Bar {
+    began: Instant,
+    total: u64,
+    done: AtomicU64,
+    shown: Mutex<Option<Instant>>,
+    terminal: bool,
+}
+
+impl Bar {
+    fn new(total: u64) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let (done, shown) = (AtomicU64::new(0), Mutex::new(None));
+        Bar { began: Instant::now(), total, done, shown, terminal }
+    }
+
+    fn step(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut shown = self.shown.lock().expect("nobody panics here");
+        if !self.terminal || shown.is_some_and(|at| at.elapsed() < Duration::from_millis(200)) {
+            return;
+        }
+        *shown = Some(Instant::now());
+        let left = self.began.elapsed().as_secs_f64() / done as f64 * (self.total - done) as f64;
+        let full = (40 * done / self.total.max(1)) as usize;
+        let line = format!("[{:=<full$}{:>rest$}", "", "", rest = 40 - full);
+        let _ =
+            write!(std::io::stderr(), "\r{line}] {done} of {} runs, {left:.0} s left ", self.total);
+    }
+
+    fn clear(&self) {
+        let shown = self.shown.lock().expect("nobody panics here");
+        if self.terminal && shown.is_some() {
+            let _ = write!(std::io::stderr(), "\r{:80}\r", "");
+        }
+    }
 }
 
 /// A panic is told with its seed, not when it happens.
