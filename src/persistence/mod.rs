@@ -10,6 +10,10 @@
 //!
 //! What is removed, a start does not need ([`purge`](mod@purge)).
 //!
+//! A member of an ensemble changes its history at a leader's word ([`history`]); it keeps what it has
+//! promised ([`epoch_files`]), and where it may have forgotten something it withholds its vote
+//! instead of refusing the start ([`restore_member()`]).
+//!
 //! No threads, no sleeping, and no clock but one that is handed in: a caller that owns those drives
 //! the values of this module.
 

@@ -58,11 +58,15 @@ impl Leader {
         let (now_ms, options) = (turn.now.mono_ms, &turn.member.options);
         let limits = liveness::limits(options);
         let patience_ms = options.max_time_to_wait_for_epoch_ms.unwrap_or(u64::MAX);
+        let (tick_ms, last_logged) = (options.tick_ms, turn.member.last_logged);
+        // Who is a quorum of its own waits for nobody.
+        let mut phase = Phase::gathering(turn);
+        phase.advance(turn);
         Leader {
-            phase: Phase::gathering(turn),
+            phase,
             learners: Learners::default(),
-            proposals: Proposals::new(turn.member.last_logged),
-            heart: Heart::new(options.tick_ms, now_ms),
+            proposals: Proposals::new(last_logged),
+            heart: Heart::new(tick_ms, now_ms),
             limits,
             wait_until_ms: now_ms.saturating_add(limits.init_ms.min(patience_ms)),
             serves: false,

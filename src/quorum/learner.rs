@@ -40,7 +40,7 @@ mod connecting;
 mod discovery;
 mod forwarding;
 mod history;
-mod local_sessions;
+pub(super) mod local_sessions;
 mod received;
 mod reconfiguration;
 mod waiting;
@@ -159,8 +159,8 @@ impl Learner {
         }
         match self.phase {
             Phase::Connecting(_) | Phase::Discovery(_) | Phase::Choosing(_) => Vec::new(),
-            Phase::CatchingUp(phase) => phase.unapplied(),
-            Phase::Broadcast(phase) => phase.unapplied(),
+            Phase::CatchingUp(phase) => phase.unapplied(turn),
+            Phase::Broadcast(phase) => phase.unapplied(turn),
         }
     }
 

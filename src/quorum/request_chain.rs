@@ -4,11 +4,13 @@
 //! what has had its time. The chain decides what becomes of a request and prepares it; how a
 //! proposal becomes safe is its owner's business.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::effect::ClientEffect;
+use super::learner::local_sessions::makes_ephemerals;
 use crate::auth::Identities;
 use crate::jute::Writer;
 use crate::processor::connection_queue::{CloseReason, Grant};
@@ -17,7 +19,7 @@ use crate::processor::prep::{PrepOptions, PrepRequestProcessor};
 use crate::processor::proposal::{NewSession, Proposal, Refusal, Resumption};
 use crate::processor::request::{ConnectAttempt, Origin, Request, Submission};
 use crate::proto::stat::OwnerEncoding;
-use crate::proto::{ConnectionId, OpCode, SessionId};
+use crate::proto::{ConnectionId, ErrorCode, OpCode, SessionId};
 use crate::session::SessionTracker;
 use crate::time::Instant;
 use crate::tree::Database;
@@ -42,6 +44,18 @@ pub struct RequestChain {
     orphans_closed: bool,
     /// No zxid has a higher counter.
     last_counter: Option<u32>,
+    /// Those of the sessions that only this server knows.
+    local: Option<LocalSessions>,
+}
+
+/// The sessions that no transaction begins or ends (C-274).
+#[derive(Debug)]
+struct LocalSessions {
+    ids: BTreeSet<SessionId>,
+    /// `localSessionsUpgradingEnabled`.
+    upgrades: bool,
+    /// They were silent for too long.
+    expired: Vec<SessionId>,
 }
 
 /// What becomes of a submission.
@@ -55,6 +69,12 @@ pub enum Taken {
     Throttled(Origin),
     /// A session to be resumed behind everything proposed before.
     Resume(Resumption),
+    /// A local session becomes global in front of the request that needs it so (C-275).
+    Upgrade(Box<[Proposal; 2]>),
+    /// A request that fails without a transaction, behind everything proposed before.
+    Fail(Origin, ErrorCode),
+    /// A local session ends, behind everything proposed before.
+    EndLocalSession(SessionId, Origin),
     /// A session that cannot be resumed.
     Refuse(Refusal),
     /// A connection to be closed.
@@ -84,6 +104,7 @@ impl RequestChain {
             nobody: Arc::new(Identities::default()),
             orphans_closed: false,
             last_counter: None,
+            local: None,
         }
     }
 
@@ -91,6 +112,23 @@ impl RequestChain {
     pub fn with_last_counter(mut self, last: u32) -> Self {
         self.last_counter = Some(last);
         self
+    }
+
+    /// New sessions of own clients are local. They become global with their first ephemeral, if
+    /// `upgrades`; else they may have none.
+    pub fn with_local_sessions(mut self, upgrades: bool) -> Self {
+        self.local = Some(LocalSessions { ids: BTreeSet::new(), upgrades, expired: Vec::new() });
+        self
+    }
+
+    /// Whether only this server knows the session: no other may resume it.
+    pub fn is_local(&self, session: SessionId) -> bool {
+        self.local.as_ref().is_some_and(|local| local.ids.contains(&session))
+    }
+
+    /// The local sessions that were silent for too long, since the last call.
+    pub fn expired_local_sessions(&mut self) -> Vec<SessionId> {
+        self.local.as_mut().map_or(Vec::new(), |local| std::mem::take(&mut local.expired))
     }
 
     /// Whether the next zxid would be one that is not handed out (ZOOKEEPER-1277, C-223).
@@ -145,8 +183,44 @@ impl RequestChain {
         match (request.op, request.origin) {
             (_, Some(origin)) if request.throttled => Taken::Throttled(origin),
             (OpCode::Sync, Some(origin)) => Taken::Sync(origin, request.body),
+            (_, Some(origin)) if self.is_local(request.session) => {
+                self.of_local_session(now, request, origin, db)
+            }
             _ => Taken::Propose(self.prepare(now, &request, db)),
         }
+    }
+
+    fn of_local_session(
+        &mut self,
+        now: Instant,
+        request: Request,
+        origin: Origin,
+        db: &Database,
+    ) -> Taken {
+        let session = request.session;
+        let ends = request.op == OpCode::CloseSession;
+        if !ends && !makes_ephemerals(request.op, &request.body) {
+            return Taken::Propose(self.prepare(now, &request, db));
+        }
+        let Some(local) = &mut self.local else { unreachable!("it has a local session") };
+        if !ends && !local.upgrades {
+            return Taken::Fail(origin, ErrorCode::EphemeralOnLocalSession);
+        }
+        if !ends && self.prep.last_zxid().next().counter() >= self.last_counter.unwrap_or(u32::MAX)
+        {
+            // There is one zxid left, and this needs two.
+            return Taken::Drop(origin.connection, CloseReason::StaleRequest);
+        }
+        local.ids.remove(&session);
+        if ends {
+            self.sessions.remove(session);
+            return Taken::EndLocalSession(session, origin);
+        }
+        let mut body = Vec::with_capacity(4);
+        body.put_int(self.sessions.timeout_ms(session).unwrap_or_default());
+        let create = self.own(session, OpCode::CreateSession, body.into());
+        let create = self.prepare(now, &create, db);
+        Taken::Upgrade(Box::new([create, self.prepare(now, &request, db)]))
     }
 
     /// Prepares a write, or the end of a session.
@@ -175,6 +249,11 @@ impl RequestChain {
         }
         let session = self.sessions.create_id();
         let touch = self.sessions.track(session, timeout_ms, now);
+        if let Some(local) = &mut self.local {
+            local.ids.insert(session);
+            let grant = Grant { session, touch };
+            return Taken::Resume(Resumption { connection, timeout_ms, had_read_only, grant });
+        }
         let op = OpCode::CreateSession;
         let mut body = Vec::with_capacity(4);
         body.put_int(timeout_ms);
@@ -226,6 +305,13 @@ impl RequestChain {
             }
             let Some(session) = self.expired.pop() else { return };
             tracing::info!(%session, "session expired");
+            if let Some(local) = &mut self.local
+                && local.ids.remove(&session)
+            {
+                self.sessions.remove(session);
+                local.expired.push(session);
+                continue;
+            }
             propose(self.end(now, session, db));
         }
     }

@@ -60,6 +60,9 @@ impl Standalone {
                         Taken::Sync(origin, body) => lane.commit.sync(lane.ticket, origin, body),
                         Taken::Throttled(origin) => lane.commit.throttled(lane.ticket, origin),
                         Taken::Resume(resumption) => lane.commit.resume(lane.ticket, resumption),
+                        Taken::Upgrade(_) | Taken::Fail(..) | Taken::EndLocalSession(..) => {
+                            unreachable!("a server that is alone has no local sessions")
+                        }
                         Taken::Refuse(Refusal { connection, session, had_read_only }) => {
                             let refuse =
                                 ClientEffect::Refuse { connection, session, had_read_only };

@@ -177,6 +177,11 @@ impl SessionTracker {
         self.sessions.get(&id).is_some_and(|tracked| tracked.bucket.is_some())
     }
 
+    /// The timeout that counts for the session, in milliseconds.
+    pub fn timeout_ms(&self, id: SessionId) -> Option<i32> {
+        self.sessions.get(&id).map(|tracked| tracked.touch.timeout_ms())
+    }
+
     /// Forgets a session: its closeSession transaction was prepared. Returns whether it was known.
     pub fn remove(&mut self, id: SessionId) -> bool {
         let Some(tracked) = self.sessions.remove(&id) else { return false };

@@ -106,7 +106,8 @@ pub enum FaultEvent {
 /// What goes wrong in one run.
 #[derive(Debug)]
 pub struct Faults {
-    random: Random,
+    /// What is drawn for faults.
+    pub random: Random,
     /// Enabled kinds, each with the usual time between two.
     enabled: Vec<(Kind, Micros)>,
     /// Counts partitions.
@@ -232,7 +233,7 @@ impl World {
         network.heal(agenda, |from, to| is_server(from) && is_server(to));
     }
 
-    fn any_server(&mut self) -> usize {
+    pub fn any_server(&mut self) -> usize {
         self.faults.random.below(self.peers.len() as u64) as usize
     }
 
@@ -341,7 +342,7 @@ impl World {
                 self.peers[server].jump_wall(ms);
             }
             Kind::ClientCut => self.cut_client(lasts),
-            Kind::Hostile => self.hostile(server),
+            Kind::Hostile => self.hostile(),
         }
     }
 
@@ -402,9 +403,4 @@ impl World {
             self.later(lasts, FaultEvent::HealPair(client, node));
         }
     }
-}
-
-impl World {
-    /// A packet that no honest server sends.
-    fn hostile(&mut self, _server: usize) {}
 }

@@ -14,6 +14,7 @@ mod doors;
 mod ensemble;
 mod faults;
 mod history;
+mod hostile;
 mod messages;
 mod network;
 mod peer;

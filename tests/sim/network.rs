@@ -29,6 +29,8 @@ pub enum Node {
     Server(usize),
     /// The client of that index.
     Client(usize),
+    /// Somebody who does not belong.
+    Stranger,
 }
 
 /// A connection.
@@ -102,6 +104,7 @@ pub enum Dialled {
 #[derive(Debug)]
 struct Wire {
     nodes: [Node; 2],
+    port: Port,
     open: [bool; 2],
     /// The end's machine has lost its power, and says nothing of it.
     silent: [bool; 2],
@@ -188,7 +191,7 @@ impl Network {
     }
 
     /// A connection is there, from now on, at both ends.
-    pub fn connect(&mut self, from: Node, to: Node) -> WireId {
+    pub fn connect(&mut self, from: Node, to: Node, port: Port) -> WireId {
         let mut direction = || Direction {
             queue: VecDeque::new(),
             last_ready: 0,
@@ -197,6 +200,7 @@ impl Network {
         };
         let wire = Wire {
             nodes: [from, to],
+            port,
             open: [true; 2],
             silent: [false; 2],
             towards: [direction(), direction()],
@@ -323,6 +327,16 @@ impl Network {
         self.wires.iter().enumerate().skip(self.first).filter_map(present).collect()
     }
 
+    /// The links between learners and leaders that are open at both ends.
+    pub fn links(&self) -> Vec<WireId> {
+        let is_link = |(number, wire): (usize, &Option<Wire>)| {
+            let wire = wire.as_ref()?;
+            let counts = matches!(wire.port, Port::Quorum(_)) && wire.open == [true; 2];
+            counts.then_some(WireId(number))
+        };
+        self.wires.iter().enumerate().skip(self.first).filter_map(is_link).collect()
+    }
+
     /// The process at the node is gone. Its system closes what it had open; without power nobody
     /// says anything.
     pub fn process_gone<E: From<NetworkEvent>>(
@@ -446,7 +460,7 @@ mod tests {
     impl Case {
         fn new(seed: u64) -> Self {
             let mut network = Network::new(Random::new(seed), 1000);
-            let wire = network.connect(A, B);
+            let wire = network.connect(A, B, Port::Election);
             Case { agenda: Agenda::new(Random::new(seed)), network, wire }
         }
 

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use zkserver::proto::Zxid;
+
 use crate::agenda::Agenda;
 use crate::client::Client;
 use crate::ensemble::Ensemble;
@@ -30,6 +32,8 @@ pub struct Plan {
     pub chaos: Micros,
     /// How long peace lasts behind it.
     pub peace: Micros,
+    /// Whether clients change the ensemble.
+    pub reconfigs: bool,
     /// Whether anything goes wrong in chaos.
     pub faults: bool,
     /// How long a message takes, usually.
@@ -60,6 +64,7 @@ impl World {
             peace_at: plan.chaos,
             voters: plan.ensemble.voters(),
             observers: plan.ensemble.observers(),
+            configs: plan.ensemble.config().iter().map(|c| (Zxid::ZERO, Arc::clone(c))).collect(),
             ..History::default()
         };
         let mut stage = Stage {
@@ -78,7 +83,7 @@ impl World {
         let peers = (0..plan.ensemble.size())
             .map(|index| Peer::new(index, &plan.ensemble, random.fork()))
             .collect();
-        let paths = Paths::new();
+        let paths = Paths::new(if plan.reconfigs { plan.ensemble.size() } else { 0 });
         let mut client = |index| {
             let mut random = random.fork();
             let work = Workload::new(index, Arc::clone(&paths), &mut random);
@@ -137,6 +142,7 @@ impl World {
                 self.clients[client].receive(stage, end, &bytes);
             }
             (Node::Client(client), Payload::Fin) => self.clients[client].closed(stage, end),
+            (Node::Stranger, _) => {}
         }
     }
 
@@ -146,7 +152,7 @@ impl World {
         let answer = match stage.network.try_dial(&mut stage.agenda, dial) {
             Dialled::Reached => match self.peers[server].listens(dial.port) {
                 Listens::Accepts => {
-                    let wire = stage.network.connect(dial.from, dial.to);
+                    let wire = stage.network.connect(dial.from, dial.to, dial.port);
                     self.peers[server].accept(stage, dial, End { wire, side: 1 });
                     Some(Some(End { wire, side: 0 }))
                 }
@@ -164,6 +170,7 @@ impl World {
         match dial.from {
             Node::Server(server) => self.peers[server].dialled(stage, dial, end),
             Node::Client(client) => self.clients[client].dialled(stage, dial.life, end),
+            Node::Stranger => {}
         }
     }
 }

@@ -75,6 +75,9 @@ impl Broadcast {
             turn.db,
         );
         let mut chain = chain.with_last_counter(options.last_counter);
+        if options.local_sessions {
+            chain = chain.with_local_sessions(options.local_sessions_upgrade);
+        }
         let history = chain.prep.last_zxid();
         assert_eq!(history, member.last_logged, "the tree of a leader equals its log");
         chain.prep.begin(epoch);
@@ -181,6 +184,16 @@ impl Broadcast {
                 self.owners.set(resumption.grant.session, me);
                 self.commit.resume(last, resumption);
             }
+            Taken::Upgrade(both) => {
+                for proposal in *both {
+                    self.propose(turn, road, proposal);
+                }
+            }
+            Taken::Fail(origin, error) => self.commit.fail(last, origin, error),
+            Taken::EndLocalSession(session, origin) => {
+                self.owners.remove(session);
+                self.commit.end_local_session(last, session, Some(origin));
+            }
             // Who is told that it is gone must not see its nodes here.
             Taken::Refuse(refusal) => self.commit.refuse(last, refusal),
             Taken::Drop(connection, reason) => {
@@ -197,6 +210,10 @@ impl Broadcast {
             owners.remove(proposal.session);
             propose(turn, road, commit, proposal, None);
         });
+        for session in chain.expired_local_sessions() {
+            owners.remove(session);
+            commit.end_local_session(road.proposals.last(), session, None);
+        }
     }
 
     /// Begins a round of PINGs.

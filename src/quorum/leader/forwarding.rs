@@ -77,7 +77,8 @@ impl Broadcast {
         session: SessionId,
         timeout_ms: i32,
     ) {
-        let valid = self.chain.sessions.reopen(session, timeout_ms, turn.now).is_some();
+        let valid = !self.chain.is_local(session)
+            && self.chain.sessions.reopen(session, timeout_ms, turn.now).is_some();
         if valid {
             self.owners.set(session, peer.sid);
         }

@@ -4,6 +4,7 @@ mod bad_packets;
 mod broadcast;
 mod discovery;
 mod liveness;
+mod local_sessions;
 mod reconfig;
 mod sessions;
 mod synchronization;

@@ -69,8 +69,8 @@ impl Broadcast {
     }
 
     /// What was logged and not applied.
-    pub(super) fn unapplied(self) -> Vec<(Zxid, Bytes)> {
-        self.history.unapplied()
+    pub(super) fn unapplied(self, turn: &mut Turn<'_>) -> Vec<(Zxid, Bytes)> {
+        self.history.unapplied(turn)
     }
 
     fn packet(
@@ -153,8 +153,10 @@ impl Broadcast {
         self.history.let_commit(turn, received, waiter);
         self.forwarding.after_commit(&mut self.history, session);
         let Some(designated) = designated else { return Ok(()) };
+        let history = &mut self.history;
+        let goes_on = reconfiguration::activate(turn, about, history, zxid, config, designated);
         // Whoever waits for it hears of it even if this server leaves its leader now.
         self.history.let_go(turn);
-        reconfiguration::activate(turn, about, zxid, config, designated)
+        goes_on
     }
 }

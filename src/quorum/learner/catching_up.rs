@@ -107,8 +107,8 @@ impl CatchingUp {
     }
 
     /// What was logged and not applied. What is kept was promised to nobody.
-    pub(super) fn unapplied(self) -> Vec<(Zxid, Bytes)> {
-        self.history.unapplied()
+    pub(super) fn unapplied(self, turn: &mut Turn<'_>) -> Vec<(Zxid, Bytes)> {
+        self.history.unapplied(turn)
     }
 
     fn packet(&mut self, turn: &mut Turn<'_>, about: About, packet: QuorumPacket) -> Next {
@@ -185,7 +185,10 @@ impl CatchingUp {
         self.history.log(turn, zxid, received.txn.clone());
         self.history.let_commit(turn, received, Waiter::default());
         match designated {
-            Some(designated) => reconfiguration::activate(turn, about, zxid, config, designated),
+            Some(designated) => {
+                let history = &mut self.history;
+                reconfiguration::activate(turn, about, history, zxid, config, designated)
+            }
             None => Ok(()),
         }
     }

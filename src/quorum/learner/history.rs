@@ -13,6 +13,7 @@
 //!   what is in it will be in the tree, whatever becomes of the role.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -20,8 +21,9 @@ use super::received::Received;
 use crate::processor::commit::{CommitProcessor, Committed};
 use crate::processor::proposal::{NewSession, Proposal, Refusal, Resumption};
 use crate::processor::request::Origin;
-use crate::proto::{Epoch, ErrorCode, SessionId, Zxid};
+use crate::proto::{Epoch, ErrorCode, QuorumVerifier, SessionId, Zxid};
 use crate::quorum::durable::{Durable, Pending};
+use crate::quorum::effect::ClientEffect;
 use crate::quorum::member::Turn;
 
 /// What there is between a leader and the tree.
@@ -43,6 +45,8 @@ pub(super) struct History {
     durable: Zxid,
     committed: Zxid,
     commit: CommitProcessor<Zxid>,
+    /// Configurations in force, by the transactions that brought them.
+    activations: VecDeque<(Zxid, Arc<QuorumVerifier>)>,
 }
 
 /// Who waits for a transaction here.
@@ -67,6 +71,7 @@ impl History {
             durable: last,
             committed: last,
             commit: CommitProcessor::new(last),
+            activations: VecDeque::new(),
         }
     }
 
@@ -148,6 +153,12 @@ impl History {
         self.commit.propose(zxid, Proposal { zxid, txn, session, origin, new_session });
     }
 
+    /// The configuration that `zxid` brought is in force: mesh, ports and tree follow it when that
+    /// is applied.
+    pub(super) fn activates(&mut self, zxid: Zxid, config: Arc<QuorumVerifier>) {
+        self.activations.push_back((zxid, config));
+    }
+
     /// The next transaction that has become durable, in order.
     pub(super) fn next_durable(&mut self, turn: &Turn<'_>) -> Option<Durable<Zxid>> {
         let durable = turn.member.tickets.redeem(self.pending.front()?)?;
@@ -174,6 +185,7 @@ impl History {
             durable: self.durable,
             committed: self.committed,
             commit: CommitProcessor::new(self.committed),
+            activations: VecDeque::new(),
         };
         std::mem::replace(self, rest)
     }
@@ -212,11 +224,19 @@ impl History {
     pub(super) fn let_go(&mut self, turn: &mut Turn<'_>) {
         self.commit.is_safe(self.committed.min(self.durable));
         while let Some(committed) = self.commit.pop() {
-            if let Committed::Txn(proposal) = &committed {
-                let oldest = self.unapplied.pop_front().map(|(zxid, _)| zxid);
-                assert_eq!(oldest, Some(proposal.zxid), "what is let go was logged, in that order");
-            }
+            let applied = match &committed {
+                Committed::Txn(proposal) => Some(proposal.zxid),
+                _ => None,
+            };
             turn.effects.client.push(committed.into());
+            let Some(zxid) = applied else { continue };
+            let oldest = self.unapplied.pop_front().map(|(zxid, _)| zxid);
+            assert_eq!(oldest, Some(zxid), "what is let go was logged, in that order");
+            if self.activations.front().is_some_and(|(at, _)| *at == zxid)
+                && let Some((_, config)) = self.activations.pop_front()
+            {
+                turn.effects.client.push(ClientEffect::ActivateConfig(config));
+            }
         }
     }
 
@@ -225,8 +245,12 @@ impl History {
         self.commit.len()
     }
 
-    /// What was logged and not let go, in order.
-    pub(super) fn unapplied(self) -> Vec<(Zxid, Bytes)> {
+    /// What was logged and not let go, in order. A configuration that it brought, and that is in
+    /// force, does not wait for it.
+    pub(super) fn unapplied(self, turn: &mut Turn<'_>) -> Vec<(Zxid, Bytes)> {
+        let activations = self.activations.into_iter();
+        let effects = activations.map(|(_, config)| ClientEffect::ActivateConfig(config));
+        turn.effects.client.extend(effects);
         self.unapplied.into()
     }
 

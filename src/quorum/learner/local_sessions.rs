@@ -132,7 +132,7 @@ impl LocalSessions {
 
 /// Whether a request makes a node that belongs to its session. In a multi the flags decide, but for
 /// a container's (F-2). What cannot be read is the leader's to refuse.
-fn makes_ephemerals(op: OpCode, body: &[u8]) -> bool {
+pub(in crate::quorum) fn makes_ephemerals(op: OpCode, body: &[u8]) -> bool {
     let mut r = Reader::unlimited(body);
     match op {
         OpCode::Create | OpCode::Create2 => {

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::history::History;
 use super::received::Received;
 use super::{About, Departure};
 use crate::proto::membership::LearnerType;
@@ -66,6 +67,7 @@ pub(super) fn establish(
 pub(super) fn activate(
     turn: &mut Turn<'_>,
     about: About,
+    history: &mut History,
     zxid: Zxid,
     config: Option<Arc<QuorumVerifier>>,
     designated: Sid,
@@ -81,7 +83,8 @@ pub(super) fn activate(
     }
     let old = turn.member.configs.current.clone();
     if config.version > old.version {
-        turn.activate_config(config);
+        turn.enforce_config(config.clone());
+        history.activates(zxid, config);
     }
     if designated != about.leader {
         let peer_epoch = i64::from(zxid.epoch().0);

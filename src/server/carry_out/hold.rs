@@ -147,15 +147,16 @@ impl<C: Connection> Hold<'_, C> {
         let (record, applied) = self.apply(&proposal.txn, db);
         if let Some(origin) = &proposal.origin {
             self.counts.finished();
+            if has_moved(&applied) {
+                // It is not answered, nor is anything behind it: the client is elsewhere.
+                self.close(origin.connection, CloseReason::SessionTakenOver);
+                return;
+            }
             let latency_ms = self.counts.update_latency_ms(origin);
             // A write that failed has no operation to its name, as in Apache ZooKeeper.
             let op = (!matches!(applied, Applied::Error(_))).then_some(origin.op);
             let answered = self.answered(origin, op, proposal.zxid, latency_ms);
             match &proposal.new_session {
-                // What is said on the new connection is not to be heard on the old one.
-                None if has_moved(&applied) => {
-                    self.close(origin.connection, CloseReason::SessionTakenOver);
-                }
                 None => {
                     let size = self.reply(origin.connection, Some(&answered), |out| {
                         write_reply(origin, &record, &applied, out)

@@ -1,5 +1,6 @@
 //! A member's clients' lane, with connections that are cores without sockets.
 
+mod endings;
 mod serving;
 mod tree;
 

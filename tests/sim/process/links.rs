@@ -58,6 +58,9 @@ pub struct Mesh {
     last: Option<Bytes>,
 }
 
+/// The id of somebody who is no member.
+pub const STRANGER: Sid = Sid(99);
+
 /// A dial is given up after so long.
 const DIAL_PATIENCE: Micros = 2_000_000;
 
@@ -125,12 +128,12 @@ impl Process {
 
     fn connect_mesh(&mut self, stage: &mut Stage, peer: Sid) {
         let mesh = self.mesh.entry(peer).or_default();
-        if peer == self.sid || mesh.end.is_some() || mesh.dialling {
+        if peer == self.sid || peer == STRANGER || mesh.end.is_some() || mesh.dialling {
             return;
         }
         mesh.dialling = true;
-        let to = Node::Server(peer.0 as usize - 1);
         let until = stage.agenda.now() + DIAL_PATIENCE;
+        let to = Node::Server(peer.0 as usize - 1);
         let dial = Dial { from: self.me(), life: self.life, to, port: Port::Election, until };
         stage.network.dial(&mut stage.agenda, dial);
     }
@@ -170,11 +173,14 @@ impl Process {
 
     /// Somebody has dialled the election port or the quorum port.
     pub(super) fn accept_server(&mut self, stage: &mut Stage, dial: Dial, end: End) {
-        let Node::Server(from) = dial.from else {
-            return stage.network.close(&mut stage.agenda, end);
+        let from = match dial.from {
+            Node::Server(from) => sid(from),
+            // It says so.
+            Node::Stranger => STRANGER,
+            Node::Client(_) => return stage.network.close(&mut stage.agenda, end),
         };
         match dial.port {
-            Port::Election => self.mesh_is_up(stage, sid(from), end),
+            Port::Election => self.mesh_is_up(stage, from, end),
             Port::Quorum(_) => {
                 let link = self.next_accepted;
                 self.next_accepted = LinkId(link.0 + 1);

@@ -166,6 +166,16 @@ fn a_voter_that_has_promised_a_later_epoch_makes_the_leader_give_up() {
     assert_eq!(play.member.accepted_epoch, Epoch(1));
 }
 
+/// Nobody is waited for, and nothing but the disk.
+#[test]
+fn a_server_that_is_a_quorum_of_its_own_leads_as_soon_as_its_disk_allows() {
+    let mut play = Play::over(1, 0, &[]);
+    assert_eq!(play.persisted(1), ["disk: currentEpoch 1, ticket 2"]);
+    assert_eq!(play.persisted(2), ["serve"]);
+    assert_eq!(play.connect(1, 0), ["disk: append createSession 4000 as 0x100000001, ticket 3"]);
+    assert_eq!(play.persisted(3), ["commit 0x100000001"]);
+}
+
 /// Told to stop, it lets others lead at once.
 #[test]
 fn leadership_is_released_at_a_stop() {
