@@ -374,7 +374,7 @@ impl Process {
             self.to_disk.push(disk_request(effect));
         }
         self.start_batch(stage, sync_time);
-        self.to_others(stage, handed_out.trees_to_come, handed_out.links);
+        self.send_to_others(stage, handed_out.trees_to_come, handed_out.links);
         for job in handed_out.jobs {
             self.begin_job(stage, job);
         }

@@ -8,6 +8,8 @@
 //! After peace began a leader must emerge in bounded time; before rest every client must have been
 //! served; at the end all servers must have the same tree. The checkers judge the whole.
 
+#![allow(clippy::disallowed_methods, reason = "how long a run took is real time")]
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

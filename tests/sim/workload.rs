@@ -300,14 +300,15 @@ impl Workload {
     /// An answer came.
     pub fn answered(&mut self, request: &Request, result: &Result<Response, i32>, now: Micros) {
         match (request, result) {
-            (Request::Create { path, sequential: true, ephemeral: true, .. }, result) => {
-                if *path == self.paths.lock_prefix && self.lock == Lock::Asked {
-                    self.lock = match result {
-                        Ok(Response::Created { path, .. }) => Lock::Look(path.clone()),
-                        _ => Lock::No,
-                    };
-                }
+            (Request::Create { path, sequential: true, ephemeral: true, .. }, result)
+                if *path == self.paths.lock_prefix && self.lock == Lock::Asked =>
+            {
+                self.lock = match result {
+                    Ok(Response::Created { path, .. }) => Lock::Look(path.clone()),
+                    _ => Lock::No,
+                };
             }
+            (Request::Create { sequential: true, ephemeral: true, .. }, _) => {}
             (Request::Create { path, .. }, Err(code)) if *code != NODE_EXISTS => {
                 // A parent is missing: it was not created after all.
                 let is_parent = self.paths.parents.contains(path);
@@ -330,10 +331,10 @@ impl Workload {
                     self.lock = Lock::Look(own.clone());
                 }
             }
-            (Request::Delete { path, .. }, _) if path.starts_with("/l/") => {
-                if self.lock == Lock::Releasing {
-                    self.lock = Lock::No;
-                }
+            (Request::Delete { path, .. }, _)
+                if path.starts_with("/l/") && self.lock == Lock::Releasing =>
+            {
+                self.lock = Lock::No;
             }
             (Request::SetData { path, .. }, Ok(Response::Stat(stat)))
             | (Request::GetData { path, .. }, Ok(Response::Data { stat, .. })) => {
