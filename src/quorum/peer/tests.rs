@@ -4,10 +4,12 @@
 use super::*;
 use crate::processor::testing::tree_options;
 use crate::proto::quorum_packet::LearnerInfo;
-use crate::proto::txns::{Txn, TxnHeader, TxnRecord};
-use crate::proto::{Epoch, LinkId, QuorumPacket, SessionId, Ticket};
+use crate::proto::txns::TxnRecord;
+use crate::proto::{Epoch, LinkId, QuorumPacket, Ticket};
 use crate::quorum::effect::{DiskEffect, LinkEffect, Restored};
-use crate::quorum::testing::{client_in_words, disk_in_words, ensemble, link_in_words, member};
+use crate::quorum::testing::{
+    client_in_words, disk_in_words, ensemble, link_in_words, member, nothing, ticket_of,
+};
 
 const NOTHING: [&str; 0] = [];
 /// The link that this server dials.
@@ -17,15 +19,6 @@ const OF_LEARNER: LinkId = LinkId::FIRST_ACCEPTED;
 
 fn zxid(epoch: u32, counter: u64) -> Zxid {
     Zxid(Epoch(epoch).start().0 + counter)
-}
-
-/// A request that failed.
-fn txn(zxid: Zxid) -> Bytes {
-    let header = TxnHeader { client_id: SessionId(9), cxid: 1, zxid, time: 1, txn_type: -1 };
-    let mut txn = Vec::new();
-    header.write(&mut txn);
-    Txn::Error { err: -101 }.write(&mut txn);
-    txn.into()
 }
 
 struct Play {
@@ -42,8 +35,8 @@ impl Play {
         let mut member = member(2, &ensemble(3, 0));
         let mut db = Database::new(tree_options());
         for zxid in [zxid(1, 1), zxid(1, 2)] {
-            apply(&mut db, &txn(zxid));
-            member.committed.push(zxid, txn(zxid));
+            apply(&mut db, &nothing(zxid));
+            member.committed.push(zxid, nothing(zxid));
             member.last_logged = zxid;
         }
         (member.accepted_epoch, member.current_epoch) = (Epoch(1), Epoch(1));
@@ -60,16 +53,7 @@ impl Play {
         self.peer.step(now, input, &self.db, &mut effects);
         let Effects { disk, links, client } = &effects;
         for effect in disk {
-            self.asked = match effect {
-                DiskEffect::Append { ticket, .. }
-                | DiskEffect::Truncate { ticket, .. }
-                | DiskEffect::InstallSnapshot { ticket, .. }
-                | DiskEffect::AcceptedEpoch { ticket, .. }
-                | DiskEffect::CurrentEpoch { ticket, .. }
-                | DiskEffect::LastSeenConfig { ticket, .. }
-                | DiskEffect::ActivateConfig { ticket, .. } => *ticket,
-                DiskEffect::RollAndSnapshot => self.asked,
-            };
+            self.asked = ticket_of(effect).unwrap_or(self.asked);
         }
         let lines = disk.iter().map(|effect| match effect {
             DiskEffect::Append { zxid, .. } => format!("disk: append {zxid}"),
@@ -104,7 +88,7 @@ impl Play {
 
     /// The driver has carried a transaction out.
     fn applied(&mut self, zxid: Zxid) -> Vec<String> {
-        apply(&mut self.db, &txn(zxid));
+        apply(&mut self.db, &nothing(zxid));
         self.step(Input::Applied(zxid))
     }
 
@@ -159,10 +143,11 @@ impl Play {
         self.persisted(self.asked);
         let told = self.hears(OF_LEARNER, QuorumPacket::Ack { zxid: zxid(2, 0) });
         assert_eq!(told.last().map(String::as_str), Some("StartServing"), "{told:?}");
+        assert_eq!(self.persisted(self.asked), NOTHING);
     }
 
     fn proposed(&mut self, zxid: Zxid) -> Vec<String> {
-        self.hears(TO_LEADER, QuorumPacket::Proposal { zxid, txn: txn(zxid) })
+        self.hears(TO_LEADER, QuorumPacket::Proposal { zxid, txn: nothing(zxid) })
     }
 }
 
@@ -224,8 +209,8 @@ fn a_tree_that_the_log_has_left_is_restored_before_the_next_election() {
     assert_eq!(play.persisted(play.asked), ["Reload"]);
     assert_eq!(play.step(Input::Tick), NOTHING);
     play.db = Database::new(tree_options());
-    apply(&mut play.db, &txn(zxid(1, 1)));
-    let (last_zxid, recent) = (zxid(1, 1), vec![(zxid(1, 1), txn(zxid(1, 1)))]);
+    apply(&mut play.db, &nothing(zxid(1, 1)));
+    let (last_zxid, recent) = (zxid(1, 1), vec![(zxid(1, 1), nothing(zxid(1, 1)))]);
     let told = play.step(Input::Reloaded(Restored { last_zxid, recent }));
     assert_eq!(told[0], "tell 1: looking, 2 (epoch 1, zxid 0x100000001), round 2");
 }
