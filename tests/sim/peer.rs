@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -77,6 +78,10 @@ pub struct Peer {
     character: Character,
     state: State,
     known: Rc<Cell<Zxid>>,
+    /// The disk was replaced: an empty one is not a new server's.
+    wiped: bool,
+    /// It may have forgotten what it acknowledged, and was not synchronized since.
+    suspect: bool,
     /// Counts processes.
     life: u64,
     /// It stands still, until the event of that number.
@@ -110,6 +115,8 @@ impl Peer {
             character,
             state: State::Down { power: false },
             known: Rc::default(),
+            wiped: false,
+            suspect: false,
             life: 0,
             paused: false,
             pauses: 0,
@@ -137,6 +144,23 @@ impl Peer {
     /// Whether it refused to start.
     pub fn has_refused(&self) -> bool {
         matches!(self.state, State::Refused)
+    }
+
+    /// Whether it may have forgotten something, and was not synchronized since.
+    pub fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    /// Its disk is replaced by an empty one; only the configuration is elsewhere.
+    pub fn lose_disk(&mut self) {
+        self.disk.wipe(Path::new("/data"));
+        (self.wiped, self.suspect) = (true, true);
+    }
+
+    /// A bit of its log is another; answers which.
+    pub fn rot(&mut self, random: &mut Random) -> Option<String> {
+        self.suspect = true;
+        self.disk.rot("/data/version-2/log.", random)
     }
 
     /// Its id.
@@ -191,6 +215,7 @@ impl Peer {
             disk: &self.disk,
             clock: &self.clock,
             known: self.known.clone(),
+            is_new: !self.wiped,
             random: self.random.fork(),
         };
         let started = Process::start(beginning, stage);
@@ -317,6 +342,7 @@ impl Peer {
     /// Puts the driver's next turn on the agenda.
     fn look(&mut self, stage: &mut Stage) {
         let State::Up(process) = &mut self.state else { return };
+        self.suspect &= !process.is_trusted();
         process.plan_turn(stage);
     }
 

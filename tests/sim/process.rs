@@ -168,6 +168,12 @@ impl Process {
         (db.last_processed(), db.tree.digest())
     }
 
+    /// Whether it serves as one that may vote: it was synchronized since it forgot anything.
+    pub fn is_trusted(&self) -> bool {
+        let may_vote = self.driver.peer().as_member().is_some_and(|member| member.may_vote);
+        may_vote && (self.serving || self.established)
+    }
+
     /// Whom it knows as members.
     pub fn members(&self) -> Vec<Sid> {
         self.members.clone()

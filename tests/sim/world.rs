@@ -76,10 +76,12 @@ impl World {
             last_value: 0,
             operations: 0,
         };
-        let alone = plan.ensemble.is_alone();
         let mut chaos_random = random.fork();
-        let faults =
-            if plan.faults { Faults::new(chaos_random.fork(), alone) } else { Faults::none() };
+        let faults = if plan.faults {
+            Faults::new(chaos_random.fork(), &plan.ensemble, plan.reconfigs)
+        } else {
+            Faults::none()
+        };
         let peers = (0..plan.ensemble.size())
             .map(|index| Peer::new(index, &plan.ensemble, random.fork()))
             .collect();

@@ -69,6 +69,8 @@ pub struct Beginning<'a> {
     pub clock: &'a Arc<SimClock>,
     /// The last that it was seen to know committed.
     pub known: Rc<Cell<Zxid>>,
+    /// Whether an empty disk is meant.
+    pub is_new: bool,
     /// What it draws.
     pub random: Random,
 }
@@ -92,14 +94,14 @@ struct Promises {
 impl Process {
     /// A process that begins with what is on the disk; in words, why it does not.
     pub fn start(beginning: Beginning<'_>, stage: &mut Stage) -> Result<Self, String> {
-        let Beginning { sid, life, ensemble, character, disk, clock, known, mut random } =
+        let Beginning { sid, life, ensemble, character, disk, clock, known, is_new, mut random } =
             beginning;
         let seed = random.next();
         let dir = DataDir::open(Arc::new(disk.clone()), &data_dir()).map_err(|e| e.to_string())?;
         let dir = Arc::new(dir);
         let restored = match ensemble.config() {
             None => restored_alone(&dir, character, seed)?,
-            Some(config) => restored_member(&dir, character, seed, config)?,
+            Some(config) => restored_member(&dir, character, seed, is_new, config)?,
         };
         let Restored { mut database, replayed, member } = restored;
         let now = clock.now();
@@ -228,9 +230,11 @@ fn restored_member(
     dir: &DataDir,
     character: Character,
     seed: u64,
+    is_new: bool,
     config: &Arc<QuorumVerifier>,
 ) -> Result<Restored, String> {
-    let options = member_restore_options(character, seed);
+    let mut options = member_restore_options(character, seed);
+    options.restore.db_autocreate = is_new;
     let restored = restore_member(dir, &options, &mut |_| ()).map_err(|e| e.to_string())?;
     let history = restored.history;
     let member = Promises {
