@@ -14,11 +14,13 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use zkserver::proto::{LinkId, QuorumPacket, ServerState, Sid, Zxid};
+use zkserver::proto::{LinkId, Notification, QuorumPacket, ServerState, Sid, Vote, Zxid};
 use zkserver::quorum::effect::Input;
 
+use crate::election::elected_fresh;
+use crate::learning::{config_of, play_but};
 use crate::recording::{Connection, Message, assert_same, connections, line, time_of};
-use crate::server::{Server, tree_in_short, tree_of};
+use crate::server::{Beginning, Server, tree_in_short, tree_of};
 
 /// What becomes of a link.
 enum Event {
@@ -28,14 +30,14 @@ enum Event {
 }
 
 /// A captured connection, and where it lies in time.
-struct Laid {
-    opened_ms: u64,
-    connection: Connection,
+pub struct Laid {
+    pub opened_ms: u64,
+    pub connection: Connection,
 }
 
 /// The connections of the captured ensemble to its first leader. Where they lie follows from the
 /// transactions that several of them carry; only for `sync-diff`, which carries none, it is chosen.
-fn first_epoch() -> Vec<Laid> {
+pub fn first_epoch() -> Vec<Laid> {
     let mut of_4 = connections("sync-snap-nonvoting-then-observer").into_iter();
     let mut next_of_4 = |opened_ms| {
         let connection = of_4.next().expect("three connections");
@@ -57,7 +59,7 @@ fn first_epoch() -> Vec<Laid> {
 }
 
 /// Says everything to the leader, and compares what it says. `txns` are those it must propose.
-fn play(server: &mut Server, laid: &[Laid], txns: &[(Zxid, Bytes)]) {
+pub fn play(server: &mut Server, laid: &[Laid], txns: &[(Zxid, Bytes)]) {
     let start_ms = server.now_ms;
     let link = |at: usize| LinkId(LinkId::FIRST_ACCEPTED.0 + at as u64);
     let mut agenda = Vec::new();
@@ -152,7 +154,7 @@ fn set_the_clock(server: &mut Server, txns: &[(Zxid, Bytes)]) {
 fn a_leader_says_what_apaches_said_to_all_learners_through_a_whole_epoch() {
     let laid = first_epoch();
     let txns = laid[0].connection.txns();
-    let mut server = crate::election::elected_fresh(2);
+    let mut server = elected_fresh(2);
     play(&mut server, &laid, &txns);
     assert_eq!(server.log, txns);
     let streams = laid.iter().filter_map(|laid| {
@@ -164,4 +166,47 @@ fn a_leader_says_what_apaches_said_to_all_learners_through_a_whole_epoch() {
     assert_eq!(server.trees, streams.collect::<Vec<_>>(), "the trees that were sent");
     assert_eq!(server.state(), ServerState::Following, "it hands over");
     assert_eq!(server.dialled.map(|(_, leader)| leader), Some(Sid(1)));
+}
+
+/// The designated leader of the second epoch, after it has learned everything of the first one as a
+/// follower: servers 3 and 4 follow, and the leader that was removed, without a vote.
+#[test]
+fn the_designated_leader_says_what_apaches_said_to_those_who_come_at_once() {
+    let mut server = elected_fresh(1);
+    play_but(&mut server, &connections("sync-empty-diff-and-broadcast").remove(0), |_| false);
+    assert_eq!(server.state(), ServerState::Leading);
+    server.sent.clear();
+    // All three carry the end of one session.
+    let opened_ms = [0, 14, 1_694];
+    let connections = connections("reconfig-leader-removed").into_iter();
+    let laid = |(opened_ms, connection)| Laid { opened_ms, connection };
+    let laid: Vec<_> = opened_ms.into_iter().zip(connections).map(laid).collect();
+    let txns = laid[0].connection.txns();
+    play(&mut server, &laid, &txns);
+    assert_eq!(server.log.last(), txns.last());
+    assert_eq!(server.state(), ServerState::Leading);
+}
+
+/// A follower of version 3.4 with the short LearnerInfo, as far as the transactions are its own.
+#[test]
+fn a_leader_says_to_a_3_4_follower_what_apaches_3_9_said() {
+    let mut connection = connections("sync-3.4-follower").remove(0);
+    let others = |message: &Message| match message.packet() {
+        QuorumPacket::Proposal { zxid, .. } => zxid == Zxid(0x1_0000_0007),
+        _ => false,
+    };
+    let end = connection.messages.iter().position(others).expect("another server's session");
+    connection.messages.truncate(end);
+    let mut beginning = Beginning::empty(3);
+    beginning.config = config_of(&connection);
+    beginning.reconfig_enabled = false;
+    let mut server = beginning.start();
+    let (state, vote) = (ServerState::Looking, Vote { leader: Sid(3), zxid: 0, peer_epoch: 0 });
+    let notification = Notification { state, vote, round: 1, version: 1, config: None };
+    server.take(Input::Mesh { peer: Sid(1), up: true });
+    server.take(Input::Notified { from: Sid(1), notification });
+    let laid = [Laid { opened_ms: 0, connection }];
+    let txns = laid[0].connection.txns();
+    play(&mut server, &laid, &txns);
+    assert_eq!((server.log, txns.len()), (txns, 6));
 }

@@ -25,7 +25,11 @@ use crate::server::{Beginning, Server};
 
 /// Plays the leader of a connection to a server that has dialled it, and compares all that it says
 /// with what the captured learner said. `differs` takes out what was captured and is not expected.
-fn play_but(server: &mut Server, connection: &Connection, differs: impl Fn(&QuorumPacket) -> bool) {
+pub fn play_but(
+    server: &mut Server,
+    connection: &Connection,
+    differs: impl Fn(&QuorumPacket) -> bool,
+) {
     let (link, _) = server.dialled.take().expect("it has dialled");
     let (start_ms, applied_before) = (server.now_ms, server.let_go.len());
     let mismatches_before = server.db.digest_mismatches();
@@ -94,7 +98,7 @@ fn play_but(server: &mut Server, connection: &Connection, differs: impl Fn(&Quor
     assert_eq!(server.db.digest_mismatches(), mismatches_before, "as their leader's tree");
 }
 
-fn play(server: &mut Server, connection: &Connection) {
+pub fn play(server: &mut Server, connection: &Connection) {
     play_but(server, connection, |_| false);
     assert_eq!(server.closed, [], "it stays");
 }
@@ -151,7 +155,7 @@ fn connect(session: SessionId, timeout_ms: i32, received_ms: u64) -> Submission 
 }
 
 /// The configuration that came with NEWLEADER.
-fn config_of(connection: &Connection) -> QuorumVerifier {
+pub fn config_of(connection: &Connection) -> QuorumVerifier {
     let text = |packet| match packet {
         QuorumPacket::NewLeader { config, .. } => config,
         _ => None,
@@ -302,4 +306,19 @@ fn an_observer_says_what_apaches_said_to_its_master() {
     server.hears_who_leads(Sid(2));
     play(&mut server, &connection);
     assert_eq!(server.state(), ServerState::Observing);
+}
+
+/// Captured with a follower of version 3.4 under a leader of 3.9, without reconfiguration: but for
+/// the short form of its FOLLOWERINFO it says what every follower says.
+#[test]
+fn a_follower_of_a_3_9_leader_without_reconfiguration_says_what_apaches_3_4_said() {
+    let connection = connections("sync-3.4-follower").remove(0);
+    let mut beginning = Beginning::empty(1);
+    beginning.config = config_of(&connection);
+    beginning.reconfig_enabled = false;
+    let mut server = beginning.start();
+    server.hears_who_leads(connection.acceptor);
+    play(&mut server, &connection);
+    assert_eq!(server.log, connection.txns());
+    assert_eq!(server.db.tree.digest(), 15_687_503_913);
 }

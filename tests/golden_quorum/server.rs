@@ -91,13 +91,15 @@ pub struct Beginning {
     pub current: u32,
     pub history: Vec<(Zxid, Bytes)>,
     pub peer_type: LearnerType,
+    pub reconfig_enabled: bool,
 }
 
 impl Beginning {
     /// A server that has nothing.
     pub fn empty(sid: i64) -> Self {
         let (config, history, peer_type) = (first_config(), Vec::new(), LearnerType::Participant);
-        Beginning { sid, config, accepted: 0, current: 0, history, peer_type }
+        let (accepted, current, reconfig_enabled) = (0, 0, true);
+        Beginning { sid, config, accepted, current, history, peer_type, reconfig_enabled }
     }
 
     /// A server of epoch 1, with the configuration of that version, and this history.
@@ -115,7 +117,8 @@ impl Beginning {
 
 impl Server {
     fn new(beginning: Beginning) -> Self {
-        let Beginning { sid, config, accepted, current, history, peer_type } = beginning;
+        let Beginning { sid, config, accepted, current, history, peer_type, reconfig_enabled } =
+            beginning;
         let me = Sid(sid);
         let mut db = Database::new(TREE);
         let mut committed = CommittedLog::new(Zxid::ZERO, 500);
@@ -126,7 +129,7 @@ impl Server {
         let schedule = SnapshotSchedule { snap_count: 1_000_000, snap_size_limit_bytes: None };
         let peer = QuorumPeer::member(Member {
             me,
-            options: member_options(peer_type),
+            options: member_options(peer_type, reconfig_enabled),
             configs: Configs::new(Arc::new(config)),
             accepted_epoch: Epoch(accepted),
             current_epoch: Epoch(current),
@@ -389,7 +392,7 @@ pub fn tree_of(zxid: Zxid, stream: &[u8]) -> Database {
 
 /// Ticks of 2 s, as the captured servers have them; and patience, since the idle PINGs are left out
 /// of the captures.
-fn member_options(peer_type: LearnerType) -> MemberOptions {
+fn member_options(peer_type: LearnerType, reconfig_enabled: bool) -> MemberOptions {
     MemberOptions {
         tick_ms: 2_000,
         init_limit: 1_000_000,
@@ -405,7 +408,7 @@ fn member_options(peer_type: LearnerType) -> MemberOptions {
         force_snapshot_sync: false,
         leader_serves: true,
         observer_logs: true,
-        reconfig_enabled: true,
+        reconfig_enabled,
         standalone_enabled: true,
         last_counter: 0xffff_fffe,
         local_sessions: false,
@@ -416,7 +419,7 @@ fn member_options(peer_type: LearnerType) -> MemberOptions {
             digest_enabled: true,
             close_session_txn: true,
             multi_has_create2: false,
-            reconfig_enabled: true,
+            reconfig_enabled,
             enforce_quota: false,
             max_txn_bytes: MAX_LENGTH,
             max_field_bytes: MAX_LENGTH,
