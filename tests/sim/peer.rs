@@ -139,6 +139,19 @@ impl Peer {
         matches!(self.state, State::Refused)
     }
 
+    /// Its id.
+    pub fn sid(&self) -> Sid {
+        self.sid
+    }
+
+    /// Whom it knows as members.
+    pub fn members(&self) -> Vec<Sid> {
+        match &self.state {
+            State::Up(process) => process.members(),
+            State::Down { .. } | State::Refused => self.ensemble.sids(),
+        }
+    }
+
     /// Whether it leads and serves.
     pub fn leads(&self) -> bool {
         match &self.state {

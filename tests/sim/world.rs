@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use zkserver::proto::Zxid;
+
 use crate::agenda::Agenda;
 use crate::client::Client;
 use crate::ensemble::Ensemble;
@@ -30,6 +32,8 @@ pub struct Plan {
     pub chaos: Micros,
     /// How long peace lasts behind it.
     pub peace: Micros,
+    /// Whether clients change the ensemble.
+    pub reconfigs: bool,
     /// Whether anything goes wrong in chaos.
     pub faults: bool,
     /// How long a message takes, usually.
@@ -60,6 +64,7 @@ impl World {
             peace_at: plan.chaos,
             voters: plan.ensemble.voters(),
             observers: plan.ensemble.observers(),
+            configs: plan.ensemble.config().iter().map(|c| (Zxid::ZERO, Arc::clone(c))).collect(),
             ..History::default()
         };
         let mut stage = Stage {
@@ -78,7 +83,7 @@ impl World {
         let peers = (0..plan.ensemble.size())
             .map(|index| Peer::new(index, &plan.ensemble, random.fork()))
             .collect();
-        let paths = Paths::new();
+        let paths = Paths::new(if plan.reconfigs { plan.ensemble.size() } else { 0 });
         let mut client = |index| {
             let mut random = random.fork();
             let work = Workload::new(index, Arc::clone(&paths), &mut random);

@@ -113,6 +113,10 @@ impl Process {
             SnapshotSchedule { snap_count: character.snap_count, snap_size_limit_bytes: None };
         let sync = SyncRequestProcessor::new(schedule, seed, replayed, 0);
         let alone = member.is_none();
+        let members = match member.as_ref() {
+            None => vec![sid],
+            Some(member) => member.configs.current.members.keys().copied().collect(),
+        };
         let current_config = member.as_ref().map(|member| member.configs.current.clone());
         // All of it is committed as soon as it is served.
         let recent = member.iter().flat_map(|member| &member.recent);
@@ -128,7 +132,7 @@ impl Process {
         let metrics = Arc::new(Metrics::new(seed));
         let watches = Arc::new(Watches::new(seed));
         let connections = Arc::new(Connections::new(seed));
-        let policy = AuthPolicy::default();
+        let policy = policy();
         let clients = CarryOut::new(
             database.clone(),
             watches.clone(),
@@ -181,7 +185,7 @@ impl Process {
             links: BTreeMap::new(),
             next_accepted: LinkId::FIRST_ACCEPTED,
             mesh: BTreeMap::new(),
-            members: ensemble.sids(),
+            members,
             inbox: Inbox::default(),
             door,
             queue,
@@ -390,7 +394,7 @@ fn restore_options(seed: u64) -> RestoreOptions {
 
 fn prep_options(seed: u64) -> PrepOptions {
     PrepOptions {
-        policy: AuthPolicy::default(),
+        policy: policy(),
         owners: OWNERS,
         digest_enabled: true,
         close_session_txn: true,
@@ -414,4 +418,9 @@ fn connection_options() -> ConnectionOptions {
         large_requests: None,
         word_with_number: None,
     }
+}
+
+/// Whoever comes may change the configuration.
+fn policy() -> AuthPolicy {
+    AuthPolicy { skip_acl: true, ..AuthPolicy::default() }
 }
