@@ -78,7 +78,7 @@ pub fn plan(seed: u64, keep: Keep) -> Plan {
         chaos: 60 * SECOND,
         peace: 30 * SECOND,
         faults: true,
-        latency: random.pick(&[100, 300, 1_000, 3_000]),
+        latency: random.pick(&[100, 300, 1_000, 3_000, 10_000]),
         keep,
     }
 }
