@@ -147,9 +147,9 @@ impl Faults {
         };
         kinds.truncate(count);
         kinds.sort();
-        let share = kinds.len() as u64;
-        let rate = |_: &Kind| random.between(1_500_000, 6_000_000) * share.max(2) / 2;
-        let mut rate = rate;
+        // In some runs it never rains but it pours.
+        let (share, hurry) = (kinds.len() as u64, random.pick(&[1, 1, 1, 3]));
+        let mut rate = |_: &Kind| random.between(1_500_000, 6_000_000) * share.max(2) / 2 / hurry;
         let enabled = kinds.iter().map(|kind| (*kind, rate(kind))).collect();
         Faults { random, enabled, cuts: 0, happened: Vec::new(), over: false }
     }

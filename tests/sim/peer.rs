@@ -105,7 +105,7 @@ enum Waiting {
 impl Peer {
     /// A machine with an empty disk, switched off.
     pub fn new(index: usize, ensemble: &Ensemble, mut random: Random) -> Self {
-        let usual_sync_time = random.pick(&[200, 1_000, 4_000]);
+        let usual_sync_time = random.pick(&[200, 1_000, 4_000, 25_000]);
         let character = Character::draw(&mut random, ensemble.size() > 1);
         Peer {
             index,
