@@ -74,6 +74,11 @@ impl Ensemble {
         self.members.is_none()
     }
 
+    /// Whether groups decide.
+    pub fn is_in_groups(&self) -> bool {
+        self.members.as_ref().is_some_and(|members| members.hierarchy.is_some())
+    }
+
     /// The configuration; `None` for a server that is alone.
     pub fn config(&self) -> Option<&Arc<QuorumVerifier>> {
         self.members.as_ref()

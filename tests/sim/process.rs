@@ -24,7 +24,10 @@ use zkserver::persistence::snapshot::Compression;
 use zkserver::persistence::{DataDir, DiskRequest, SyncQueue};
 use zkserver::processor::connection::Surroundings;
 use zkserver::processor::connections::{Connection, Connections};
-use zkserver::proto::{ConnectionId, LinkId, QuorumPacket, ServerState, Sid, Ticket, Zxid};
+use zkserver::proto::txns::{Txn, TxnRecord};
+use zkserver::proto::{
+    ConnectionId, LinkId, OpCode, QuorumPacket, QuorumVerifier, ServerState, Sid, Ticket, Zxid,
+};
 use zkserver::quorum::effect::{DiskEffect, Input, LinkEffect};
 use zkserver::server::disk_thread::disk_request;
 use zkserver::server::driver::Driver;
@@ -165,6 +168,17 @@ impl Process {
         (db.last_processed(), db.tree.digest())
     }
 
+    /// Whether it serves as one that may vote: it was synchronized since it forgot anything.
+    pub fn is_trusted(&self) -> bool {
+        let may_vote = self.driver.peer().as_member().is_some_and(|member| member.may_vote);
+        may_vote && (self.serving || self.established)
+    }
+
+    /// Whom it knows as members.
+    pub fn members(&self) -> Vec<Sid> {
+        self.members.clone()
+    }
+
     /// Whether somebody listens at the port.
     pub fn listens(&self, port: Port) -> bool {
         match port {
@@ -206,7 +220,7 @@ impl Process {
     ) -> Result<(), String> {
         match event {
             PeerEvent::Turn(turn) if turn == self.turn => self.take_turn(stage, sync_time),
-            PeerEvent::Turn(_) | PeerEvent::Unpause(_) => {}
+            PeerEvent::Turn(_) | PeerEvent::Unpause(_) | PeerEvent::Stopped => {}
             PeerEvent::Flushed => self.flushed(stage, sync_time)?,
             PeerEvent::Task(connection) => self.task(stage, connection),
             PeerEvent::Job(job) => self.job(stage, job)?,
@@ -268,6 +282,7 @@ impl Process {
             DiskEffect::Append { ticket, zxid, txn } => {
                 let (zxid, txn) = (*zxid, stage.history.txn(txn));
                 if proposes {
+                    note_config(stage, zxid, effect);
                     stage.server(self.sid, ServerEvent::Proposed { zxid, txn });
                 }
                 self.logged.insert(zxid, txn);
@@ -365,7 +380,7 @@ impl Process {
             self.to_disk.push(disk_request(effect));
         }
         self.start_batch(stage, sync_time);
-        self.to_others(stage, handed_out.trees_to_come, handed_out.links);
+        self.send_to_others(stage, handed_out.trees_to_come, handed_out.links);
         for job in handed_out.jobs {
             self.begin_job(stage, job);
         }
@@ -405,7 +420,9 @@ impl Process {
 
     /// It is told to stop: a leader gives up its leadership first.
     pub fn stop_soon(&mut self) {
-        self.hear(Input::Stop);
+        if self.role.is_some() {
+            self.hear(Input::Stop);
+        }
     }
 
     /// It ends in order: what was prepared is logged, the log is finished.
@@ -525,4 +542,17 @@ fn tells_uptodate(handed_out: &HandedOut) -> bool {
         .links
         .iter()
         .any(|effect| matches!(effect, LinkEffect::Send { packet: QuorumPacket::UpToDate, .. }))
+}
+
+/// A reconfiguration that is proposed is remembered for the checkers.
+fn note_config(stage: &mut Stage, zxid: Zxid, effect: &DiskEffect) {
+    let DiskEffect::Append { txn, .. } = effect else { return };
+    let Ok(record) = TxnRecord::read(txn, MAX_FIELD) else { return };
+    if record.header.txn_type != OpCode::Reconfig.to_int() {
+        return;
+    }
+    let Txn::SetData { data: Some(text), .. } = record.txn else { return };
+    if let Ok(config) = QuorumVerifier::parse(text) {
+        stage.history.configs.push((zxid, Arc::new(config)));
+    }
 }
