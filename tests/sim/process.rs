@@ -66,6 +66,12 @@ pub struct Character {
     commit_log: usize,
     /// Logs of so many bytes are read for a learner.
     log_limit: u64,
+    /// A leader leaves before its counter passes this.
+    last_counter: u32,
+    /// A learner is always sent the tree.
+    force_snapshot: bool,
+    /// A leader waits so long for a quorum to come, at most.
+    epoch_patience_ms: Option<u64>,
     /// Whether a leader serves clients.
     leader_serves: bool,
 }
@@ -80,6 +86,9 @@ impl Character {
             lazy_flush: random.pick(&[0, 100, 500]),
             purges: random.coin(),
             commit_log: random.pick(&[3, 30, 500]),
+            last_counter: random.pick(&[u32::MAX - 1, u32::MAX - 1, u32::MAX - 1, 250]),
+            force_snapshot: random.permille(100),
+            epoch_patience_ms: random.pick(&[None, None, Some(300)]),
             log_limit: random.pick(&[0, 20_000, u64::MAX]),
             // A leader that is the only one must.
             leader_serves: random.permille(900) || !others,

@@ -297,6 +297,20 @@ fn quiet_panics() {
     });
 }
 
+impl Summary {
+    /// Whether the usual run serves many operations, meets faults, and changes its leader.
+    pub fn is_eventful(&self) -> bool {
+        let median = |of: fn(&Figures) -> u64| {
+            let mut values: Vec<u64> = self.figures.iter().map(of).collect();
+            values.sort_unstable();
+            values[values.len() / 2]
+        };
+        median(|run| run.operations) >= 2_000
+            && median(|run| run.faults) >= 8
+            && median(|run| run.leaders) >= 3
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let runs = self.figures.len();
