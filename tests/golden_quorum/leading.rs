@@ -24,10 +24,12 @@ use zkserver::proto::{
 };
 use zkserver::quorum::effect::Input;
 
+use crate::beginning::Beginning;
 use crate::election::elected_fresh;
 use crate::learning::{config_of, play_but};
 use crate::recording::{Connection, MAX_LENGTH, Message, assert_same, connections, line, time_of};
-use crate::server::{Beginning, Server, tree_in_short, tree_of};
+use crate::server::Server;
+use crate::tree;
 
 /// What becomes of a link.
 enum Event {
@@ -168,7 +170,7 @@ fn a_leader_says_what_apaches_said_to_all_learners_through_a_whole_epoch() {
         let messages = &laid.connection.messages;
         let at = messages.iter().position(|message| message.is_snapshot())?;
         let QuorumPacket::Snap { zxid } = messages[at - 1].packet() else { unreachable!() };
-        Some((zxid, tree_in_short(&tree_of(zxid, &messages[at].bytes))))
+        Some((zxid, tree::in_short(&tree::received(zxid, &messages[at].bytes))))
     });
     assert_eq!(server.trees, streams.collect::<Vec<_>>(), "the trees that were sent");
     assert_eq!(server.state(), ServerState::Following, "it hands over");

@@ -21,8 +21,9 @@ use zkserver::proto::{
 };
 use zkserver::quorum::effect::Input;
 
+use crate::beginning::Beginning;
 use crate::recording::{Connection, assert_same, connections, history, line};
-use crate::server::{Beginning, Server};
+use crate::server::Server;
 
 /// Plays the leader of a connection to a server that has dialled it, and compares all that it says
 /// with what the captured learner said. `differs` takes out what was captured and is not expected.
@@ -226,8 +227,8 @@ fn a_follower_takes_apaches_tree_and_asks_for_sessions_as_apaches_did() {
     let mut server = beginning.start();
     server.hears_who_leads(connection.acceptor);
     play(&mut server, &connection);
-    assert_eq!(server.resumed, [SessionId(0x1_0000_1c68_bf00_00)]);
-    assert_eq!(server.refused, [SessionId(0x3_0000_0000_0012_34)]);
+    assert_eq!(server.resumed, [SessionId(0x0100_001c_68bf_0000)]);
+    assert_eq!(server.refused, [SessionId(0x0300_0000_0000_1234)]);
     assert_eq!(server.log, history()[6..8], "behind the snapshot");
 }
 
