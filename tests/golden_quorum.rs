@@ -11,6 +11,8 @@
 
 mod common;
 
+#[path = "golden_quorum/beginning.rs"]
+mod beginning;
 #[path = "golden_quorum/election.rs"]
 mod election;
 #[path = "golden_quorum/leading.rs"]
@@ -21,3 +23,5 @@ mod learning;
 mod recording;
 #[path = "golden_quorum/server.rs"]
 mod server;
+#[path = "golden_quorum/tree.rs"]
+mod tree;

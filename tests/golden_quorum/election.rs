@@ -7,11 +7,12 @@ use zkserver::proto::membership::LearnerType;
 use zkserver::proto::{Notification, QuorumVerifier, ServerState, Sid};
 use zkserver::quorum::effect::Input;
 
+use crate::beginning::Beginning;
 use crate::common::hex;
 use crate::leading::{self, first_epoch};
 use crate::learning;
 use crate::recording::{Connection, assert_same, connections};
-use crate::server::{Beginning, Server};
+use crate::server::Server;
 
 /// A server of three with nothing, after the captured first election, in which server 3 is not
 /// there: 2 leads.

@@ -14,13 +14,22 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use zkserver::proto::{LinkId, Notification, QuorumPacket, ServerState, Sid, Vote, Zxid};
+use zkserver::jute::Writer;
+use zkserver::proto::acl::write_acl_vector;
+use zkserver::proto::quorum_packet::{ForwardedRequest, LearnerInfo, PROTOCOL_VERSION};
+use zkserver::proto::txns::TxnRecord;
+use zkserver::proto::{
+    Acl, Epoch, LinkId, Notification, OpCode, QuorumPacket, ServerState, SessionId, Sid, Vote,
+    Zxid, perms,
+};
 use zkserver::quorum::effect::Input;
 
+use crate::beginning::Beginning;
 use crate::election::elected_fresh;
 use crate::learning::{config_of, play_but};
-use crate::recording::{Connection, Message, assert_same, connections, line, time_of};
-use crate::server::{Beginning, Server, tree_in_short, tree_of};
+use crate::recording::{Connection, MAX_LENGTH, Message, assert_same, connections, line, time_of};
+use crate::server::Server;
+use crate::tree;
 
 /// What becomes of a link.
 enum Event {
@@ -72,7 +81,7 @@ pub fn play(server: &mut Server, laid: &[Laid], txns: &[(Zxid, Bytes)]) {
         agenda.extend(of_learner.map(|one| (opened_ms + one.at_ms, at, says(one))));
     }
     agenda.sort_by_key(|(at_ms, ..)| *at_ms);
-    let mut answered = 0;
+    let mut answered = server.sent.len();
     for (at_ms, at, event) in agenda {
         set_the_clock(server, txns);
         server.pass_time_until(start_ms + at_ms);
@@ -147,7 +156,7 @@ fn set_the_clock(server: &mut Server, txns: &[(Zxid, Bytes)]) {
     }
 }
 
-/// The whole first epoch: an empty DIFF, a SNAP, a DIFF, a TRUNC, another SNAP, observers and
+/// C-214, C-229, C-267: the whole first epoch: an empty DIFF, a SNAP, a DIFF, a TRUNC, another SNAP, observers and
 /// servers without a vote; 30 transactions, among them a multi, failed requests and three
 /// reconfigurations, the last of which makes the leader hand over.
 #[test]
@@ -161,7 +170,7 @@ fn a_leader_says_what_apaches_said_to_all_learners_through_a_whole_epoch() {
         let messages = &laid.connection.messages;
         let at = messages.iter().position(|message| message.is_snapshot())?;
         let QuorumPacket::Snap { zxid } = messages[at - 1].packet() else { unreachable!() };
-        Some((zxid, tree_in_short(&tree_of(zxid, &messages[at].bytes))))
+        Some((zxid, tree::in_short(&tree::received(zxid, &messages[at].bytes))))
     });
     assert_eq!(server.trees, streams.collect::<Vec<_>>(), "the trees that were sent");
     assert_eq!(server.state(), ServerState::Following, "it hands over");
@@ -209,4 +218,60 @@ fn a_leader_says_to_a_3_4_follower_what_apaches_3_9_said() {
     let txns = laid[0].connection.txns();
     play(&mut server, &laid, &txns);
     assert_eq!((server.log, txns.len()), (txns, 6));
+}
+
+/// What is in its history was asked for anew: five times something that leaves the tree empty, and
+/// then what the captured DIFF carries.
+#[test]
+fn a_leader_brings_a_follower_up_by_diff_as_apaches_3_9_did() {
+    let connection = connections("sync-diff-3.9").remove(0);
+    let txns = connection.txns();
+    let mut beginning = Beginning::empty(3);
+    beginning.config = config_of(&connection);
+    beginning.reconfig_enabled = false;
+    let mut server = beginning.start();
+    let (state, vote) = (ServerState::Looking, Vote { leader: Sid(3), zxid: 0, peer_epoch: 0 });
+    let notification = Notification { state, vote, round: 1, version: 2, config: None };
+    server.take(Input::Mesh { peer: Sid(2), up: true });
+    server.take(Input::Notified { from: Sid(2), notification });
+
+    // Server 2 follows from the beginning, and has all the clients.
+    let link = LinkId(LinkId::FIRST_ACCEPTED.0 + 2);
+    let accepted_epoch = Epoch(0);
+    let (sid, protocol_version, config_version) = (Some(Sid(2)), PROTOCOL_VERSION, 0);
+    let info = LearnerInfo { accepted_epoch, sid, protocol_version, config_version };
+    server.take(Input::LinkOpened(link));
+    let mut says = |packet| server.take(Input::Packet { link, packet });
+    says(QuorumPacket::FollowerInfo(info));
+    says(QuorumPacket::AckEpoch { last_zxid: Zxid::ZERO, current_epoch: Some(Epoch(0)) });
+    says(QuorumPacket::Ack { zxid: Epoch(1).start() });
+    says(QuorumPacket::Ack { zxid: Epoch(1).start() });
+    let first = TxnRecord::read(&txns[0].1, MAX_LENGTH).expect("a transaction").header.client_id;
+    let mut counter = 0;
+    let mut asks = |session: SessionId, cxid, op: OpCode, body: Vec<u8>| {
+        set_the_clock(&mut server, &txns);
+        let (op, body, auth) = (op.to_int(), body.into(), Vec::new());
+        let request = ForwardedRequest { session, cxid, op, body, auth };
+        server.take(Input::Packet { link, packet: QuorumPacket::Request(request) });
+        counter += 1;
+        let zxid = Zxid(Epoch(1).start().0 + counter);
+        server.take(Input::Packet { link, packet: QuorumPacket::Ack { zxid } });
+    };
+    let timeout = 20_000_i32.to_be_bytes().to_vec();
+    for session in 1..=5 {
+        asks(SessionId(session), 0, OpCode::CreateSession, timeout.clone());
+    }
+    asks(first, 0, OpCode::CreateSession, timeout);
+    for (cxid, data) in [(1, b"0"), (2, b"1"), (3, b"2")] {
+        let mut body = Vec::new();
+        body.put_ustring(b"/w-");
+        body.put_buffer(Some(data));
+        write_acl_vector(&[Acl::new(perms::ALL, b"world", b"anyone")], &mut body);
+        body.put_int(2);
+        asks(first, cxid, OpCode::Create, body);
+    }
+    asks(first, 4, OpCode::CloseSession, Vec::new());
+
+    play(&mut server, &[Laid { opened_ms: 0, connection }], &[]);
+    assert_eq!(server.log[5..], txns);
 }

@@ -10,18 +10,20 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use zkserver::auth::{Identities, Identity};
 use zkserver::jute::Reader;
 use zkserver::processor::request::{ConnectAttempt, Origin, Request, Submission};
 use zkserver::proto::membership::LearnerType;
 use zkserver::proto::quorum_packet::ForwardedRequest;
 use zkserver::proto::{
-    ConnectionId, OpCode, QuorumPacket, QuorumVerifier, ServerState, SessionId, Sid, Zxid,
+    ConnectionId, Epoch, OpCode, QuorumPacket, QuorumVerifier, ServerState, SessionId, Sid, Zxid,
 };
 use zkserver::quorum::effect::Input;
 
+use crate::beginning::Beginning;
 use crate::recording::{Connection, assert_same, connections, history, line};
-use crate::server::{Beginning, Server};
+use crate::server::Server;
 
 /// Plays the leader of a connection to a server that has dialled it, and compares all that it says
 /// with what the captured learner said. `differs` takes out what was captured and is not expected.
@@ -164,6 +166,14 @@ pub fn config_of(connection: &Connection) -> QuorumVerifier {
     QuorumVerifier::parse(&text).expect("a configuration")
 }
 
+/// A transaction of the history, as if it were another one.
+fn again(of: usize, counter: u64) -> (Zxid, Bytes) {
+    let mut txn = history()[of].1.to_vec();
+    let zxid = Zxid(Epoch(1).start().0 + counter);
+    txn[12..20].copy_from_slice(&zxid.0.to_be_bytes());
+    (zxid, txn.into())
+}
+
 /// An empty DIFF, then every kind of request, three reconfigurations; the last makes it the leader,
 /// and it is, at once.
 #[test]
@@ -180,8 +190,8 @@ fn a_follower_says_what_apaches_said_through_a_whole_epoch_and_then_leads_as_des
     assert_eq!(server.member().configs.current.version, 0x1_0000_001e);
 }
 
-/// 3.8.0 acknowledges each synced proposal behind NEWLEADER. We do as 3.9.3 does since
-/// ZOOKEEPER-4785: they are durable before the ACK of NEWLEADER, which stands for them (C-218).
+/// C-217, C-218: 3.8.0 acknowledges each synced proposal, behind NEWLEADER. We do as 3.9.3 does since
+/// ZOOKEEPER-4785: they are durable before the ACK of NEWLEADER, which stands for them.
 #[test]
 fn a_follower_is_brought_up_by_diff_and_acknowledges_all_of_it_with_newleader() {
     let connection = connections("sync-diff").remove(0);
@@ -197,12 +207,12 @@ fn a_follower_is_brought_up_by_diff_and_acknowledges_all_of_it_with_newleader() 
     assert_eq!(server.db.tree.digest(), 13_138_112_857);
 }
 
-/// What was there before is not known, so digests are not compared: the tree is not theirs.
+/// What was there before was not captured; the digests say that the tree was empty.
 #[test]
 fn a_follower_is_brought_up_by_diff_exactly_as_apaches_3_9() {
     let connection = connections("sync-diff-3.9").remove(0);
-    let mut server = Beginning::of_epoch_1(1, 0, &history()[..5]).start();
-    server.db.compare_digests_from(Zxid(u64::MAX));
+    let before: Vec<_> = (1..=5).map(|counter| again(0, counter)).collect();
+    let mut server = Beginning::of_epoch_1(1, 0, &before).start();
     server.hears_who_leads(connection.acceptor);
     play(&mut server, &connection);
     assert_eq!(server.log.last().map(|(zxid, _)| *zxid), Some(Zxid(0x1_0000_000a)));
@@ -217,23 +227,18 @@ fn a_follower_takes_apaches_tree_and_asks_for_sessions_as_apaches_did() {
     let mut server = beginning.start();
     server.hears_who_leads(connection.acceptor);
     play(&mut server, &connection);
-    assert_eq!(server.resumed, [SessionId(0x1_0000_1c68_bf00_00)]);
-    assert_eq!(server.refused, [SessionId(0x3_0000_0000_0012_34)]);
+    assert_eq!(server.resumed, [SessionId(0x0100_001c_68bf_0000)]);
+    assert_eq!(server.refused, [SessionId(0x0300_0000_0000_1234)]);
     assert_eq!(server.log, history()[6..8], "behind the snapshot");
 }
 
-/// Two transactions that no leader committed are cut; later the reconfiguration that removes the
+/// C-215, C-267: two transactions that no leader committed are cut; later the reconfiguration that removes the
 /// leader sends it to the designated one without an election, and into epoch 2.
 #[test]
 fn a_follower_is_cut_by_trunc_and_later_follows_the_designated_leader_at_once() {
     let connection = connections("sync-trunc").remove(0);
     let mut with_more = history()[..13].to_vec();
-    for (counter, of) in [(0x50_u64, 8), (0x51, 9)] {
-        let mut txn = history()[of].1.to_vec();
-        let zxid = Zxid(0x1_0000_0000 + counter);
-        txn[12..20].copy_from_slice(&zxid.0.to_be_bytes());
-        with_more.push((zxid, txn.into()));
-    }
+    with_more.extend([again(8, 0x50), again(9, 0x51)]);
     let mut server = Beginning::of_epoch_1(3, 0x1_0000_0000, &with_more).start();
     server.hears_who_leads(connection.acceptor);
     play_but(&mut server, &connection, |_| false);
