@@ -194,11 +194,6 @@ fn says(line: &str, names: &str) -> bool {
     })
 }
 
-/// Whether the file holds unit tests and nothing else.
-fn is_of_tests(file: &str) -> bool {
-    file.ends_with("tests.rs") || file.contains("tests/")
-}
-
 /// The modules a line names after `crate::`, groups included.
 fn imports(line: &str) -> Vec<String> {
     let mut found = Vec::new();

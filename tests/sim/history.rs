@@ -330,6 +330,13 @@ pub enum Request {
         /// getChildren.
         children: Vec<Path>,
     },
+    /// reconfig: who joins or changes (`server.N=…`), and who leaves (its id); either may be empty.
+    Reconfig {
+        /// The line of who joins.
+        joining: Path,
+        /// The id of who leaves.
+        leaving: Path,
+    },
     /// ping.
     Ping,
     /// closeSession.
@@ -366,7 +373,8 @@ pub enum Response {
     Multi(Vec<Response>),
     /// multi of which a part failed: the code of each part (0 before the failing one).
     MultiFailed(Vec<i32>),
-    /// Nothing more than that it is done: delete, check, sync, ping, setWatches, closeSession.
+    /// Nothing more than that it is done: delete, check, sync, ping, setWatches, reconfig,
+    /// closeSession.
     Done,
 }
 

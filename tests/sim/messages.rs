@@ -84,6 +84,14 @@ fn operation(request: &Request, padding: usize) -> (i32, Vec<u8>) {
             let lists: Vec<&[&str]> = lists.iter().map(Vec::as_slice).collect();
             (op::SET_WATCHES, bodies::set_watches(relative.to_long(), &lists))
         }
+        Request::Reconfig { joining, leaving } => {
+            let mut body = Vec::new();
+            body.put_ustring(joining.as_bytes());
+            body.put_ustring(leaving.as_bytes());
+            body.put_buffer(None);
+            body.put_long(-1);
+            (op::RECONFIG, body)
+        }
         Request::Ping => (op::PING, Vec::new()),
         Request::CloseSession => (op::CLOSE_SESSION, Vec::new()),
     }
@@ -123,6 +131,11 @@ fn read(request: &Request, r: &mut Reader<'_>) -> Result<Response, JuteError> {
         Request::Multi(parts) => multi(parts, r)?,
         Request::Sync { .. } => {
             r.ustring()?;
+            Response::Done
+        }
+        Request::Reconfig { .. } => {
+            r.buffer()?;
+            stat(r)?;
             Response::Done
         }
         Request::Delete { .. }

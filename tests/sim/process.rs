@@ -24,7 +24,10 @@ use zkserver::persistence::snapshot::Compression;
 use zkserver::persistence::{DataDir, DiskRequest, SyncQueue};
 use zkserver::processor::connection::Surroundings;
 use zkserver::processor::connections::{Connection, Connections};
-use zkserver::proto::{ConnectionId, LinkId, QuorumPacket, ServerState, Sid, Ticket, Zxid};
+use zkserver::proto::txns::{Txn, TxnRecord};
+use zkserver::proto::{
+    ConnectionId, LinkId, OpCode, QuorumPacket, QuorumVerifier, ServerState, Sid, Ticket, Zxid,
+};
 use zkserver::quorum::effect::{DiskEffect, Input, LinkEffect};
 use zkserver::server::disk_thread::disk_request;
 use zkserver::server::driver::Driver;
@@ -63,6 +66,12 @@ pub struct Character {
     commit_log: usize,
     /// Logs of so many bytes are read for a learner.
     log_limit: u64,
+    /// A leader leaves before its counter passes this.
+    last_counter: u32,
+    /// A learner is always sent the tree.
+    force_snapshot: bool,
+    /// A leader waits so long for a quorum to come, at most.
+    epoch_patience_ms: Option<u64>,
     /// Whether a leader serves clients.
     leader_serves: bool,
 }
@@ -77,6 +86,9 @@ impl Character {
             lazy_flush: random.pick(&[0, 100, 500]),
             purges: random.coin(),
             commit_log: random.pick(&[3, 30, 500]),
+            last_counter: random.pick(&[u32::MAX - 1, u32::MAX - 1, u32::MAX - 1, 250]),
+            force_snapshot: random.permille(100),
+            epoch_patience_ms: random.pick(&[None, None, Some(300)]),
             log_limit: random.pick(&[0, 20_000, u64::MAX]),
             // A leader that is the only one must.
             leader_serves: random.permille(900) || !others,
@@ -165,6 +177,17 @@ impl Process {
         (db.last_processed(), db.tree.digest())
     }
 
+    /// Whether it serves as one that may vote: it was synchronized since it forgot anything.
+    pub fn is_trusted(&self) -> bool {
+        let may_vote = self.driver.peer().as_member().is_some_and(|member| member.may_vote);
+        may_vote && (self.serving || self.established)
+    }
+
+    /// Whom it knows as members.
+    pub fn members(&self) -> Vec<Sid> {
+        self.members.clone()
+    }
+
     /// Whether somebody listens at the port.
     pub fn listens(&self, port: Port) -> bool {
         match port {
@@ -206,7 +229,7 @@ impl Process {
     ) -> Result<(), String> {
         match event {
             PeerEvent::Turn(turn) if turn == self.turn => self.take_turn(stage, sync_time),
-            PeerEvent::Turn(_) | PeerEvent::Unpause(_) => {}
+            PeerEvent::Turn(_) | PeerEvent::Unpause(_) | PeerEvent::Stopped => {}
             PeerEvent::Flushed => self.flushed(stage, sync_time)?,
             PeerEvent::Task(connection) => self.task(stage, connection),
             PeerEvent::Job(job) => self.job(stage, job)?,
@@ -268,6 +291,7 @@ impl Process {
             DiskEffect::Append { ticket, zxid, txn } => {
                 let (zxid, txn) = (*zxid, stage.history.txn(txn));
                 if proposes {
+                    note_config(stage, zxid, effect);
                     stage.server(self.sid, ServerEvent::Proposed { zxid, txn });
                 }
                 self.logged.insert(zxid, txn);
@@ -365,7 +389,7 @@ impl Process {
             self.to_disk.push(disk_request(effect));
         }
         self.start_batch(stage, sync_time);
-        self.to_others(stage, handed_out.trees_to_come, handed_out.links);
+        self.send_to_others(stage, handed_out.trees_to_come, handed_out.links);
         for job in handed_out.jobs {
             self.begin_job(stage, job);
         }
@@ -405,7 +429,9 @@ impl Process {
 
     /// It is told to stop: a leader gives up its leadership first.
     pub fn stop_soon(&mut self) {
-        self.hear(Input::Stop);
+        if self.role.is_some() {
+            self.hear(Input::Stop);
+        }
     }
 
     /// It ends in order: what was prepared is logged, the log is finished.
@@ -525,4 +551,17 @@ fn tells_uptodate(handed_out: &HandedOut) -> bool {
         .links
         .iter()
         .any(|effect| matches!(effect, LinkEffect::Send { packet: QuorumPacket::UpToDate, .. }))
+}
+
+/// A reconfiguration that is proposed is remembered for the checkers.
+fn note_config(stage: &mut Stage, zxid: Zxid, effect: &DiskEffect) {
+    let DiskEffect::Append { txn, .. } = effect else { return };
+    let Ok(record) = TxnRecord::read(txn, MAX_FIELD) else { return };
+    if record.header.txn_type != OpCode::Reconfig.to_int() {
+        return;
+    }
+    let Txn::SetData { data: Some(text), .. } = record.txn else { return };
+    if let Ok(config) = QuorumVerifier::parse(text) {
+        stage.history.configs.push((zxid, Arc::new(config)));
+    }
 }

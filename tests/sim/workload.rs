@@ -9,6 +9,7 @@
 //! | churn         | `/c/N`: create, delete, exists and getChildren with watches              |
 //! | ephemerals    | `/e/…`: created, seen by others, gone with their session                 |
 //! | queue         | `/q/…`: sequential nodes, taken by whoever deletes the first             |
+//! | reconfig      | if the plan says so: members leave, join, get and lose their votes       |
 //! | lock          | `/l/…`: ephemeral sequential nodes; who has the lowest holds the lock     |
 //!
 //! Reads behind writes, pipelined, are the usual case: a client asks up to its depth ahead.
@@ -59,6 +60,8 @@ pub struct Paths {
     churned: Vec<Path>,
     queue_prefix: Path,
     lock_prefix: Path,
+    /// How many servers may join and leave; 0: the ensemble stays as it is.
+    servers: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -78,7 +81,7 @@ enum Lock {
 
 impl Paths {
     /// All of them.
-    pub fn new() -> Arc<Paths> {
+    pub fn new(servers: usize) -> Arc<Paths> {
         let numbered = |parent: &str, count| -> Vec<Path> {
             (0..count).map(|n| format!("{parent}/{n}").into()).collect()
         };
@@ -88,6 +91,7 @@ impl Paths {
             churned: numbered("/c", CHURNED),
             queue_prefix: "/q/n-".into(),
             lock_prefix: "/l/n-".into(),
+            servers: servers as u64,
         })
     }
 }
@@ -209,6 +213,7 @@ impl Workload {
                 create(self.paths.lock_prefix.clone(), stage, true, true)
             }
             90..99 => Request::Sync { path },
+            _ if self.paths.servers > 0 && !self.may_close => self.reconfig(random),
             _ if self.may_close && random.permille(150) => Request::CloseSession,
             _ => Request::GetChildren { path: self.paths.parents[0].clone(), watch: false },
         }
@@ -258,6 +263,18 @@ impl Workload {
         })
     }
 
+    /// Somebody leaves, joins, or gets or loses its vote.
+    fn reconfig(&mut self, random: &mut Random) -> Request {
+        let server = random.between(1, self.paths.servers);
+        let role = random.pick(&["participant", "participant", "observer"]);
+        let joining = format!("server.{server}=10.0.0.{server}:2888:3888:{role};2181");
+        let (joining, leaving) = match random.below(4) {
+            0 => (String::new(), server.to_string()),
+            _ => (joining, String::new()),
+        };
+        Request::Reconfig { joining: joining.into(), leaving: leaving.into() }
+    }
+
     fn lock_step(&mut self, stage: &mut Stage) -> Option<Request> {
         let now = stage.agenda.now();
         match &self.lock {
@@ -283,14 +300,15 @@ impl Workload {
     /// An answer came.
     pub fn answered(&mut self, request: &Request, result: &Result<Response, i32>, now: Micros) {
         match (request, result) {
-            (Request::Create { path, sequential: true, ephemeral: true, .. }, result) => {
-                if *path == self.paths.lock_prefix && self.lock == Lock::Asked {
-                    self.lock = match result {
-                        Ok(Response::Created { path, .. }) => Lock::Look(path.clone()),
-                        _ => Lock::No,
-                    };
-                }
+            (Request::Create { path, sequential: true, ephemeral: true, .. }, result)
+                if *path == self.paths.lock_prefix && self.lock == Lock::Asked =>
+            {
+                self.lock = match result {
+                    Ok(Response::Created { path, .. }) => Lock::Look(path.clone()),
+                    _ => Lock::No,
+                };
             }
+            (Request::Create { sequential: true, ephemeral: true, .. }, _) => {}
             (Request::Create { path, .. }, Err(code)) if *code != NODE_EXISTS => {
                 // A parent is missing: it was not created after all.
                 let is_parent = self.paths.parents.contains(path);
@@ -313,10 +331,10 @@ impl Workload {
                     self.lock = Lock::Look(own.clone());
                 }
             }
-            (Request::Delete { path, .. }, _) if path.starts_with("/l/") => {
-                if self.lock == Lock::Releasing {
-                    self.lock = Lock::No;
-                }
+            (Request::Delete { path, .. }, _)
+                if path.starts_with("/l/") && self.lock == Lock::Releasing =>
+            {
+                self.lock = Lock::No;
             }
             (Request::SetData { path, .. }, Ok(Response::Stat(stat)))
             | (Request::GetData { path, .. }, Ok(Response::Data { stat, .. })) => {

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use zkserver::proto::Zxid;
+
 use crate::agenda::Agenda;
 use crate::client::Client;
 use crate::ensemble::Ensemble;
@@ -30,6 +32,8 @@ pub struct Plan {
     pub chaos: Micros,
     /// How long peace lasts behind it.
     pub peace: Micros,
+    /// Whether clients change the ensemble.
+    pub reconfigs: bool,
     /// Whether anything goes wrong in chaos.
     pub faults: bool,
     /// How long a message takes, usually.
@@ -60,6 +64,7 @@ impl World {
             peace_at: plan.chaos,
             voters: plan.ensemble.voters(),
             observers: plan.ensemble.observers(),
+            configs: plan.ensemble.config().iter().map(|c| (Zxid::ZERO, Arc::clone(c))).collect(),
             ..History::default()
         };
         let mut stage = Stage {
@@ -71,14 +76,16 @@ impl World {
             last_value: 0,
             operations: 0,
         };
-        let alone = plan.ensemble.is_alone();
         let mut chaos_random = random.fork();
-        let faults =
-            if plan.faults { Faults::new(chaos_random.fork(), alone) } else { Faults::none() };
+        let faults = if plan.faults {
+            Faults::new(chaos_random.fork(), &plan.ensemble, plan.reconfigs)
+        } else {
+            Faults::none()
+        };
         let peers = (0..plan.ensemble.size())
             .map(|index| Peer::new(index, &plan.ensemble, random.fork()))
             .collect();
-        let paths = Paths::new();
+        let paths = Paths::new(if plan.reconfigs { plan.ensemble.size() } else { 0 });
         let mut client = |index| {
             let mut random = random.fork();
             let work = Workload::new(index, Arc::clone(&paths), &mut random);

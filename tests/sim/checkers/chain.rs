@@ -11,7 +11,7 @@
 //!                          └── 2:1                      lost with that of epoch 2
 //! ```
 
-use zkserver::proto::{Sid, Zxid};
+use zkserver::proto::{Epoch, Sid, Zxid};
 
 use super::server_log::ServerLog;
 use super::{At, Map, prefix_consistency, violation};
@@ -96,6 +96,10 @@ impl Chain {
                 }
                 // A quorum has acknowledged the leader's history: from now on it is everybody's.
                 ServerEvent::Established(_) => chain.commit(log.top(), *sid, *at),
+                ServerEvent::Started { last_zxid, .. } if before.epoch() == Epoch(0) => {
+                    chain.forget(*last_zxid, before);
+                    Ok(())
+                }
                 _ => Ok(()),
             };
             if let Err(conflict) = judged {
@@ -194,6 +198,17 @@ impl Chain {
             ));
         }
         Ok(())
+    }
+
+    /// A server that is alone has lost what is behind `last`, up to `top`, and makes these zxids
+    /// again: in epoch 0 there is no leader whose epoch would tell them apart. What was committed
+    /// of it was not to be lost, and stays.
+    fn forget(&mut self, last: Zxid, top: Zxid) {
+        for counter in last.0 + 1..=top.0 {
+            if self.commit_of(Zxid(counter)).is_none() {
+                self.places.remove(&Zxid(counter));
+            }
+        }
     }
 
     fn commit(&mut self, zxid: Zxid, by: Sid, at: Micros) -> Result<(), Violation> {

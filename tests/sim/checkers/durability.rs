@@ -213,7 +213,8 @@ fn is_write(request: &Request) -> bool {
         | Request::SetData { .. }
         | Request::Multi(_) => true,
         // A session that is closed twice ends once: the second has no transaction.
-        Request::CloseSession
+        Request::Reconfig { .. }
+        | Request::CloseSession
         | Request::GetData { .. }
         | Request::Exists { .. }
         | Request::GetChildren { .. }

@@ -4,7 +4,7 @@
 //! broadcast (v, z)"; the atomic broadcast papers add "at most once". The bytes must be a
 //! transaction whose header has that zxid.
 
-use zkserver::proto::{Sid, Zxid};
+use zkserver::proto::{Epoch, Sid, Zxid};
 
 use super::{At, Map, Run, violation};
 use crate::history::{Event, How, Micros, ServerEvent, TxnHash, Violation};
@@ -20,6 +20,10 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
         match event {
             ServerEvent::Started { last_zxid, .. } => *tree = *last_zxid,
             ServerEvent::Reloaded { zxid, .. } => *tree = *zxid,
+            // A server that is alone makes a zxid again that it lost before it was durable.
+            ServerEvent::Proposed { zxid, txn } if zxid.epoch() == Epoch(0) => {
+                broadcast.insert(*zxid, (*txn, *sid, *at));
+            }
             ServerEvent::Proposed { zxid, txn } => {
                 broadcast.entry(*zxid).or_insert((*txn, *sid, *at));
             }

@@ -17,7 +17,13 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
         let Event::Server(sid, event) = event else { continue };
         let tree = trees.entry(*sid).or_default();
         match event {
-            ServerEvent::Started { last_zxid, .. } => *tree = *last_zxid,
+            ServerEvent::Started { last_zxid, .. } => {
+                *tree = *last_zxid;
+                // A server that is alone goes on in epoch 0, behind what it finds.
+                if last_zxid.epoch() == Epoch(0) && last_proposed.contains_key(&Epoch(0)) {
+                    last_proposed.insert(Epoch(0), (*last_zxid, *sid, *at));
+                }
+            }
             ServerEvent::Reloaded { zxid, .. } => *tree = *zxid,
             ServerEvent::Proposed { zxid, .. } => {
                 let epoch = zxid.epoch();

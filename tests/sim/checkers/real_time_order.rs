@@ -118,6 +118,7 @@ fn what(request: &Request) -> What {
         | Request::Check { .. }
         | Request::SetWatches { .. }
         | Request::Ping
+        | Request::Reconfig { .. }
         | Request::CloseSession => What::Other,
     }
 }

@@ -92,6 +92,7 @@ fn answer(
         | Request::Check { .. }
         | Request::SetWatches { .. }
         | Request::Ping
+        | Request::Reconfig { .. }
         | Request::CloseSession => Ok(()),
     }
 }

@@ -66,7 +66,7 @@ const DIAL_PATIENCE: Micros = 2_000_000;
 
 impl Process {
     /// Carries a turn's effects for other servers out.
-    pub(super) fn to_others(
+    pub(super) fn send_to_others(
         &mut self,
         stage: &mut Stage,
         trees_to_come: Vec<LinkId>,

@@ -69,6 +69,8 @@ pub struct Beginning<'a> {
     pub clock: &'a Arc<SimClock>,
     /// The last that it was seen to know committed.
     pub known: Rc<Cell<Zxid>>,
+    /// Whether an empty disk is meant.
+    pub is_new: bool,
     /// What it draws.
     pub random: Random,
 }
@@ -92,14 +94,14 @@ struct Promises {
 impl Process {
     /// A process that begins with what is on the disk; in words, why it does not.
     pub fn start(beginning: Beginning<'_>, stage: &mut Stage) -> Result<Self, String> {
-        let Beginning { sid, life, ensemble, character, disk, clock, known, mut random } =
+        let Beginning { sid, life, ensemble, character, disk, clock, known, is_new, mut random } =
             beginning;
         let seed = random.next();
         let dir = DataDir::open(Arc::new(disk.clone()), &data_dir()).map_err(|e| e.to_string())?;
         let dir = Arc::new(dir);
         let restored = match ensemble.config() {
             None => restored_alone(&dir, character, seed)?,
-            Some(config) => restored_member(&dir, character, seed, config)?,
+            Some(config) => restored_member(&dir, character, seed, is_new, config)?,
         };
         let Restored { mut database, replayed, member } = restored;
         let now = clock.now();
@@ -113,6 +115,10 @@ impl Process {
             SnapshotSchedule { snap_count: character.snap_count, snap_size_limit_bytes: None };
         let sync = SyncRequestProcessor::new(schedule, seed, replayed, 0);
         let alone = member.is_none();
+        let members = match member.as_ref() {
+            None => vec![sid],
+            Some(member) => member.configs.current.members.keys().copied().collect(),
+        };
         let current_config = member.as_ref().map(|member| member.configs.current.clone());
         // All of it is committed as soon as it is served.
         let recent = member.iter().flat_map(|member| &member.recent);
@@ -128,7 +134,7 @@ impl Process {
         let metrics = Arc::new(Metrics::new(seed));
         let watches = Arc::new(Watches::new(seed));
         let connections = Arc::new(Connections::new(seed));
-        let policy = AuthPolicy::default();
+        let policy = policy();
         let clients = CarryOut::new(
             database.clone(),
             watches.clone(),
@@ -181,7 +187,7 @@ impl Process {
             links: BTreeMap::new(),
             next_accepted: LinkId::FIRST_ACCEPTED,
             mesh: BTreeMap::new(),
-            members: ensemble.sids(),
+            members,
             inbox: Inbox::default(),
             door,
             queue,
@@ -224,9 +230,11 @@ fn restored_member(
     dir: &DataDir,
     character: Character,
     seed: u64,
+    is_new: bool,
     config: &Arc<QuorumVerifier>,
 ) -> Result<Restored, String> {
-    let options = member_restore_options(character, seed);
+    let mut options = member_restore_options(character, seed);
+    options.restore.db_autocreate = is_new;
     let restored = restore_member(dir, &options, &mut |_| ()).map_err(|e| e.to_string())?;
     let history = restored.history;
     let member = Promises {
@@ -332,18 +340,18 @@ fn member_options(
         max_notification_ms: 2_000,
         finalize_wait_ms: 40,
         observer_election_delay_ms: 100,
-        max_time_to_wait_for_epoch_ms: None,
+        max_time_to_wait_for_epoch_ms: character.epoch_patience_ms,
         peer_type: match config.is_voter(sid) {
             true => LearnerType::Participant,
             false => LearnerType::Observer,
         },
         commit_log_count: character.commit_log,
-        force_snapshot_sync: false,
+        force_snapshot_sync: character.force_snapshot,
         leader_serves: character.leader_serves,
         observer_logs: true,
         reconfig_enabled: true,
         standalone_enabled: true,
-        last_counter: 0xffff_fffe,
+        last_counter: character.last_counter,
         local_sessions: false,
         local_sessions_upgrade: false,
         prep: prep_options(seed),
@@ -391,7 +399,7 @@ fn restore_options(seed: u64) -> RestoreOptions {
 
 fn prep_options(seed: u64) -> PrepOptions {
     PrepOptions {
-        policy: AuthPolicy::default(),
+        policy: policy(),
         owners: OWNERS,
         digest_enabled: true,
         close_session_txn: true,
@@ -415,4 +423,9 @@ fn connection_options() -> ConnectionOptions {
         large_requests: None,
         word_with_number: None,
     }
+}
+
+/// Whoever comes may change the configuration.
+fn policy() -> AuthPolicy {
+    AuthPolicy { skip_acl: true, ..AuthPolicy::default() }
 }
