@@ -207,6 +207,15 @@ impl Turn<'_> {
         pending
     }
 
+    /// Enters an epoch without a log: `currentEpoch` would claim for the disk what is not there, so
+    /// it stays what it is, and nobody counts the ACK.
+    pub fn enter_without_log(&mut self, epoch: Epoch) -> Pending<Epoch> {
+        let (ticket, pending) = self.member.tickets.issue(epoch);
+        let epoch = self.member.current_epoch;
+        self.effects.disk.push(DiskEffect::CurrentEpoch { ticket, epoch });
+        pending
+    }
+
     /// Takes up a configuration that was proposed; it counts from here on, and once this is
     /// durable it is not forgotten.
     pub fn see_config(&mut self, config: Arc<QuorumVerifier>) -> Pending<i64> {
@@ -260,13 +269,6 @@ impl Member {
         self.database_is_current = true;
         self.unlogged = false;
         self.reloading = false;
-    }
-
-    /// An observer without a log gets a vote: it goes back to what its disk has. That may be less
-    /// than its `currentEpoch` says, so it is first synchronized anew, with a log.
-    pub fn forget_what_is_unlogged(&mut self) {
-        self.database_is_current = false;
-        self.may_vote = false;
     }
 
     /// A number for a link to dial.

@@ -264,7 +264,8 @@ fn begin(turn: &mut Turn<'_>, role: &mut Role, elected: Elected) {
         None => turn.member.options.peer_type,
     };
     if turn.member.unlogged && kind == LearnerType::Participant {
-        turn.member.forget_what_is_unlogged();
+        // It goes back to what its disk has, and asks once more.
+        turn.member.database_is_current = false;
         let mut leaving = Leaving::default();
         leaving.go_on(turn);
         *role = Role::Leaving(Box::new(leaving));
@@ -291,7 +292,8 @@ impl Leaving {
             return;
         }
         if turn.member.unlogged && turn.member.configs.is_voter(turn.member.me) {
-            turn.member.forget_what_is_unlogged();
+            // A vote is given for what is on the disk.
+            turn.member.database_is_current = false;
         }
         if !turn.member.database_is_current {
             // The log has everything, also what was not applied.

@@ -223,7 +223,10 @@ impl CatchingUp {
         if let Step::Logs = self.step
             && self.history.is_durable()
         {
-            self.step = Step::WritesEpoch(turn.set_current_epoch(self.epoch));
+            self.step = Step::WritesEpoch(match self.history.logs() {
+                true => turn.set_current_epoch(self.epoch),
+                false => turn.enter_without_log(self.epoch),
+            });
         }
         if let Step::WritesEpoch(pending) = &self.step
             && let Some(durable) = turn.member.tickets.redeem(pending)

@@ -94,7 +94,8 @@ impl Discovery {
         // Nobody counts on what an observer has promised. One that came to a leader whose epoch never
         // stood could else follow nobody before an epoch behind that (it is not taken back, though).
         let is_observer = about.kind == LearnerType::Observer;
-        let goes_back = epoch < turn.member.current_epoch;
+        let member = &*turn.member;
+        let goes_back = epoch < member.current_epoch.max(member.last_logged.epoch());
         if epoch < accepted && (!is_observer || goes_back) {
             let words =
                 format!("expected an epoch of at least {accepted}, which is promised, got {epoch}");

@@ -75,6 +75,11 @@ impl History {
         }
     }
 
+    /// Whether it goes to the disk.
+    pub(super) fn logs(&self) -> bool {
+        self.logs
+    }
+
     /// A transaction arrives. `None` if it is here already.
     ///
     /// # Errors
