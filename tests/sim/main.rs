@@ -53,10 +53,11 @@ fn swarm_of(usual: std::ops::Range<u64>, plan: fn(u64, Keep) -> world::Plan) -> 
         return swarm::Summary::default();
     }
     let seeds = asked("ZK_SIM_SEEDS").unwrap_or(usual);
+    let most_failures = asked("ZK_SIM_FAILURES").map_or(10, |most| most.start as usize);
     let summary = run_many(
         seeds,
         |seed| plan(seed, Keep::Nothing),
-        10,
+        most_failures,
         |outcome: &Outcome| {
             if !outcome.violations.is_empty() {
                 println!("{outcome}");
