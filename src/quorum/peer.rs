@@ -257,11 +257,9 @@ fn begin(turn: &mut Turn<'_>, role: &mut Role, elected: Elected) {
         *role = Role::Leading(Box::new(Leader::new(turn)));
         return;
     }
-    let listed = turn.member.configs.current.members.get(&me).map(|server| server.learner_type);
-    let kind = match listed {
-        _ if !turn.member.may_vote => LearnerType::Observer,
-        Some(kind) => kind,
-        None => turn.member.options.peer_type,
+    let kind = match turn.member.may_vote {
+        true => turn.member.learner_type(),
+        false => LearnerType::Observer,
     };
     if turn.member.unlogged && kind == LearnerType::Participant {
         // It goes back to what its disk has, and asks once more.

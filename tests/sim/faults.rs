@@ -63,9 +63,11 @@ pub enum Kind {
     Wipe,
     /// A bit of a log is another.
     Rot,
+    /// Something happens to a server just when it is elected, synchronized, or begins to serve.
+    Untimely,
 }
 
-const ALL: [Kind; 23] = [
+const ALL: [Kind; 24] = [
     Kind::Kill,
     Kind::PowerCut,
     Kind::PowerCutAll,
@@ -89,6 +91,7 @@ const ALL: [Kind; 23] = [
     Kind::Hostile,
     Kind::Wipe,
     Kind::Rot,
+    Kind::Untimely,
 ];
 
 /// What the agenda keeps for the faults.
@@ -100,6 +103,8 @@ pub enum FaultEvent {
     Heal(u64),
     /// The pair's cut is healed.
     HealPair(Node, Node),
+    /// Something happens to the server in a delicate moment.
+    Accident(usize),
     /// The server begins again, if that life of its process was the last.
     Start(usize, u64),
     /// The network is as it was.
@@ -214,6 +219,7 @@ impl World {
                     self.later(500_000, FaultEvent::Start(server, life));
                 }
             }
+            FaultEvent::Accident(server) => self.accident(server),
             FaultEvent::NetworkIsWell => self.network_is_well(),
             FaultEvent::DiskIsWell(server) => self.peers[server].disk_is_well(),
             FaultEvent::ClockIsRight(server) => self.peers[server].set_pace(&mut self.stage, 1000),
@@ -359,6 +365,10 @@ impl World {
             }
             Kind::ClientCut => self.cut_client(lasts),
             Kind::Hostile => self.hostile(),
+            // It has its own moments.
+            Kind::Untimely => {
+                self.faults.happened.pop();
+            }
             Kind::Wipe | Kind::Rot => self.forget(kind, server, lasts),
         }
     }
@@ -379,6 +389,44 @@ impl World {
         let left = self.faults.random.fork();
         self.peers[server].end(&mut self.stage, how, left);
         self.later(lasts, FaultEvent::Start(server, life));
+    }
+
+    /// Servers are in delicate moments: with some of them, something happens soon.
+    pub fn delicate_moments(&mut self) {
+        let servers = std::mem::take(&mut self.stage.moments);
+        let enabled = self.faults.enabled.iter().any(|(kind, _)| *kind == Kind::Untimely);
+        if !enabled || self.faults.over {
+            return;
+        }
+        for server in servers {
+            if self.faults.random.permille(40) {
+                let most = self.faults.random.pick(&[500, 5_000, 40_000]);
+                let after = self.faults.random.below(most);
+                self.later(after, FaultEvent::Accident(server));
+            }
+        }
+    }
+
+    fn accident(&mut self, server: usize) {
+        if self.faults.over || !self.peers[server].is_up() {
+            return;
+        }
+        self.faults.happened.push(Kind::Untimely);
+        let lasts = self.faults.random.between(5_000, 800_000);
+        match self.faults.random.below(10) {
+            0..4 => self.end(server, PeerEnd::PowerCut, lasts),
+            4..6 => self.end(server, PeerEnd::Killed, lasts),
+            6 => self.strike(Kind::PowerCutAll),
+            7 => self.peers[server].pause(&mut self.stage, lasts),
+            _ => {
+                let ends = self.stage.network.of(Node::Server(server));
+                if !ends.is_empty() {
+                    let wire = self.faults.random.pick(&ends).wire;
+                    self.stage.fault(format!("{wire:?} of {server} breaks"));
+                    self.stage.network.reset(&mut self.stage.agenda, wire);
+                }
+            }
+        }
     }
 
     /// A server loses what it has promised, or some of it. More than one at a time may lose what

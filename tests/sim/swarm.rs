@@ -166,7 +166,22 @@ fn both_acts(world: &mut World) -> Figures {
     figures
 }
 
+/// All members have the same tree, or soon will: a client that rests may still ask for a session.
 fn converged(world: &mut World) {
+    let end = world.stage.agenda.now();
+    let patience = 2 * SECOND;
+    while let Some(what) = difference(world) {
+        let now = world.stage.agenda.now();
+        if now >= end + patience {
+            world.stage.violation("convergence", what);
+            return;
+        }
+        world.run_until(now + SECOND / 10);
+    }
+}
+
+/// In what the members differ, in words.
+fn difference(world: &World) -> Option<String> {
     let members = world.leader().map(|leader| world.peers[leader].members());
     let is_member = |peer: &&Peer| members.as_ref().is_none_or(|all| all.contains(&peer.sid()));
     // Who was sent away is not told any more.
@@ -175,12 +190,10 @@ fn converged(world: &mut World) {
     let up: Vec<_> = states.iter().flatten().collect();
     let refused = stayed().filter(|peer| peer.has_refused()).count();
     if up.len() + refused < states.len() {
-        let what = format!("a server is down at the end of peace: {states:?}");
-        world.stage.violation("convergence", what);
-    } else if up.iter().any(|state| *state != up[0]) {
-        let what = format!("the servers differ at the end of peace: {states:?}");
-        world.stage.violation("convergence", what);
+        return Some(format!("a server is down at the end of peace: {states:?}"));
     }
+    let differ = up.iter().any(|state| *state != up[0]);
+    differ.then(|| format!("the servers differ at the end of peace: {states:?}"))
 }
 
 impl fmt::Display for Outcome {

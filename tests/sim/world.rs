@@ -75,6 +75,7 @@ impl World {
             violations: Vec::new(),
             last_value: 0,
             operations: 0,
+            moments: Vec::new(),
         };
         let mut chaos_random = random.fork();
         let faults = if plan.faults {
@@ -108,6 +109,9 @@ impl World {
     pub fn run_until(&mut self, end: Micros) {
         while let Some(happening) = self.stage.agenda.next(end) {
             self.happen(happening);
+            if !self.stage.moments.is_empty() {
+                self.delicate_moments();
+            }
         }
     }
 
