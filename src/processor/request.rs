@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::auth::Identities;
+use crate::jute::Reader;
+use crate::proto::requests::{CreateRequest, MultiPart};
 use crate::proto::{ConnectionId, OpCode, SessionId};
 
 /// Who waits for the answer, and how it must look.
@@ -37,6 +39,36 @@ pub struct Request {
     pub origin: Option<Origin>,
     /// It waited too long: it is answered in its place with THROTTLEDOP and not executed.
     pub throttled: bool,
+}
+
+impl Request {
+    /// Whether it makes a node that belongs to its session. In a multi the flags decide, but for a
+    /// container's (F-2). What cannot be read is prep's to refuse.
+    pub fn makes_ephemerals(&self) -> bool {
+        let mut r = Reader::unlimited(&self.body);
+        match self.op {
+            op @ (OpCode::Create | OpCode::Create2) => {
+                CreateRequest::read(op, &mut r).is_ok_and(|create| is_ephemeral(create.flags))
+            }
+            OpCode::Multi => {
+                while let Ok(Some(part)) = MultiPart::read(&mut r) {
+                    if let MultiPart::Create(op, create) = part
+                        && op != OpCode::CreateContainer
+                        && is_ephemeral(create.flags)
+                    {
+                        return true;
+                    }
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+}
+
+/// EPHEMERAL, or EPHEMERAL_SEQUENTIAL.
+fn is_ephemeral(flags: i32) -> bool {
+    matches!(flags, 1 | 3)
 }
 
 /// A connection's wish for a session, after its password was checked.

@@ -19,7 +19,7 @@ mod liveness;
 mod packets;
 mod proposals;
 mod reconfig;
-mod sessions;
+mod session_owners;
 mod synchronize;
 mod syncs;
 #[cfg(test)]

@@ -40,7 +40,7 @@ mod connecting;
 mod discovery;
 mod forwarding;
 mod history;
-pub(super) mod local_sessions;
+mod local_sessions;
 mod received;
 mod reconfiguration;
 mod waiting;

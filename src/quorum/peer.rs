@@ -307,3 +307,6 @@ impl Leaving {
         (!waits_for_disk).then_some(self.not_before)
     }
 }
+
+#[cfg(test)]
+mod tests;

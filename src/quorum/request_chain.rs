@@ -10,7 +10,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::effect::ClientEffect;
-use super::learner::local_sessions::makes_ephemerals;
 use crate::auth::Identities;
 use crate::jute::Writer;
 use crate::processor::connection_queue::{CloseReason, Grant};
@@ -199,7 +198,7 @@ impl RequestChain {
     ) -> Taken {
         let session = request.session;
         let ends = request.op == OpCode::CloseSession;
-        if !ends && !makes_ephemerals(request.op, &request.body) {
+        if !ends && !request.makes_ephemerals() {
             return Taken::Propose(self.prepare(now, &request, db));
         }
         let Some(local) = &mut self.local else { unreachable!("it has a local session") };

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::committed_log::CommittedLog;
 use super::configs::Configs;
 use super::durable::Tickets;
@@ -13,7 +15,10 @@ use crate::processor::container_manager::ContainerOptions;
 use crate::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
 use crate::processor::testing::prep_options;
 use crate::proto::membership::{LearnerType, QuorumServer, ServerAddress};
-use crate::proto::{Epoch, LinkId, QuorumVerifier, ServerState, Sid, Vote, Zxid};
+use crate::proto::txns::{Txn, TxnHeader};
+use crate::proto::{
+    Epoch, LinkId, QuorumVerifier, ServerState, SessionId, Sid, Ticket, Vote, Zxid,
+};
 
 /// Servers 1 to `voters` with a vote, and `observers` behind them without; version 0, decided by
 /// majority.
@@ -90,6 +95,29 @@ pub(crate) fn member(me: i64, config: &QuorumVerifier) -> Member {
         random: 7,
         next_link: LinkId(0),
         options,
+    }
+}
+
+/// A transaction that changes nothing: a request that failed.
+pub(crate) fn nothing(zxid: Zxid) -> Bytes {
+    let header = TxnHeader { client_id: SessionId(9), cxid: 1, zxid, time: 1, txn_type: -1 };
+    let mut txn = Vec::new();
+    header.write(&mut txn);
+    Txn::Error { err: -101 }.write(&mut txn);
+    txn.into()
+}
+
+/// The ticket by which the disk reports an effect.
+pub(crate) fn ticket_of(effect: &DiskEffect) -> Option<Ticket> {
+    match effect {
+        DiskEffect::Append { ticket, .. }
+        | DiskEffect::Truncate { ticket, .. }
+        | DiskEffect::InstallSnapshot { ticket, .. }
+        | DiskEffect::AcceptedEpoch { ticket, .. }
+        | DiskEffect::CurrentEpoch { ticket, .. }
+        | DiskEffect::LastSeenConfig { ticket, .. }
+        | DiskEffect::ActivateConfig { ticket, .. } => Some(*ticket),
+        DiskEffect::RollAndSnapshot => None,
     }
 }
 

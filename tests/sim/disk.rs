@@ -243,12 +243,28 @@ impl SimDisk {
         }
     }
 
-    /// Nothing is there any more, as if the disk was replaced.
-    pub fn wipe(&self) {
+    /// Flips a bit of a file whose name begins so, among the bytes that were used; answers which.
+    pub fn rot(&self, prefix: &str, random: &mut Random) -> Option<String> {
+        let state = self.0.lock();
+        let begins = |path: &Path| path.to_string_lossy().starts_with(prefix);
+        let files: Vec<_> = state.names.iter().filter(|(path, _)| begins(path)).collect();
+        if files.is_empty() {
+            return None;
+        }
+        let (path, inode) = files[random.below(files.len() as u64) as usize];
+        let bytes = &mut inode.lock().now;
+        let used = bytes.iter().rposition(|byte| *byte != 0)? + 1;
+        let (at, bit) = (random.below(used as u64) as usize, random.below(8));
+        bytes[at] ^= 1 << bit;
+        Some(format!("bit {bit} of byte {at} of {} flipped", path.display()))
+    }
+
+    /// Nothing is below `dir` any more, as if the disk was replaced.
+    pub fn wipe(&self, dir: &Path) {
         let mut state = self.0.lock();
-        state.names.clear();
-        state.durable_names.clear();
-        state.unsynced.clear();
+        state.names.retain(|path, _| !path.starts_with(dir));
+        state.durable_names.retain(|path, _| !path.starts_with(dir));
+        state.unsynced.retain(|change| !change.directory().is_some_and(|d| d.starts_with(dir)));
         state.life += 1;
     }
 

@@ -1,6 +1,5 @@
 //! The ensembles that are simulated.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,8 +21,13 @@ impl Ensemble {
         Ensemble { members: None }
     }
 
-    /// So many voters, and observers behind them, by majority or in `groups` by weight.
+    /// So many voters, and observers behind them, by majority or in `groups`.
     pub fn members(voters: usize, observers: usize, groups: usize) -> Self {
+        Self::weighted(voters, observers, groups, &[])
+    }
+
+    /// The same with weights: the first of each group has one, the others have those, in turn.
+    fn weighted(voters: usize, observers: usize, groups: usize, weights: &[i64]) -> Self {
         let server = |n: usize| QuorumServer {
             addresses: vec![ServerAddress {
                 host: format!("10.0.0.{}", n + 1),
@@ -41,7 +45,7 @@ impl Ensemble {
         let members = (0..voters + observers).map(|n| (sid(n), server(n))).collect();
         let hierarchy = (groups > 0).then(|| Hierarchy {
             groups: (0..voters).map(|n| (sid(n), (n % groups) as i64 + 1)).collect(),
-            weights: BTreeMap::new(),
+            weights: (groups..voters).map(sid).zip(weights.iter().copied()).collect(),
         });
         Ensemble { members: Some(Arc::new(QuorumVerifier { members, version: 0, hierarchy })) }
     }
@@ -56,7 +60,8 @@ impl Ensemble {
         }
         let in_groups = random.permille(150);
         let groups = if !in_groups { 0 } else { 3 };
-        Ensemble::members(voters, observers, groups)
+        let weights: Vec<i64> = (0..voters).map(|_| random.pick(&[1, 1, 2, 3, 0])).collect();
+        Ensemble::weighted(voters, observers, groups, &weights)
     }
 
     /// How many servers there are.

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::ensemble::Ensemble;
 use crate::history::Micros;
 use crate::network::Node;
 use crate::peer::End as PeerEnd;
@@ -58,9 +59,15 @@ pub enum Kind {
     ClientCut,
     /// A packet that no honest server sends.
     Hostile,
+    /// A disk is replaced by an empty one.
+    Wipe,
+    /// A bit of a log is another.
+    Rot,
+    /// Something happens to a server just when it is elected, synchronized, or begins to serve.
+    Untimely,
 }
 
-const ALL: [Kind; 21] = [
+const ALL: [Kind; 24] = [
     Kind::Kill,
     Kind::PowerCut,
     Kind::PowerCutAll,
@@ -82,6 +89,9 @@ const ALL: [Kind; 21] = [
     Kind::WallJump,
     Kind::ClientCut,
     Kind::Hostile,
+    Kind::Wipe,
+    Kind::Rot,
+    Kind::Untimely,
 ];
 
 /// What the agenda keeps for the faults.
@@ -93,6 +103,8 @@ pub enum FaultEvent {
     Heal(u64),
     /// The pair's cut is healed.
     HealPair(Node, Node),
+    /// Something happens to the server in a delicate moment.
+    Accident(usize),
     /// The server begins again, if that life of its process was the last.
     Start(usize, u64),
     /// The network is as it was.
@@ -119,12 +131,17 @@ pub struct Faults {
 
 impl Faults {
     /// A seed's choice.
-    pub fn new(mut random: Random, alone: bool) -> Self {
+    pub fn new(mut random: Random, ensemble: &Ensemble, reconfigs: bool) -> Self {
         let mut kinds = ALL.to_vec();
-        if alone {
+        if ensemble.is_alone() {
             use Kind::{Bridge, Hostile, LeaderAside, OneWay, Partition, PowerCutSome};
             let needs_others = [Bridge, Hostile, LeaderAside, OneWay, Partition, PowerCutSome];
             kinds.retain(|kind| !needs_others.contains(kind));
+        }
+        // Of two voters none may be forgetful: nobody could be elected. Reconfigurations may leave
+        // two.
+        if ensemble.voters().len() < 3 || reconfigs {
+            kinds.retain(|kind| ![Kind::Wipe, Kind::Rot].contains(kind));
         }
         random.shuffle(&mut kinds);
         // Mostly a handful; now and then all, or a single one.
@@ -135,9 +152,9 @@ impl Faults {
         };
         kinds.truncate(count);
         kinds.sort();
-        let share = kinds.len() as u64;
-        let rate = |_: &Kind| random.between(1_500_000, 6_000_000) * share.max(2) / 2;
-        let mut rate = rate;
+        // In some runs it never rains but it pours.
+        let (share, hurry) = (kinds.len() as u64, random.pick(&[1, 1, 1, 3]));
+        let mut rate = |_: &Kind| random.between(1_500_000, 6_000_000) * share.max(2) / 2 / hurry;
         let enabled = kinds.iter().map(|kind| (*kind, rate(kind))).collect();
         Faults { random, enabled, cuts: 0, happened: Vec::new(), over: false }
     }
@@ -194,10 +211,15 @@ impl World {
                 network.heal(agenda, is_pair);
             }
             FaultEvent::Start(server, life) => {
-                if self.peers[server].is_down(life) {
-                    self.peers[server].start(&mut self.stage);
+                let peer = &mut self.peers[server];
+                if peer.is_down(life) {
+                    peer.start(&mut self.stage);
+                } else if peer.life() == life && peer.is_up() {
+                    // It was told to stop, and has not got round to it.
+                    self.later(500_000, FaultEvent::Start(server, life));
                 }
             }
+            FaultEvent::Accident(server) => self.accident(server),
             FaultEvent::NetworkIsWell => self.network_is_well(),
             FaultEvent::DiskIsWell(server) => self.peers[server].disk_is_well(),
             FaultEvent::ClockIsRight(server) => self.peers[server].set_pace(&mut self.stage, 1000),
@@ -343,6 +365,11 @@ impl World {
             }
             Kind::ClientCut => self.cut_client(lasts),
             Kind::Hostile => self.hostile(),
+            // It has its own moments.
+            Kind::Untimely => {
+                self.faults.happened.pop();
+            }
+            Kind::Wipe | Kind::Rot => self.forget(kind, server, lasts),
         }
     }
 
@@ -352,10 +379,71 @@ impl World {
             return;
         }
         self.stage.fault(format!("{server}: {how:?}, back in {lasts} us"));
+        let life = self.peers[server].life();
+        if how == PeerEnd::Told {
+            let after = self.faults.random.between(1_000, 400_000);
+            self.peers[server].tell_to_stop(&mut self.stage, after);
+            self.later(lasts + after, FaultEvent::Start(server, life));
+            return;
+        }
         let left = self.faults.random.fork();
         self.peers[server].end(&mut self.stage, how, left);
-        let life = self.peers[server].life();
         self.later(lasts, FaultEvent::Start(server, life));
+    }
+
+    /// Servers are in delicate moments: with some of them, something happens soon.
+    pub fn delicate_moments(&mut self) {
+        let servers = std::mem::take(&mut self.stage.moments);
+        let enabled = self.faults.enabled.iter().any(|(kind, _)| *kind == Kind::Untimely);
+        if !enabled || self.faults.over {
+            return;
+        }
+        for server in servers {
+            if self.faults.random.permille(40) {
+                let most = self.faults.random.pick(&[500, 5_000, 40_000]);
+                let after = self.faults.random.below(most);
+                self.later(after, FaultEvent::Accident(server));
+            }
+        }
+    }
+
+    fn accident(&mut self, server: usize) {
+        if self.faults.over || !self.peers[server].is_up() {
+            return;
+        }
+        self.faults.happened.push(Kind::Untimely);
+        let lasts = self.faults.random.between(5_000, 800_000);
+        match self.faults.random.below(10) {
+            0..4 => self.end(server, PeerEnd::PowerCut, lasts),
+            4..6 => self.end(server, PeerEnd::Killed, lasts),
+            6 => self.strike(Kind::PowerCutAll),
+            7 => self.peers[server].pause(&mut self.stage, lasts),
+            _ => {
+                let ends = self.stage.network.of(Node::Server(server));
+                if !ends.is_empty() {
+                    let wire = self.faults.random.pick(&ends).wire;
+                    self.stage.fault(format!("{wire:?} of {server} breaks"));
+                    self.stage.network.reset(&mut self.stage.agenda, wire);
+                }
+            }
+        }
+    }
+
+    /// A server loses what it has promised, or some of it. More than one at a time may lose what
+    /// clients were told: nobody can defend himself against that.
+    fn forget(&mut self, kind: Kind, server: usize, lasts: Micros) {
+        if self.peers.iter().any(|peer| peer.is_suspect()) || !self.peers[server].is_up() {
+            return;
+        }
+        self.end(server, PeerEnd::Killed, lasts);
+        let what = match kind {
+            Kind::Wipe => {
+                self.peers[server].lose_disk();
+                "an empty disk".into()
+            }
+            _ => format!("{:?}", self.peers[server].rot(&mut self.faults.random)),
+        };
+        self.stage.fault(format!("{server} will find {what}"));
     }
 
     fn partition(&mut self, kind: Kind, lasts: Micros) {

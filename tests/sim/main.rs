@@ -40,7 +40,7 @@ fn asked(variable: &str) -> Option<std::ops::Range<u64>> {
 }
 
 /// Runs the usual seeds, or those that are asked for.
-fn swarm_of(usual: std::ops::Range<u64>, plan: fn(u64, Keep) -> world::Plan) {
+fn swarm_of(usual: std::ops::Range<u64>, plan: fn(u64, Keep) -> world::Plan) -> swarm::Summary {
     if let Some(seeds) = asked("ZK_SIM_SEED") {
         // With the words of the code under test between the lines of the trace.
         let _ = tracing_subscriber::fmt()
@@ -50,13 +50,14 @@ fn swarm_of(usual: std::ops::Range<u64>, plan: fn(u64, Keep) -> world::Plan) {
         let outcome = run(plan(seeds.start, Keep::Print));
         assert!(outcome.violations.is_empty(), "{outcome}");
         println!("seed {}: nothing is wrong; {:?}", seeds.start, outcome.figures);
-        return;
+        return swarm::Summary::default();
     }
     let seeds = asked("ZK_SIM_SEEDS").unwrap_or(usual);
+    let most_failures = asked("ZK_SIM_FAILURES").map_or(10, |most| most.start as usize);
     let summary = run_many(
         seeds,
         |seed| plan(seed, Keep::Nothing),
-        10,
+        most_failures,
         |outcome: &Outcome| {
             if !outcome.violations.is_empty() {
                 println!("{outcome}");
@@ -65,16 +66,23 @@ fn swarm_of(usual: std::ops::Range<u64>, plan: fn(u64, Keep) -> world::Plan) {
     );
     println!("{summary}");
     assert!(summary.failed.is_empty(), "{} seeds failed", summary.failed.len());
+    summary
+}
+
+/// So that no change makes the runs empty ones.
+fn must_be_eventful(summary: &swarm::Summary) {
+    let many = summary.figures.len() >= 40;
+    assert!(!many || summary.is_eventful(), "runs in which little happens prove little");
 }
 
 #[test]
 fn the_swarm_finds_nothing() {
-    swarm_of(1..301, swarm::plan);
+    must_be_eventful(&swarm_of(1..301, swarm::plan));
 }
 
 #[test]
 fn three_servers_and_three_clients_are_simulated_fast() {
-    swarm_of(1..41, swarm::plain_plan);
+    must_be_eventful(&swarm_of(1..41, swarm::plain_plan));
 }
 
 #[test]

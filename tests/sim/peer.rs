@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub enum PeerEvent {
     Task(zkserver::proto::ConnectionId),
     /// Slow work goes on.
     Job(u64),
+    /// It was told to stop, and has had its time for that.
+    Stopped,
     /// The process moves again, if it still stands still for this reason.
     Unpause(u64),
 }
@@ -77,6 +80,10 @@ pub struct Peer {
     character: Character,
     state: State,
     known: Rc<Cell<Zxid>>,
+    /// The disk was replaced: an empty one is not a new server's.
+    wiped: bool,
+    /// It may have forgotten what it acknowledged, and was not synchronized since.
+    suspect: bool,
     /// Counts processes.
     life: u64,
     /// It stands still, until the event of that number.
@@ -98,7 +105,7 @@ enum Waiting {
 impl Peer {
     /// A machine with an empty disk, switched off.
     pub fn new(index: usize, ensemble: &Ensemble, mut random: Random) -> Self {
-        let usual_sync_time = random.pick(&[200, 1_000, 4_000]);
+        let usual_sync_time = random.pick(&[200, 1_000, 4_000, 25_000]);
         let character = Character::draw(&mut random, ensemble.size() > 1);
         Peer {
             index,
@@ -110,6 +117,8 @@ impl Peer {
             character,
             state: State::Down { power: false },
             known: Rc::default(),
+            wiped: false,
+            suspect: false,
             life: 0,
             paused: false,
             pauses: 0,
@@ -137,6 +146,23 @@ impl Peer {
     /// Whether it refused to start.
     pub fn has_refused(&self) -> bool {
         matches!(self.state, State::Refused)
+    }
+
+    /// Whether it may have forgotten something, and was not synchronized since.
+    pub fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    /// Its disk is replaced by an empty one; only the configuration is elsewhere.
+    pub fn lose_disk(&mut self) {
+        self.disk.wipe(Path::new("/data"));
+        (self.wiped, self.suspect) = (true, true);
+    }
+
+    /// A bit of its log is another; answers which.
+    pub fn rot(&mut self, random: &mut Random) -> Option<String> {
+        self.suspect = true;
+        self.disk.rot("/data/version-2/log.", random)
     }
 
     /// Its id.
@@ -191,6 +217,7 @@ impl Peer {
             disk: &self.disk,
             clock: &self.clock,
             known: self.known.clone(),
+            is_new: !self.wiped,
             random: self.random.fork(),
         };
         let started = Process::start(beginning, stage);
@@ -208,6 +235,17 @@ impl Peer {
             }
         }
         self.look(stage);
+    }
+
+    /// It is told to stop: a leader gives up its leadership, and a little later the process ends.
+    pub fn tell_to_stop(&mut self, stage: &mut Stage, after: Micros) {
+        let State::Up(process) = &mut self.state else { return };
+        process.stop_soon();
+        let stopped = Happening::Peer(self.index, self.life, PeerEvent::Stopped);
+        stage.agenda.after(after, stopped);
+        if !self.paused {
+            self.look(stage);
+        }
     }
 
     /// The process ends.
@@ -266,6 +304,10 @@ impl Peer {
             self.waiting.push_back(Waiting::Event(event));
             return;
         }
+        if event == PeerEvent::Stopped {
+            let random = self.random.fork();
+            return self.end(stage, End::Told, random);
+        }
         self.clock.set(stage.agenda.now());
         let sync_time = self.sync_time;
         let State::Up(process) = &mut self.state else { return };
@@ -317,6 +359,7 @@ impl Peer {
     /// Puts the driver's next turn on the agenda.
     fn look(&mut self, stage: &mut Stage) {
         let State::Up(process) = &mut self.state else { return };
+        self.suspect &= !process.is_trusted();
         process.plan_turn(stage);
     }
 

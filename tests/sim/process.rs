@@ -66,6 +66,12 @@ pub struct Character {
     commit_log: usize,
     /// Logs of so many bytes are read for a learner.
     log_limit: u64,
+    /// A leader leaves before its counter passes this.
+    last_counter: u32,
+    /// A learner is always sent the tree.
+    force_snapshot: bool,
+    /// A leader waits so long for a quorum to come, at most.
+    epoch_patience_ms: Option<u64>,
     /// Whether a leader serves clients.
     leader_serves: bool,
 }
@@ -80,6 +86,9 @@ impl Character {
             lazy_flush: random.pick(&[0, 100, 500]),
             purges: random.coin(),
             commit_log: random.pick(&[3, 30, 500]),
+            last_counter: random.pick(&[u32::MAX - 1, u32::MAX - 1, u32::MAX - 1, 250]),
+            force_snapshot: random.permille(100),
+            epoch_patience_ms: random.pick(&[None, None, Some(300)]),
             log_limit: random.pick(&[0, 20_000, u64::MAX]),
             // A leader that is the only one must.
             leader_serves: random.permille(900) || !others,
@@ -168,6 +177,12 @@ impl Process {
         (db.last_processed(), db.tree.digest())
     }
 
+    /// Whether it serves as one that may vote: it was synchronized since it forgot anything.
+    pub fn is_trusted(&self) -> bool {
+        let may_vote = self.driver.peer().as_member().is_some_and(|member| member.may_vote);
+        may_vote && (self.serving || self.established)
+    }
+
     /// Whom it knows as members.
     pub fn members(&self) -> Vec<Sid> {
         self.members.clone()
@@ -214,7 +229,7 @@ impl Process {
     ) -> Result<(), String> {
         match event {
             PeerEvent::Turn(turn) if turn == self.turn => self.take_turn(stage, sync_time),
-            PeerEvent::Turn(_) | PeerEvent::Unpause(_) => {}
+            PeerEvent::Turn(_) | PeerEvent::Unpause(_) | PeerEvent::Stopped => {}
             PeerEvent::Flushed => self.flushed(stage, sync_time)?,
             PeerEvent::Task(connection) => self.task(stage, connection),
             PeerEvent::Job(job) => self.job(stage, job)?,
@@ -414,7 +429,9 @@ impl Process {
 
     /// It is told to stop: a leader gives up its leadership first.
     pub fn stop_soon(&mut self) {
-        self.hear(Input::Stop);
+        if self.role.is_some() {
+            self.hear(Input::Stop);
+        }
     }
 
     /// It ends in order: what was prepared is logged, the log is finished.

@@ -22,6 +22,8 @@ pub struct Stage {
     pub violations: Vec<Violation>,
     /// The last value that a client wrote.
     pub last_value: Value,
+    /// Servers (by index) that are in a moment where an accident would be untimely.
+    pub moments: Vec<usize>,
     /// How many operations were asked for.
     pub operations: u32,
 }
@@ -65,6 +67,9 @@ impl Stage {
     /// A server did something.
     pub fn server(&mut self, sid: Sid, event: ServerEvent) {
         say!(self, "{sid} {event:?}");
+        if is_delicate(&event) {
+            self.moments.push(sid.0 as usize - 1);
+        }
         self.history.push(self.agenda.now(), Event::Server(sid, event));
     }
 
@@ -84,5 +89,21 @@ impl Stage {
     pub fn value(&mut self) -> Value {
         self.last_value += 1;
         self.last_value
+    }
+}
+
+/// Whether a server has just begun or done something that takes several steps.
+fn is_delicate(event: &ServerEvent) -> bool {
+    use zkserver::proto::ServerState::Looking;
+    match event {
+        ServerEvent::Role(state) => *state != Looking,
+        ServerEvent::AcceptedEpoch(_)
+        | ServerEvent::CurrentEpoch(_)
+        | ServerEvent::Established(_)
+        | ServerEvent::Truncated { .. }
+        | ServerEvent::SnapshotInstalled { .. }
+        | ServerEvent::Reloaded { .. }
+        | ServerEvent::Serving(true) => true,
+        _ => false,
     }
 }

@@ -11,10 +11,11 @@
 #![allow(clippy::disallowed_methods, reason = "how long a run took is real time")]
 
 use std::fmt;
+use std::io::{IsTerminal, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::checkers;
 use crate::ensemble::Ensemble;
@@ -77,7 +78,7 @@ pub fn plan(seed: u64, keep: Keep) -> Plan {
         chaos: 60 * SECOND,
         peace: 30 * SECOND,
         faults: true,
-        latency: random.pick(&[100, 300, 1_000, 3_000]),
+        latency: random.pick(&[100, 300, 1_000, 3_000, 10_000]),
         keep,
     }
 }
@@ -165,7 +166,22 @@ fn both_acts(world: &mut World) -> Figures {
     figures
 }
 
+/// All members have the same tree, or soon will: a client that rests may still ask for a session.
 fn converged(world: &mut World) {
+    let end = world.stage.agenda.now();
+    let patience = 2 * SECOND;
+    while let Some(what) = difference(world) {
+        let now = world.stage.agenda.now();
+        if now >= end + patience {
+            world.stage.violation("convergence", what);
+            return;
+        }
+        world.run_until(now + SECOND / 10);
+    }
+}
+
+/// In what the members differ, in words.
+fn difference(world: &World) -> Option<String> {
     let members = world.leader().map(|leader| world.peers[leader].members());
     let is_member = |peer: &&Peer| members.as_ref().is_none_or(|all| all.contains(&peer.sid()));
     // Who was sent away is not told any more.
@@ -174,12 +190,10 @@ fn converged(world: &mut World) {
     let up: Vec<_> = states.iter().flatten().collect();
     let refused = stayed().filter(|peer| peer.has_refused()).count();
     if up.len() + refused < states.len() {
-        let what = format!("a server is down at the end of peace: {states:?}");
-        world.stage.violation("convergence", what);
-    } else if up.iter().any(|state| *state != up[0]) {
-        let what = format!("the servers differ at the end of peace: {states:?}");
-        world.stage.violation("convergence", what);
+        return Some(format!("a server is down at the end of peace: {states:?}"));
     }
+    let differ = up.iter().any(|state| *state != up[0]);
+    differ.then(|| format!("the servers differ at the end of peace: {states:?}"))
 }
 
 impl fmt::Display for Outcome {
@@ -213,6 +227,7 @@ pub fn run_many(
 ) -> Summary {
     quiet_panics();
     let next = AtomicU64::new(seeds.start);
+    let bar = Bar::new(seeds.end.saturating_sub(seeds.start));
     let enough = AtomicBool::new(false);
     let summary = Mutex::new(Summary::default());
     let work = || {
@@ -222,7 +237,9 @@ pub fn run_many(
                 return;
             }
             let outcome = run(plan(seed));
+            bar.clear();
             tell(&outcome);
+            bar.step();
             let mut summary = summary.lock().expect("no run panics here");
             summary.figures.push(outcome.figures);
             if !outcome.violations.is_empty() {
@@ -237,7 +254,46 @@ pub fn run_many(
             scope.spawn(work);
         }
     });
+    bar.clear();
     summary.into_inner().expect("no run panics here")
+}
+
+/// How far a long run is, on a terminal.
+struct Bar {
+    began: Instant,
+    total: u64,
+    done: AtomicU64,
+    shown: Mutex<Option<Instant>>,
+    terminal: bool,
+}
+
+impl Bar {
+    fn new(total: u64) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let (done, shown) = (AtomicU64::new(0), Mutex::new(None));
+        Bar { began: Instant::now(), total, done, shown, terminal }
+    }
+
+    fn step(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut shown = self.shown.lock().expect("nobody panics here");
+        if !self.terminal || shown.is_some_and(|at| at.elapsed() < Duration::from_millis(200)) {
+            return;
+        }
+        *shown = Some(Instant::now());
+        let left = self.began.elapsed().as_secs_f64() / done as f64 * (self.total - done) as f64;
+        let full = (40 * done / self.total.max(1)) as usize;
+        let line = format!("[{:=<full$}{:>rest$}", "", "", rest = 40 - full);
+        let _ =
+            write!(std::io::stderr(), "\r{line}] {done} of {} runs, {left:.0} s left ", self.total);
+    }
+
+    fn clear(&self) {
+        let shown = self.shown.lock().expect("nobody panics here");
+        if self.terminal && shown.is_some() {
+            let _ = write!(std::io::stderr(), "\r{:80}\r", "");
+        }
+    }
 }
 
 /// A panic is told with its seed, not when it happens.
@@ -252,6 +308,20 @@ fn quiet_panics() {
             }
         }));
     });
+}
+
+impl Summary {
+    /// Whether the usual run serves many operations, meets faults, and changes its leader.
+    pub fn is_eventful(&self) -> bool {
+        let median = |of: fn(&Figures) -> u64| {
+            let mut values: Vec<u64> = self.figures.iter().map(of).collect();
+            values.sort_unstable();
+            values[values.len() / 2]
+        };
+        median(|run| run.operations) >= 2_000
+            && median(|run| run.faults) >= 8
+            && median(|run| run.leaders) >= 3
+    }
 }
 
 impl fmt::Display for Summary {

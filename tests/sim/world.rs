@@ -75,11 +75,14 @@ impl World {
             violations: Vec::new(),
             last_value: 0,
             operations: 0,
+            moments: Vec::new(),
         };
-        let alone = plan.ensemble.is_alone();
         let mut chaos_random = random.fork();
-        let faults =
-            if plan.faults { Faults::new(chaos_random.fork(), alone) } else { Faults::none() };
+        let faults = if plan.faults {
+            Faults::new(chaos_random.fork(), &plan.ensemble, plan.reconfigs)
+        } else {
+            Faults::none()
+        };
         let peers = (0..plan.ensemble.size())
             .map(|index| Peer::new(index, &plan.ensemble, random.fork()))
             .collect();
@@ -106,6 +109,9 @@ impl World {
     pub fn run_until(&mut self, end: Micros) {
         while let Some(happening) = self.stage.agenda.next(end) {
             self.happen(happening);
+            if !self.stage.moments.is_empty() {
+                self.delicate_moments();
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::learner_handler::{Limits, State};
 use super::learners::Learners;
 use super::proposals::{CommittedTxn, Proposals};
-use super::sessions::SessionOwners;
+use super::session_owners::SessionOwners;
 use super::syncs::Syncs;
 use crate::processor::commit::{CommitProcessor, Committed};
 use crate::processor::connection_queue::CloseReason;

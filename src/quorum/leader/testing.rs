@@ -10,10 +10,11 @@ use crate::auth::Identities;
 use crate::processor::request::{ConnectAttempt, Submission};
 use crate::processor::testing::{in_words, request, tree_options};
 use crate::proto::quorum_packet::{ForwardedRequest, LearnerInfo};
-use crate::proto::txns::{Txn, TxnHeader, TxnRecord};
+use crate::proto::txns::TxnRecord;
 use crate::proto::{ConnectionId, Epoch, LinkId, OpCode, SessionId, Sid, Ticket};
 use crate::quorum::effect::{DiskEffect, Effects, LinkEffect, LogSurvey};
 use crate::quorum::member::Member;
+pub(super) use crate::quorum::testing::nothing;
 use crate::quorum::testing::{self, ensemble};
 use crate::time::Instant;
 use crate::tree::Database;
@@ -233,15 +234,6 @@ pub(super) fn member(voters: i64, observers: i64) -> Member {
     member.options.sync_limit = 3;
     member.options.reconfig_enabled = false;
     member
-}
-
-/// A transaction that changes nothing.
-pub(super) fn nothing(zxid: Zxid) -> Bytes {
-    let header = TxnHeader { client_id: SessionId(9), cxid: 1, zxid, time: 1, txn_type: -1 };
-    let mut txn = Vec::new();
-    header.write(&mut txn);
-    Txn::Error { err: -101 }.write(&mut txn);
-    txn.into()
 }
 
 fn link_of(link: i64) -> LinkId {

@@ -12,9 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::jute::Reader;
 use crate::processor::request::Request;
-use crate::proto::requests::{CreateRequest, MultiPart};
 use crate::proto::{OpCode, SessionId};
 use crate::quorum::member::Turn;
 use crate::session::{SessionTouch, SessionTracker};
@@ -95,7 +93,7 @@ impl LocalSessions {
                 self.forget(session);
                 Verdict::Ended
             }
-            op if !makes_ephemerals(op, &request.body) => Verdict::Forward,
+            _ if !request.makes_ephemerals() => Verdict::Forward,
             _ if self.upgrades => {
                 let touch = touch.clone();
                 self.forget(session);
@@ -128,32 +126,4 @@ impl LocalSessions {
         self.tracker.remove(session);
         self.touches.remove(&session);
     }
-}
-
-/// Whether a request makes a node that belongs to its session. In a multi the flags decide, but for
-/// a container's (F-2). What cannot be read is the leader's to refuse.
-pub(in crate::quorum) fn makes_ephemerals(op: OpCode, body: &[u8]) -> bool {
-    let mut r = Reader::unlimited(body);
-    match op {
-        OpCode::Create | OpCode::Create2 => {
-            CreateRequest::read(op, &mut r).is_ok_and(|create| is_ephemeral(create.flags))
-        }
-        OpCode::Multi => {
-            while let Ok(Some(part)) = MultiPart::read(&mut r) {
-                if let MultiPart::Create(op, create) = part
-                    && op != OpCode::CreateContainer
-                    && is_ephemeral(create.flags)
-                {
-                    return true;
-                }
-            }
-            false
-        }
-        _ => false,
-    }
-}
-
-/// EPHEMERAL, or EPHEMERAL_SEQUENTIAL.
-fn is_ephemeral(flags: i32) -> bool {
-    matches!(flags, 1 | 3)
 }

@@ -153,17 +153,7 @@ impl Play {
     }
 
     fn disk_in_words(&mut self, effect: &DiskEffect) -> String {
-        let ticket = match effect {
-            DiskEffect::Append { ticket, .. }
-            | DiskEffect::Truncate { ticket, .. }
-            | DiskEffect::InstallSnapshot { ticket, .. }
-            | DiskEffect::AcceptedEpoch { ticket, .. }
-            | DiskEffect::CurrentEpoch { ticket, .. }
-            | DiskEffect::LastSeenConfig { ticket, .. }
-            | DiskEffect::ActivateConfig { ticket, .. } => ticket,
-            DiskEffect::RollAndSnapshot => &self.asked,
-        };
-        self.asked = *ticket;
+        self.asked = testing::ticket_of(effect).unwrap_or(self.asked);
         match effect {
             DiskEffect::Append { zxid, txn, .. } => {
                 format!("disk: append {} as {zxid}", in_words(txn))

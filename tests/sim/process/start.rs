@@ -68,6 +68,8 @@ pub struct Beginning<'a> {
     pub clock: &'a Arc<SimClock>,
     /// The last that it was seen to know committed.
     pub known: Rc<Cell<Zxid>>,
+    /// Whether an empty disk is meant.
+    pub is_new: bool,
     /// What it draws.
     pub random: Random,
 }
@@ -91,14 +93,14 @@ struct Promises {
 impl Process {
     /// A process that begins with what is on the disk; in words, why it does not.
     pub fn start(beginning: Beginning<'_>, stage: &mut Stage) -> Result<Self, String> {
-        let Beginning { sid, life, ensemble, character, disk, clock, known, mut random } =
+        let Beginning { sid, life, ensemble, character, disk, clock, known, is_new, mut random } =
             beginning;
         let seed = random.next();
         let dir = DataDir::open(Arc::new(disk.clone()), &data_dir()).map_err(|e| e.to_string())?;
         let dir = Arc::new(dir);
         let restored = match ensemble.config() {
             None => restored_alone(&dir, character, seed)?,
-            Some(config) => restored_member(&dir, character, seed, config)?,
+            Some(config) => restored_member(&dir, character, seed, is_new, config)?,
         };
         let Restored { mut database, replayed, member } = restored;
         let now = clock.now();
@@ -227,9 +229,11 @@ fn restored_member(
     dir: &DataDir,
     character: Character,
     seed: u64,
+    is_new: bool,
     config: &Arc<QuorumVerifier>,
 ) -> Result<Restored, String> {
-    let options = member_restore_options(character, seed);
+    let mut options = member_restore_options(character, seed);
+    options.restore.db_autocreate = is_new;
     let restored = restore_member(dir, &options, &mut |_| ()).map_err(|e| e.to_string())?;
     let history = restored.history;
     let member = Promises {
@@ -329,14 +333,14 @@ fn member_options(character: Character, seed: u64) -> MemberOptions {
         max_notification_ms: 2_000,
         finalize_wait_ms: 40,
         observer_election_delay_ms: 100,
-        max_time_to_wait_for_epoch_ms: None,
+        max_time_to_wait_for_epoch_ms: character.epoch_patience_ms,
         commit_log_count: character.commit_log,
-        force_snapshot_sync: false,
+        force_snapshot_sync: character.force_snapshot,
         leader_serves: character.leader_serves,
         observer_logs: true,
         reconfig_enabled: true,
         standalone_enabled: true,
-        last_counter: 0xffff_fffe,
+        last_counter: character.last_counter,
         local_sessions: false,
         local_sessions_upgrade: false,
         prep: prep_options(seed),
