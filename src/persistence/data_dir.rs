@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Epoch files lie beside the snapshots ([`epoch_files`](super::epoch_files)), and for moments the
-//! marks of a change of the history ([`history`](super::history)).
+//! marks of a change of the history ([`history`]).
 //!
 //! Whoever holds a [`DataDir`] is alone in both directories (C-263), can write to them, and has
 //! them to itself: neither holds the other's kind of file (C-258).

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A change is decided by one name that becomes durable: before, a start finds the old history, and
-//! after it the new one, for it finishes what was begun ([`finish`]) before anything is read. So
+//! after it the new one, for it finishes what was begun (`finish`) before anything is read. So
 //! what was cut never comes back (ZOOKEEPER-1549, ZOOKEEPER-4837), and no log is ever replayed on a
 //! snapshot that it does not belong to (ZOOKEEPER-2846).
 //!

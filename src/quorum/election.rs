@@ -334,7 +334,7 @@ fn own_vote(member: &Member) -> Vote {
         return Vote { leader: member.me, zxid, peer_epoch };
     }
     let leader = Sid::NOBODY;
-    if !member.may_vote || member.options.peer_type == LearnerType::Observer {
+    if !member.may_vote || member.learner_type() == LearnerType::Observer {
         return Vote { leader, zxid: i64::MIN, peer_epoch: i64::MIN };
     }
     Vote { leader, zxid, peer_epoch }

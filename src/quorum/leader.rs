@@ -1,7 +1,7 @@
 //! `Leader`: the role of a server that was elected, from the first FOLLOWERINFO to its end.
 //!
 //! What always holds:
-//! * It is established by quorums, phase by phase ([`epoch`]), and leaves when one does not come in
+//! * It is established by quorums, phase by phase (`epoch`), and leaves when one does not come in
 //!   time, or is no longer heard.
 //! * A learner is registered for everything that follows in the very step that chooses its sync, and
 //!   logging a transaction is one step with sending it: nothing falls between (TLA+ 1 and 2).

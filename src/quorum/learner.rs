@@ -10,7 +10,7 @@
 //! What always holds:
 //! * A phase knows what belongs to it: before LEADERINFO there is no epoch to misread.
 //! * Whatever is acknowledged is durable: an ACK can only be built from the disk's report
-//!   ([`acknowledgements`]).
+//!   (`acknowledgements`).
 //! * Nothing is acknowledged before NEWLEADER (C-218), and NEWLEADER only when everything that
 //!   was committed before it is durable, and then `currentEpoch` (C-217).
 //! * What the leader sends is believed only as far as it fits: each transaction follows the one

@@ -38,8 +38,6 @@ pub struct MemberOptions {
     pub observer_election_delay_ms: u64,
     /// `leader.maxTimeToWaitForEpoch`; `None`: off.
     pub max_time_to_wait_for_epoch_ms: Option<u64>,
-    /// `peerType` as the file has it; the list of members wins.
-    pub peer_type: LearnerType,
     /// `commitLogCount`.
     pub commit_log_count: usize,
     /// `forceSnapshotSync`.
@@ -268,6 +266,13 @@ impl Member {
     /// Ticks as milliseconds.
     pub fn ticks(&self, ticks: u64) -> u64 {
         ticks.saturating_mul(self.options.tick_ms)
+    }
+
+    /// What it is. The list of members decides, whatever `peerType` says: who is not in it follows
+    /// without a vote, so that a reconfiguration which gives it one can count on it at once.
+    pub fn learner_type(&self) -> LearnerType {
+        let listed = self.configs.current.members.get(&self.me);
+        listed.map_or(LearnerType::Participant, |server| server.learner_type)
     }
 
     /// Whether it may be counted and elected.

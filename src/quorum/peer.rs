@@ -253,12 +253,9 @@ fn begin(turn: &mut Turn<'_>, role: &mut Role, elected: Elected) {
         *role = Role::Leading(Box::new(Leader::new(turn)));
         return;
     }
-    let me = turn.member.me;
-    let listed = turn.member.configs.current.members.get(&me).map(|server| server.learner_type);
-    let kind = match listed {
-        _ if !turn.member.may_vote => LearnerType::Observer,
-        Some(kind) => kind,
-        None => turn.member.options.peer_type,
+    let kind = match turn.member.may_vote {
+        true => turn.member.learner_type(),
+        false => LearnerType::Observer,
     };
     *role = Role::Learning(Box::new(Learner::new(turn, vote.leader, kind)));
 }

@@ -54,7 +54,6 @@ pub(crate) fn member_options() -> MemberOptions {
         finalize_wait_ms: 200,
         observer_election_delay_ms: 0,
         max_time_to_wait_for_epoch_ms: None,
-        peer_type: LearnerType::Participant,
         commit_log_count: 500,
         force_snapshot_sync: false,
         leader_serves: true,

@@ -8,7 +8,6 @@ use zkserver::auth::AuthPolicy;
 use zkserver::processor::container_manager::ContainerOptions;
 use zkserver::processor::prep::PrepOptions;
 use zkserver::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
-use zkserver::proto::membership::LearnerType;
 use zkserver::proto::txns::TxnRecord;
 use zkserver::proto::{Epoch, LinkId, QuorumVerifier, Sid, Vote, Zxid};
 use zkserver::quorum::committed_log::CommittedLog;
@@ -28,16 +27,15 @@ pub struct Beginning {
     pub accepted: u32,
     pub current: u32,
     pub history: Vec<(Zxid, Bytes)>,
-    pub peer_type: LearnerType,
     pub reconfig_enabled: bool,
 }
 
 impl Beginning {
     /// A server that has nothing.
     pub fn empty(sid: i64) -> Self {
-        let (config, history, peer_type) = (first_config(), Vec::new(), LearnerType::Participant);
+        let (config, history) = (first_config(), Vec::new());
         let (accepted, current, reconfig_enabled) = (0, 0, true);
-        Beginning { sid, config, accepted, current, history, peer_type, reconfig_enabled }
+        Beginning { sid, config, accepted, current, history, reconfig_enabled }
     }
 
     /// A server of epoch 1, with the configuration of that version, and this history.
@@ -54,8 +52,7 @@ impl Beginning {
 
     /// The member, and its tree.
     pub fn member(self) -> (Member, Database) {
-        let Beginning { sid, config, accepted, current, history, peer_type, reconfig_enabled } =
-            self;
+        let Beginning { sid, config, accepted, current, history, reconfig_enabled } = self;
         let me = Sid(sid);
         let mut db = Database::new(tree::OPTIONS);
         let mut committed = CommittedLog::new(Zxid::ZERO, 500);
@@ -66,7 +63,7 @@ impl Beginning {
         let schedule = SnapshotSchedule { snap_count: 1_000_000, snap_size_limit_bytes: None };
         let member = Member {
             me,
-            options: member_options(peer_type, reconfig_enabled),
+            options: member_options(reconfig_enabled),
             configs: Configs::new(Arc::new(config)),
             accepted_epoch: Epoch(accepted),
             current_epoch: Epoch(current),
@@ -97,7 +94,7 @@ fn first_config() -> QuorumVerifier {
 
 /// Ticks of 2 s, as the captured servers have them; and patience, since the idle PINGs are left out
 /// of the captures.
-fn member_options(peer_type: LearnerType, reconfig_enabled: bool) -> MemberOptions {
+fn member_options(reconfig_enabled: bool) -> MemberOptions {
     MemberOptions {
         tick_ms: 2_000,
         init_limit: 1_000_000,
@@ -108,7 +105,6 @@ fn member_options(peer_type: LearnerType, reconfig_enabled: bool) -> MemberOptio
         finalize_wait_ms: 200,
         observer_election_delay_ms: 0,
         max_time_to_wait_for_epoch_ms: None,
-        peer_type,
         commit_log_count: 500,
         force_snapshot_sync: false,
         leader_serves: true,

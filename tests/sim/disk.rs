@@ -274,11 +274,6 @@ impl SimDisk {
         state.names.iter().map(|(path, inode)| (path.clone(), inode.lock().now.len())).collect()
     }
 
-    /// How often something was synced.
-    pub fn syncs(&self) -> u64 {
-        self.0.lock().syncs
-    }
-
     fn file(&self, path: &Path, inode: Arc<Mutex<Inode>>, life: u64) -> Arc<dyn DiskFile> {
         Arc::new(OpenFile { disk: self.clone(), path: path.to_owned(), inode, life })
     }

@@ -209,16 +209,6 @@ impl Network {
         WireId(self.wires.len() - 1)
     }
 
-    /// Who is at the end.
-    pub fn node(&self, end: End) -> Option<Node> {
-        Some(self.wires[end.wire.0].as_ref()?.nodes[end.side])
-    }
-
-    /// Whether the end is open.
-    pub fn is_open(&self, end: End) -> bool {
-        self.wires[end.wire.0].as_ref().is_some_and(|wire| wire.open[end.side])
-    }
-
     /// Sends from the end, behind everything that it has sent before.
     pub fn send<E: From<NetworkEvent>>(&mut self, agenda: &mut Agenda<E>, from: End, bytes: Bytes) {
         self.push(agenda, from, Payload::Bytes(bytes));
@@ -379,11 +369,6 @@ impl Network {
     /// Whether something gets from the one to the other.
     pub fn is_cut(&self, from: Node, to: Node) -> bool {
         self.cuts.contains(&(from, to))
-    }
-
-    /// How many directions are cut.
-    pub fn cuts(&self) -> usize {
-        self.cuts.len()
     }
 
     /// Heals the cuts for which `which` holds. Some of the connections that were stalled by them

@@ -118,11 +118,6 @@ impl Workload {
         }
     }
 
-    /// From now on it only reads and writes registers.
-    pub fn be_quiet(&mut self) {
-        self.quiet = true;
-    }
-
     /// How long until it looks again whether it wants something.
     pub fn think(&self, random: &mut Random) -> Micros {
         random.about(self.pause)

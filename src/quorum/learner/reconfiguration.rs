@@ -116,20 +116,24 @@ pub(super) fn of_transaction(
     }
 }
 
-/// Whether this server goes on as what it is. A server that is no longer listed does, without a
-/// vote.
+/// Whether this server goes on as what it is. An observer that is no longer listed does not: it comes
+/// back as a follower without a vote, and can be counted on when it is given one.
 fn part(turn: &Turn<'_>, about: About, old: &QuorumVerifier) -> Result<(), Departure> {
-    let me = turn.member.me;
-    let new = &turn.member.configs.current;
-    let (Some(is), was) = (new.members.get(&me), old.members.get(&me)) else { return Ok(()) };
-    if is.learner_type != about.kind && turn.member.may_vote {
-        let role = match is.learner_type {
+    let member = &*turn.member;
+    let listed = |config: &QuorumVerifier| config.members.get(&member.me).cloned();
+    let (is, was) = (listed(&member.configs.current), listed(old));
+    let kind = member.learner_type();
+    if kind != about.kind && member.may_vote {
+        let role = match kind {
+            LearnerType::Participant if is.is_none() => "a follower without a vote",
             LearnerType::Participant => "a participant",
             LearnerType::Observer => "an observer",
         };
         return Err(format!("this server is {role} from here on").into());
     }
-    if was.is_some_and(|was| was.addresses != is.addresses) {
+    if let (Some(is), Some(was)) = (is, was)
+        && was.addresses != is.addresses
+    {
         return Err("this server has other addresses from here on".into());
     }
     Ok(())

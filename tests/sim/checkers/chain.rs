@@ -98,7 +98,8 @@ impl Chain {
                 ServerEvent::Established(_) => chain.commit(log.top(), *sid, *at),
                 ServerEvent::Started { last_zxid, .. } if before.epoch() == Epoch(0) => {
                     chain.forget(*last_zxid, before);
-                    Ok(())
+                    // What it finds on its disk it serves: it is its own quorum.
+                    chain.commit(*last_zxid, *sid, *at)
                 }
                 _ => Ok(()),
             };

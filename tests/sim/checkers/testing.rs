@@ -66,10 +66,6 @@ impl Play {
         self.now += micros;
     }
 
-    pub fn now(&self) -> Micros {
-        self.now
-    }
-
     /// Peace, and that long after it the end.
     pub fn peace_for(&mut self, micros: Micros) {
         self.history.peace_at = self.now;

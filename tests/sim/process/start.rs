@@ -22,7 +22,6 @@ use zkserver::processor::connections::Connections;
 use zkserver::processor::container_manager::ContainerOptions;
 use zkserver::processor::prep::PrepOptions;
 use zkserver::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
-use zkserver::proto::membership::LearnerType;
 use zkserver::proto::stat::OwnerEncoding;
 use zkserver::proto::{Epoch, LinkId, QuorumVerifier, Sid, Vote, Zxid};
 use zkserver::quorum::committed_log::CommittedLog;
@@ -294,7 +293,7 @@ fn member_peer(
     database: &Database,
 ) -> QuorumPeer {
     let Promises { configs, recent, accepted, current, has_data, may_vote } = promises;
-    let options = member_options(character, seed, &configs.current, sid);
+    let options = member_options(character, seed);
     let last_logged = database.last_processed();
     let before = recent.first().map_or(last_logged, |(first, _)| Zxid(first.0 - 1));
     let mut committed = CommittedLog::new(before, options.commit_log_count);
@@ -324,12 +323,7 @@ fn member_peer(
     })
 }
 
-fn member_options(
-    character: Character,
-    seed: u64,
-    config: &QuorumVerifier,
-    sid: Sid,
-) -> MemberOptions {
+fn member_options(character: Character, seed: u64) -> MemberOptions {
     MemberOptions {
         tick_ms: TICK_MS,
         init_limit: 10,
@@ -340,10 +334,6 @@ fn member_options(
         finalize_wait_ms: 40,
         observer_election_delay_ms: 100,
         max_time_to_wait_for_epoch_ms: character.epoch_patience_ms,
-        peer_type: match config.is_voter(sid) {
-            true => LearnerType::Participant,
-            false => LearnerType::Observer,
-        },
         commit_log_count: character.commit_log,
         force_snapshot_sync: character.force_snapshot,
         leader_serves: character.leader_serves,

@@ -64,7 +64,6 @@ fn after_the_election_all_votes_name_the_same_leader_and_epoch() {
 #[test]
 fn an_observer_learns_who_leads() {
     let mut play = Play::new(&ensemble(3, 1));
-    play.member(4).options.peer_type = LearnerType::Observer;
     play.start(&[4, 1]);
     play.pass(300_000);
     assert_eq!(play.roles(), ["1 looking", "4 looking"]);

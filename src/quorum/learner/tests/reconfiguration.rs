@@ -98,6 +98,24 @@ fn an_observer_that_is_given_a_vote_joins_again() {
     assert_eq!(play.unapplied, [zxid]);
 }
 
+/// C-266: the other way to a vote, for when the new members' quorum needs this very server. As an
+/// observer it would not be counted.
+#[test]
+fn an_observer_that_is_removed_comes_back_as_a_follower_without_a_vote() {
+    let mut play = Play::observer();
+    play.joins();
+    let zxid = zxid(5, 1);
+    let mut config = QuorumVerifier::clone(&play.member.configs.current);
+    config.members.remove(&Sid(4));
+    config.version = zxid.to_long();
+    let txn = reconfig(zxid, &config);
+    let told = play.hears(QuorumPacket::InformAndActivate { zxid, designated: Sid(1), txn });
+    let words = "leaves: this server is a follower without a vote from here on";
+    assert_eq!(told.last().unwrap(), words);
+    assert_eq!(play.unapplied, [zxid]);
+    assert_eq!(play.member.learner_type(), LearnerType::Participant);
+}
+
 #[test]
 fn a_configuration_that_cannot_be_read_never_reaches_the_log() {
     let mut play = Play::follower();
