@@ -7,8 +7,8 @@
 //!
 //! ```text
 //! cargo test --test sim                                                   the usual seeds
-//! ZK_SIM_SEED=17 cargo test --test sim the_swarm -- --nocapture           one, with its trace
-//! ZK_SIM_SEEDS=1..5001 cargo test --profile sim --test sim the_swarm -- --nocapture
+//! ZK_SIM_SEED=17 cargo test --test sim the_swarm_finds -- --nocapture     one, with its trace
+//! ZK_SIM_SEEDS=1..5001 cargo test --profile sim --test sim the_swarm_finds -- --nocapture
 //!                                                                         many, on all cores
 //! ```
 

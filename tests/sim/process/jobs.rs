@@ -4,6 +4,7 @@ use zkserver::persistence::restore::restore_history;
 use zkserver::persistence::snapshot::stream::SnapshotStream;
 use zkserver::persistence::snapshot::{SnapshotWriteError, write_snapshot_with_pass};
 use zkserver::persistence::snapshot_gate::SnapshotPass;
+use zkserver::persistence::txn_log::LogError;
 use zkserver::persistence::{Ledger, LogRange, purge, survey_log};
 use zkserver::proto::{LinkId, QuorumPacket, Zxid};
 use zkserver::quorum::effect::{Input, LogSurvey, Restored};
@@ -111,11 +112,15 @@ impl Process {
             Slow::Survey { link, peer, through } => {
                 // Half of the servers allow little.
                 let limit = self.character.log_limit;
-                let found = survey_log(&self.dir, peer, through, limit, MAX_FIELD);
-                let survey = found.map_err(|error| error.to_string())?.map(|found| LogSurvey {
-                    at_or_before: found.at_or_before,
-                    after: found.after,
-                });
+                let survey = match survey_log(&self.dir, peer, through, limit, MAX_FIELD) {
+                    Ok(found) => found.map(|found| LogSurvey {
+                        at_or_before: found.at_or_before,
+                        after: found.after,
+                    }),
+                    Err(LogError::Disk(error)) => return Err(error.to_string()),
+                    // An old log that rots is no reason to stop: the learner gets the tree.
+                    Err(_) => None,
+                };
                 self.hear(Input::LogSurveyed { link, survey });
             }
             Slow::SendLog { link, mut range } => {
