@@ -84,6 +84,9 @@ impl Leader {
     /// Ends the role: closes its links. Returns what was logged and not applied, in order.
     pub fn leave(mut self, turn: &mut Turn<'_>) -> Vec<(Zxid, Bytes)> {
         self.learners.close_all(turn, "this server does not lead any more");
+        // What is in force does not wait for its transaction.
+        let activations = self.proposals.activations().map(ClientEffect::ActivateConfig);
+        turn.effects.client.extend(activations);
         self.proposals.into_unapplied()
     }
 
@@ -262,6 +265,13 @@ impl Leader {
             if let State::Synced(peer) = *handler.state() {
                 handler.serve(peer, round, turn.now.mono_ms);
                 turn.send(handler.link(), QuorumPacket::UpToDate);
+                if peer.kind == LearnerType::Participant {
+                    // It was sent them with its sync, and is to acknowledge them from here on.
+                    for (zxid, _) in self.proposals.outstanding() {
+                        handler.proposed(zxid, turn.now.mono_ms);
+                    }
+                    handler.early().into_iter().for_each(|zxid| handler.acknowledged(zxid));
+                }
             }
         }
     }

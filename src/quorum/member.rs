@@ -89,6 +89,9 @@ pub struct Member {
     pub may_vote: bool,
     /// False between a change of the files below the database and the reload that follows it.
     pub database_is_current: bool,
+    /// Whether the tree has what the log lacks: an observer with `syncEnabled=false` follows without
+    /// one. What it had to promise as a voter it would forget.
+    pub unlogged: bool,
     /// A restore of the database was asked for and is not done yet.
     pub reloading: bool,
     /// The round of elections it is in (`logicalclock`).
@@ -202,6 +205,15 @@ impl Turn<'_> {
         pending
     }
 
+    /// Enters an epoch without a log: `currentEpoch` would claim for the disk what is not there, so
+    /// it stays what it is, and nobody counts the ACK.
+    pub fn enter_without_log(&mut self, epoch: Epoch) -> Pending<Epoch> {
+        let (ticket, pending) = self.member.tickets.issue(epoch);
+        let epoch = self.member.current_epoch;
+        self.effects.disk.push(DiskEffect::CurrentEpoch { ticket, epoch });
+        pending
+    }
+
     /// Takes up a configuration that was proposed; it counts from here on, and once this is
     /// durable it is not forgotten.
     pub fn see_config(&mut self, config: Arc<QuorumVerifier>) -> Pending<i64> {
@@ -253,6 +265,7 @@ impl Member {
             self.committed.push(zxid, txn);
         }
         self.database_is_current = true;
+        self.unlogged = false;
         self.reloading = false;
     }
 

@@ -229,7 +229,10 @@ fn look(
     successor: Option<Vote>,
     heard: BTreeMap<Sid, Notification>,
 ) {
-    if let Some(vote) = successor {
+    // Who may have forgotten what it acknowledged leads nobody, whoever asks for that.
+    let me = turn.member.me;
+    let may_begin = |vote: &Vote| vote.leader != me || turn.member.is_voter();
+    if let Some(vote) = successor.filter(may_begin) {
         let round = turn.member.round;
         begin(turn, role, Elected { vote, round });
         return;
@@ -249,7 +252,8 @@ fn look(
 fn begin(turn: &mut Turn<'_>, role: &mut Role, elected: Elected) {
     let Elected { vote, round } = elected;
     turn.member.vote = (vote, round);
-    if vote.leader == turn.member.me {
+    let me = turn.member.me;
+    if vote.leader == me && !turn.member.unlogged {
         *role = Role::Leading(Box::new(Leader::new(turn)));
         return;
     }
@@ -257,6 +261,14 @@ fn begin(turn: &mut Turn<'_>, role: &mut Role, elected: Elected) {
         true => turn.member.learner_type(),
         false => LearnerType::Observer,
     };
+    if turn.member.unlogged && kind == LearnerType::Participant {
+        // It goes back to what its disk has, and asks once more.
+        turn.member.database_is_current = false;
+        let mut leaving = Leaving::default();
+        leaving.go_on(turn);
+        *role = Role::Leaving(Box::new(leaving));
+        return;
+    }
     *role = Role::Learning(Box::new(Learner::new(turn, vote.leader, kind)));
 }
 
@@ -276,6 +288,10 @@ impl Leaving {
     fn go_on(&mut self, turn: &mut Turn<'_>) {
         if turn.member.reloading || !turn.member.tickets.is_drained() {
             return;
+        }
+        if turn.member.unlogged && turn.member.configs.is_voter(turn.member.me) {
+            // A vote is given for what is on the disk.
+            turn.member.database_is_current = false;
         }
         if !turn.member.database_is_current {
             // The log has everything, also what was not applied.

@@ -87,6 +87,7 @@ pub(crate) fn member(me: i64, config: &QuorumVerifier) -> Member {
         has_data: true,
         may_vote: true,
         database_is_current: true,
+        unlogged: false,
         reloading: false,
         round: 0,
         vote: (Vote { leader: Sid(me), zxid: 0, peer_epoch: 0 }, 0),

@@ -73,6 +73,7 @@ impl Beginning {
             has_data: true,
             may_vote: true,
             database_is_current: true,
+            unlogged: false,
             reloading: false,
             round: 0,
             vote: (Vote { leader: me, zxid: 0, peer_epoch: 0 }, 0),

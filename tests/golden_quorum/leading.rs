@@ -156,9 +156,9 @@ fn set_the_clock(server: &mut Server, txns: &[(Zxid, Bytes)]) {
     }
 }
 
-/// C-214, C-229, C-267: the whole first epoch: an empty DIFF, a SNAP, a DIFF, a TRUNC, another SNAP, observers and
-/// servers without a vote; 30 transactions, among them a multi, failed requests and three
-/// reconfigurations, the last of which makes the leader hand over.
+/// C-214, C-229, C-267: the whole first epoch: an empty DIFF, a SNAP, a DIFF, a TRUNC, another SNAP,
+/// observers and servers without a vote; 30 transactions, among them a multi, failed requests and
+/// three reconfigurations, the last of which makes the leader hand over.
 #[test]
 fn a_leader_says_what_apaches_said_to_all_learners_through_a_whole_epoch() {
     let laid = first_epoch();

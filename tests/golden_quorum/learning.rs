@@ -232,8 +232,8 @@ fn a_follower_takes_apaches_tree_and_asks_for_sessions_as_apaches_did() {
     assert_eq!(server.log, history()[6..8], "behind the snapshot");
 }
 
-/// C-215, C-267: two transactions that no leader committed are cut; later the reconfiguration that removes the
-/// leader sends it to the designated one without an election, and into epoch 2.
+/// C-215, C-267: two transactions that no leader committed are cut; later the reconfiguration that
+/// removes the leader sends it to the designated one without an election, and into epoch 2.
 #[test]
 fn a_follower_is_cut_by_trunc_and_later_follows_the_designated_leader_at_once() {
     let connection = connections("sync-trunc").remove(0);

@@ -1,4 +1,16 @@
 //! The simulator: whole ensembles in one thread, from one seed.
+//!
+//! The code under test is production's: driver, peer core, connection core, tree, sessions, watches,
+//! disk queue, log, snapshots, restore and the codecs. Simulated are time, disks, network and clients
+//! (`world`, `disk`, `network`, `client`), and what goes wrong (`faults`, `hostile`). What happened is
+//! written down (`history`) and judged (`checkers`).
+//!
+//! ```text
+//! cargo test --test sim                                                   the usual seeds
+//! ZK_SIM_SEED=17 cargo test --test sim the_swarm -- --nocapture           one, with its trace
+//! ZK_SIM_SEEDS=1..5001 cargo test --profile sim --test sim the_swarm -- --nocapture
+//!                                                                         many, on all cores
+//! ```
 
 mod agenda;
 #[allow(dead_code, reason = "other suites ask for more than the workload does")]

@@ -262,6 +262,14 @@ impl Process {
         for effect in &handed_out.disk {
             self.observe_disk(stage, effect, led || state.is_none());
         }
+        if was == Some(ServerState::Leading)
+            && state != was
+            && !self.established
+            && tells_uptodate(handed_out)
+        {
+            // It was established and has left within one turn.
+            self.is_established(stage);
+        }
         if state != was {
             self.role = state;
             self.established = false;
@@ -278,12 +286,17 @@ impl Process {
         }
         let leads = state == Some(ServerState::Leading) && !self.established;
         if leads && (self.serving || tells_uptodate(handed_out)) {
-            self.established = true;
-            if let Some(member) = self.driver.peer().as_member() {
-                stage.server(self.sid, ServerEvent::Established(member.current_epoch));
-            }
-            self.claims_hold(stage);
+            self.is_established(stage);
         }
+    }
+
+    /// A quorum has what this leader has.
+    fn is_established(&mut self, stage: &mut Stage) {
+        self.established = true;
+        if let Some(member) = self.driver.peer().as_member() {
+            stage.server(self.sid, ServerEvent::Established(member.current_epoch));
+        }
+        self.claims_hold(stage);
     }
 
     fn observe_disk(&mut self, stage: &mut Stage, effect: &DiskEffect, proposes: bool) {

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::checkers;
 use crate::ensemble::Ensemble;
+use crate::faults::Kind;
 use crate::history::{Event, History, Micros, ServerEvent, Violation};
 use crate::peer::Peer;
 use crate::random::Random;
@@ -37,6 +38,8 @@ const REST: Micros = 3 * SECOND;
 pub struct Outcome {
     /// The seed.
     pub seed: u64,
+    /// The test that has run it.
+    pub test: &'static str,
     /// The ensemble, in words.
     pub ensemble: String,
     /// What was wrong.
@@ -71,6 +74,7 @@ pub fn plan(seed: u64, keep: Keep) -> Plan {
     let mut random = Random::new(seed.wrapping_mul(0x9e37_79b9));
     let ensemble = Ensemble::draw(&mut random);
     Plan {
+        test: "the_swarm_finds_nothing",
         seed,
         clients: random.pick(&[2, 3, 3, 3, 4, 5]),
         reconfigs: ensemble.size() > 2 && !ensemble.is_in_groups() && random.permille(250),
@@ -86,18 +90,20 @@ pub fn plan(seed: u64, keep: Keep) -> Plan {
 /// The plan for figures: three servers, three clients.
 pub fn plain_plan(seed: u64, keep: Keep) -> Plan {
     let ensemble = Ensemble::members(3, 0, 0);
-    Plan { ensemble, clients: 3, reconfigs: false, ..plan(seed, keep) }
+    let test = "three_servers_and_three_clients";
+    Plan { test, ensemble, clients: 3, reconfigs: false, ..plan(seed, keep) }
 }
 
 /// The plan for a server that is alone.
 pub fn alone_plan(seed: u64, keep: Keep) -> Plan {
-    Plan { ensemble: Ensemble::alone(), clients: 3, reconfigs: false, ..plan(seed, keep) }
+    let (test, ensemble) = ("a_server_that_is_alone", Ensemble::alone());
+    Plan { test, ensemble, clients: 3, reconfigs: false, ..plan(seed, keep) }
 }
 
 /// Runs a plan and judges it. A panic of the code under test is a violation as well.
 pub fn run(plan: Plan) -> Outcome {
     let began = Instant::now();
-    let (seed, ensemble) = (plan.seed, plan.ensemble.to_string());
+    let (test, seed, ensemble) = (plan.test, plan.seed, plan.ensemble.to_string());
     let mut world = World::new(plan);
     let ended = catch_unwind(AssertUnwindSafe(|| both_acts(&mut world)));
     let mut violations = std::mem::take(&mut world.stage.violations);
@@ -119,12 +125,19 @@ pub fn run(plan: Plan) -> Outcome {
     let checking = Instant::now();
     violations.extend(checkers::check(&history));
     figures.checking = checking.elapsed().as_micros() as u64;
+    // Only what rots may be refused; whoever lost its power finds what it needs.
+    let rotten = world.faults.happened.contains(&Kind::Rot);
+    for peer in world.peers.iter().filter(|peer| peer.has_refused() && !rotten) {
+        let what = format!("{} does not start with a disk that works", peer.sid());
+        let at = world.stage.agenda.now();
+        violations.push(Violation { property: "no_refusal", at, what });
+    }
     figures.operations = world.clients.iter().map(|client| client.completed).sum();
     figures.faults = world.faults.happened.len() as u64;
     figures.leaders = leaders(&history);
     figures.real = began.elapsed().as_micros() as u64;
     let trace = world.stage.trace.lines().to_owned();
-    Outcome { seed, ensemble, violations, hash: world.stage.trace.hash(), trace, figures }
+    Outcome { test, seed, ensemble, violations, hash: world.stage.trace.hash(), trace, figures }
 }
 
 fn leaders(history: &History) -> u64 {
@@ -205,7 +218,8 @@ impl fmt::Display for Outcome {
         if self.violations.len() > 5 {
             writeln!(f, "  and {} more", self.violations.len() - 5)?;
         }
-        write!(f, "  again: ZK_SIM_SEED={} cargo test --test sim swarm -- --nocapture", self.seed)
+        let (test, seed) = (self.test, self.seed);
+        write!(f, "  again: ZK_SIM_SEED={seed} cargo test --test sim {test} -- --nocapture")
     }
 }
 

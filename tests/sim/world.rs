@@ -22,6 +22,8 @@ use crate::workload::{Paths, Workload};
 /// What is to be run.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// The test that runs it, for its replay.
+    pub test: &'static str,
     /// Everything else that is drawn is drawn from it.
     pub seed: u64,
     /// Who the members are.

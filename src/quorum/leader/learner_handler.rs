@@ -31,6 +31,8 @@ pub struct LearnerHandler {
     state: State,
     /// When its last packet came, or something was sent that it must answer.
     heard_ms: u64,
+    /// The last proposal it has acknowledged before NEWLEADER.
+    early: Option<Zxid>,
 }
 
 /// Who is at the other end.
@@ -111,7 +113,7 @@ impl Serving {
 impl LearnerHandler {
     /// A link was opened.
     pub fn new(link: LinkId, now_ms: u64) -> Self {
-        LearnerHandler { link, state: State::Connected, heard_ms: now_ms }
+        LearnerHandler { link, state: State::Connected, heard_ms: now_ms, early: None }
     }
 
     /// Its link.
@@ -232,6 +234,17 @@ impl LearnerHandler {
         {
             serving.oldest = serving.newest.filter(|(newest, _)| *newest > zxid);
         }
+    }
+
+    /// It has acknowledged a proposal before NEWLEADER, as Apache's learners of before 3.9.3 may, who
+    /// do not say it again. It logs in order.
+    pub fn acknowledged_early(&mut self, zxid: Zxid) {
+        self.early = self.early.max(Some(zxid));
+    }
+
+    /// How far it had acknowledged what was proposed when it acknowledged NEWLEADER.
+    pub fn early(&self) -> Option<Zxid> {
+        self.early
     }
 
     /// It has acknowledged UPTODATE: from here on it answers each PING that was sent behind that.

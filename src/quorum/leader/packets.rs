@@ -10,7 +10,7 @@
 //! Anything else ends the link.
 
 use super::Leader;
-use super::epoch::{NO_DATA, PROTOCOL_VERSION, Phase};
+use super::epoch::{MOST, NO_DATA, PROTOCOL_VERSION, Phase};
 use super::learner_handler::{Peer, State};
 use crate::proto::membership::LearnerType;
 use crate::proto::quorum_packet::LearnerInfo;
@@ -145,8 +145,10 @@ impl Leader {
                 "expected a configuration of version {own:x} or older, got {theirs:x}"
             )));
         }
-        if info.accepted_epoch == Epoch(u32::MAX) {
-            return Err(Trouble::Link("expected an epoch with one behind it, got the last".into()));
+        // Learners follow none behind that, and nobody could take the promise back.
+        if info.accepted_epoch >= MOST {
+            let got = info.accepted_epoch;
+            return Err(Trouble::Link(format!("expected an epoch below {MOST}, got {got}")));
         }
         let peer = Peer { sid, kind };
         self.learners.replace(turn, sid, link);
@@ -216,9 +218,16 @@ impl Leader {
         let start = self.phase.epoch().map(|epoch| epoch.what().start());
         let Some(handler) = self.learners.get_mut(link) else { return Ok(()) };
         match *handler.state() {
-            // What else it acknowledges here it would have to send again (ZOOKEEPER-4685).
-            State::Synchronizing(_) if Some(zxid) != start => {}
+            // It is not taken for that of NEWLEADER, and means nothing before that (ZOOKEEPER-4685).
+            State::Synchronizing(_) if Some(zxid) != start => {
+                if zxid <= self.proposals.last() {
+                    handler.acknowledged_early(zxid);
+                }
+            }
             State::Synchronizing(peer) => {
+                if let (Some(sid), Some(early)) = (handler.acknowledger(), handler.early()) {
+                    self.proposals.ack_through(sid, early);
+                }
                 handler.enter(State::Synced(peer), turn.now.mono_ms);
                 if let Phase::Synchronizing { acked, .. } = &mut self.phase
                     && peer.kind == LearnerType::Participant

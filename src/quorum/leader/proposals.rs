@@ -41,6 +41,14 @@ impl Verifiers {
         Verifiers { current: configs.current.clone(), next }
     }
 
+    /// `config` is in force. From here on no quorum without one of those who know that can be found,
+    /// so what is behind needs none of the old members.
+    fn enforce(&mut self, config: &Arc<QuorumVerifier>) {
+        if let Some(next) = self.next.take_if(|next| next.version == config.version) {
+            self.current = next;
+        }
+    }
+
     /// Whether those for whom `has` holds are a quorum of each.
     fn contain_quorum(&self, has: impl Fn(Sid) -> bool) -> bool {
         self.current.contains_quorum(&has)
@@ -121,6 +129,15 @@ impl Proposals {
         is_news
     }
 
+    /// `sid` has everything up to `zxid` on its disk.
+    pub fn ack_through(&mut self, sid: Sid, zxid: Zxid) {
+        for entry in self.entries.iter_mut().take_while(|entry| entry.zxid <= zxid) {
+            if !entry.acks.contains(&sid) {
+                entry.acks.push(sid);
+            }
+        }
+    }
+
     /// Counts what the own disk has reported.
     pub fn own_log(&mut self, me: Sid, tickets: &Tickets) {
         while let Some(entry) = self.entries.get_mut(self.durable)
@@ -140,7 +157,14 @@ impl Proposals {
         }
         self.committed += 1;
         let config = entry.config.clone().map(|config| (config, entry.acks.clone()));
-        Some(CommittedTxn { zxid: entry.zxid, txn: entry.txn.clone(), config })
+        let committed = CommittedTxn { zxid: entry.zxid, txn: entry.txn.clone(), config };
+        if let Some((config, _)) = &committed.config {
+            // Those who were removed may be gone: nothing waits for them any more.
+            for behind in self.entries.range_mut(self.committed..) {
+                behind.verifiers.enforce(config);
+            }
+        }
+        Some(committed)
     }
 
     /// Up to where everything is both committed and durable here.
@@ -183,6 +207,11 @@ impl Proposals {
     /// What is not committed yet.
     pub fn outstanding(&self) -> impl Iterator<Item = (Zxid, &Bytes)> {
         self.entries.range(self.committed..).map(|entry| (entry.zxid, &entry.txn))
+    }
+
+    /// The configurations in force whose transactions did not go to apply yet.
+    pub fn activations(&self) -> impl Iterator<Item = Arc<QuorumVerifier>> + '_ {
+        self.entries.range(..self.committed).filter_map(|entry| entry.config.clone())
     }
 
     /// Forgets what `sid` has acknowledged of what is not committed yet.

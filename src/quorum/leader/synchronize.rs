@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::Leader;
+use super::epoch::Phase;
 use super::learner_handler::{Peer, State, Surveyed};
 use super::learner_sync::{Header, LearnerSync, OnDisk, choose};
 use crate::proto::membership::LearnerType;
@@ -98,7 +99,13 @@ impl Leader {
         let epoch = self.phase.epoch().expect("nobody is synchronized before the epoch is known");
         let Some(handler) = self.learners.get_mut(link) else { return };
         handler.enter(State::Synchronizing(peer), turn.now.mono_ms);
-        let config = Some(turn.member.configs.last_seen.to_text().into());
+        // The learner brings it into force with UPTODATE: one that is only proposed is not told. Who
+        // makes the epoch stand completes it, for without their quorum there is no UPTODATE (C-270).
+        let config = match &self.phase {
+            Phase::Broadcasting(..) => &turn.member.configs.current,
+            _ => &turn.member.configs.last_seen,
+        };
+        let config = Some(config.to_text().into());
         let new_leader = QuorumPacket::NewLeader { zxid: epoch.what().start(), config };
         self.send_all(turn, link, packets.into_iter().chain([new_leader]));
     }

@@ -29,6 +29,8 @@ pub(super) struct Play {
     pub now_ms: u64,
     /// The last ticket of the disk's lane.
     pub ticket: u64,
+    /// The configuration of the last NEWLEADER.
+    pub told_config: Option<Bytes>,
 }
 
 impl Play {
@@ -50,7 +52,7 @@ impl Play {
             member.current_epoch = zxid.epoch();
             member.accepted_epoch = zxid.epoch();
         }
-        let mut play = Play { member, db, leader: None, now_ms: 0, ticket: 0 };
+        let mut play = Play { member, db, leader: None, now_ms: 0, ticket: 0, told_config: None };
         let mut effects = Effects::default();
         let leader = Leader::new(&mut play.turn(&mut effects));
         play.leader = Some(leader);
@@ -110,6 +112,7 @@ impl Play {
                 lines.extend(successor.map(|vote| format!("{} leads next", vote.leader)));
                 let mut effects = Effects::default();
                 let unapplied = leader.leave(&mut self.turn(&mut effects));
+                lines.extend(effects.client.iter().map(client_in_words));
                 lines.extend(unapplied.iter().map(|(zxid, _)| format!("not applied: {zxid}")));
             }
         }
@@ -119,6 +122,12 @@ impl Play {
     fn carry_out(&mut self, effects: Effects) -> Vec<String> {
         let mut lines: Vec<_> = effects.disk.iter().map(|e| self.disk_in_words(e)).collect();
         lines.extend(effects.links.iter().map(link_in_words));
+        for effect in &effects.links {
+            if let LinkEffect::Send { packet: QuorumPacket::NewLeader { config, .. }, .. } = effect
+            {
+                self.told_config = config.clone();
+            }
+        }
         for effect in effects.client {
             lines.push(client_in_words(&effect));
             if let ClientEffect::Commit(proposal) = effect {

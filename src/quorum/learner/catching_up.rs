@@ -223,7 +223,10 @@ impl CatchingUp {
         if let Step::Logs = self.step
             && self.history.is_durable()
         {
-            self.step = Step::WritesEpoch(turn.set_current_epoch(self.epoch));
+            self.step = Step::WritesEpoch(match self.history.logs() {
+                true => turn.set_current_epoch(self.epoch),
+                false => turn.enter_without_log(self.epoch),
+            });
         }
         if let Step::WritesEpoch(pending) = &self.step
             && let Some(durable) = turn.member.tickets.redeem(pending)
@@ -244,7 +247,14 @@ impl CatchingUp {
             turn.member.may_vote = true;
             return Err("the history is whole again: it joins with its vote".into());
         }
-        if let Some(config) = self.config.take() {
+        // Apache's leader tells what it saw last, also when that is only proposed: its COMMIT brings
+        // it into force, nothing else (C-269).
+        let config = self.config.take();
+        let config = config.filter(|config| {
+            let brought_by = Zxid::from_long(config.version);
+            !self.history.uncommitted().any(|open| open.zxid == brought_by)
+        });
+        if let Some(config) = config {
             reconfiguration::establish(turn, about, &config)?;
         }
         self.log_what_was_kept(turn, about)?;

@@ -53,9 +53,11 @@ impl Discovery {
         Phase::Discovery(Discovery { link, step: Step::AwaitsLeaderInfo(retries) })
     }
 
-    pub(super) fn step(&mut self, turn: &mut Turn<'_>, _about: About, event: Event) -> Next {
+    pub(super) fn step(&mut self, turn: &mut Turn<'_>, about: About, event: Event) -> Next {
         match (event, &self.step) {
-            (Event::Packet(packet), Step::AwaitsLeaderInfo(_)) => self.leader_info(turn, packet),
+            (Event::Packet(packet), Step::AwaitsLeaderInfo(_)) => {
+                self.leader_info(turn, about, packet)
+            }
             (Event::Packet(packet), Step::Promises(_)) => {
                 Err(unexpected("nothing before ACKEPOCH", &packet))
             }
@@ -76,7 +78,7 @@ impl Discovery {
         }
     }
 
-    fn leader_info(&mut self, turn: &mut Turn<'_>, packet: QuorumPacket) -> Next {
+    fn leader_info(&mut self, turn: &mut Turn<'_>, about: About, packet: QuorumPacket) -> Next {
         let QuorumPacket::LeaderInfo { epoch, protocol_version } = packet else {
             return Err(unexpected("LEADERINFO", &packet));
         };
@@ -89,12 +91,17 @@ impl Discovery {
             return Err(format!("expected an epoch of at most {MOST}, got {epoch}").into());
         }
         let accepted = turn.member.accepted_epoch;
-        if epoch < accepted {
+        // Nobody counts on what an observer has promised. One that came to a leader whose epoch never
+        // stood could else follow nobody before an epoch behind that (it is not taken back, though).
+        let is_observer = about.kind == LearnerType::Observer;
+        let member = &*turn.member;
+        let goes_back = epoch < member.current_epoch.max(member.last_logged.epoch());
+        if epoch < accepted && (!is_observer || goes_back) {
             let words =
                 format!("expected an epoch of at least {accepted}, which is promised, got {epoch}");
             return Err(words.into());
         }
-        if epoch == accepted {
+        if epoch <= accepted {
             let ack = acknowledgements::epoch_again(turn.member);
             turn.send(self.link, ack);
             return Ok(Some(Choosing::begin(self.link, epoch)));

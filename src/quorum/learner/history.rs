@@ -75,6 +75,11 @@ impl History {
         }
     }
 
+    /// Whether it goes to the disk.
+    pub(super) fn logs(&self) -> bool {
+        self.logs
+    }
+
     /// A transaction arrives. `None` if it is here already.
     ///
     /// # Errors
@@ -138,6 +143,7 @@ impl History {
             self.pending.push_back(turn.log(zxid, txn.clone()));
         } else {
             turn.member.last_logged = zxid;
+            turn.member.unlogged = true;
             self.durable = zxid;
         }
         self.unapplied.push_back((zxid, txn));

@@ -11,6 +11,8 @@ use crate::quorum::testing::{
     client_in_words, disk_in_words, ensemble, link_in_words, member, nothing, ticket_of,
 };
 
+mod votes;
+
 const NOTHING: [&str; 0] = [];
 /// The link that this server dials.
 const TO_LEADER: LinkId = LinkId(0);

@@ -313,6 +313,7 @@ fn member_peer(
         has_data,
         may_vote,
         database_is_current: true,
+        unlogged: false,
         reloading: false,
         round: 0,
         vote: (vote, 0),

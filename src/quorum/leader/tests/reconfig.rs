@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::proto::requests::ReconfigRequest;
-use crate::proto::{OpCode, Sid};
+use crate::proto::{OpCode, QuorumVerifier, Sid};
 use crate::quorum::configs::Configs;
 
 const JOINER: &str = "server.4=10.0.0.4:2888:3888:participant;2181";
@@ -100,6 +100,46 @@ fn a_reconfig_needs_quorums_of_both_configurations() {
     assert_eq!(told.last().map(String::as_str), Some("commit 0x100000003"), "as does what follows");
 }
 
+/// C-269: whoever joins meanwhile takes the configuration of NEWLEADER for one in force as soon as it
+/// is up to date. Told of the one that is only proposed, servers 4 and 5 of it would elect a leader
+/// by it alone, while 2 and 3, who never saw it, elect another by the old one.
+#[test]
+fn who_joins_while_a_configuration_is_proposed_is_told_the_one_in_force() {
+    let mut play = with_a_newcomer();
+    play.says(2, reconfig(Some(JOINER), None, -1));
+    play.opened(14);
+    assert_eq!(play.says(14, follower_info(4, 1))[1], "to 14: LEADERINFO 1");
+    assert_eq!(
+        play.says(14, ack_epoch(0x1_0000_0001, None)),
+        ["to 14: DIFF 0x100000001", "to 14: PROPOSAL 0x100000002", "to 14: NEWLEADER 0x100000000"]
+    );
+    let text = play.told_config.take().expect("NEWLEADER has one");
+    let told = QuorumVerifier::parse(&text).expect("a configuration");
+    assert_eq!((told.version, told.is_voter(Sid(4))), (1 << 32, false));
+    play.says(14, ack(1 << 32));
+    play.says(14, ack(0x1_0000_0002));
+    play.settle();
+    play.says(2, ack(0x1_0000_0002));
+    assert_eq!(
+        play.member.configs.current.version, 0x1_0000_0002,
+        "it has two of three, and of four"
+    );
+}
+
+/// Servers 2 and 3 are removed, and switched off as soon as that is in force.
+#[test]
+fn what_was_proposed_behind_a_reconfig_does_not_wait_for_those_it_removes() {
+    let mut play = with_a_newcomer();
+    play.says(2, reconfig(Some(JOINER), Some("2,3"), -1));
+    play.connect(1, 0);
+    play.settle();
+    play.says(2, ack(0x1_0000_0002));
+    let told = play.says(4, ack(0x1_0000_0002));
+    assert!(told.contains(&"configuration 100000002 is in force".to_owned()), "{told:?}");
+    let told = play.says(4, ack(0x1_0000_0003));
+    assert_eq!(told.last().map(String::as_str), Some("commit 0x100000003"), "{told:?}");
+}
+
 /// C-264, in Apache's order.
 #[test]
 fn what_cannot_be_reconfigured_is_refused_by_a_transaction() {
@@ -164,6 +204,25 @@ fn a_leader_that_is_removed_hands_over_to_who_has_the_most() {
             "leaves: by a reconfiguration server 3 leads",
             "server 3 leads next",
             "not applied: 0x100000003",
+        ]
+    );
+}
+
+/// Mesh, ports and node follow what is in force, even if the own disk never reports its transaction.
+#[test]
+fn a_leader_that_leaves_tells_what_is_in_force_and_not_applied() {
+    let mut play = with_a_newcomer();
+    play.says(2, reconfig(Some(JOINER), None, -1));
+    for sid in 2..=4 {
+        play.says(sid, ack(0x1_0000_0002));
+    }
+    assert_eq!(play.member.configs.current.version, 0x1_0000_0002);
+    assert_eq!(
+        play.step(Input::Stop),
+        [
+            "leaves: leadership released",
+            "configuration 100000002 is in force",
+            "not applied: 0x100000002",
         ]
     );
 }

@@ -84,17 +84,40 @@ fn a_proposal_made_while_a_learner_syncs_reaches_it_exactly_once() {
     assert_eq!(play.says(3, ack(2 << 32)), ["to 3: UPTODATE"], "behind every COMMIT (TLA+ 3)");
 }
 
-/// ZOOKEEPER-4685: it is not taken for the ACK of NEWLEADER, nor does it count.
+/// ZOOKEEPER-4685: it is not taken for the ACK of NEWLEADER, nor does it count before that. Then it
+/// does: Apache's learners of before 3.9.3 do not say it again, and nothing would ever be committed.
 #[test]
-fn an_ack_of_a_proposal_before_that_of_newleader_means_nothing() {
+fn an_ack_of_a_proposal_before_that_of_newleader_counts_with_that() {
     let mut play = with_one_follower();
     play.says(3, ack_epoch(0x1_0000_0003, Some(1)));
     play.connect(1, 0);
     play.settle();
     assert_eq!(play.says(3, ack(0x2_0000_0001)), NOTHING);
-    assert_eq!(play.says(3, ack(2 << 32)), ["to 3: UPTODATE"]);
-    let told = play.says(3, ack(0x2_0000_0001));
-    assert_eq!(told.last().map(String::as_str), Some("commit 0x200000001"));
+    play.says(3, ack(0x2_0000_0009));
+    assert_eq!(
+        play.says(3, ack(2 << 32)),
+        [
+            "to 3: UPTODATE",
+            "to 2: COMMIT 0x200000001",
+            "to 3: COMMIT 0x200000001",
+            "commit 0x200000001",
+        ]
+    );
+    assert_eq!(play.says(3, ack(0x2_0000_0001)), NOTHING);
+}
+
+/// C-222: what came with the sync is to be acknowledged like anything else.
+#[test]
+fn who_never_acknowledges_what_came_with_its_sync_is_dropped() {
+    let mut play = with_one_follower();
+    play.connect(1, 0);
+    play.settle();
+    play.says(3, ack_epoch(0x1_0000_0003, Some(1)));
+    play.says(3, ack(2 << 32));
+    play.says(3, ack(2 << 32));
+    let dropped = "3500 ms: close 3: it did not acknowledge a proposal within syncLimit";
+    let told = play.talk_until(5000, &[2, 3]);
+    assert!(told.iter().any(|line| line == dropped), "{told:?}");
 }
 
 /// It may have lost what it acknowledged over its older link.

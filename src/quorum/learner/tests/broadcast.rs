@@ -72,13 +72,18 @@ fn an_observer_logs_what_it_is_informed_of_and_acknowledges_nothing() {
     assert_eq!(told[1], "leaves: expected the transaction after 0x500000002, got 0x500000004");
 }
 
-/// C-229
+/// C-229; its disk must not claim an epoch of which it has nothing, for it may get a vote.
 #[test]
 fn an_observer_without_a_log_applies_at_once() {
     let mut play =
         Play::of(4, LearnerType::Observer, |member| member.options.observer_logs = false);
-    play.joins();
+    play.discovers();
+    play.hears(QuorumPacket::Diff { zxid: zxid(4, 2) });
+    assert_eq!(play.hears(new_leader(5)), ["disk: currentEpoch 4"]);
+    assert_eq!(play.persisted(), ["send ACK 0x500000000"]);
+    play.hears(QuorumPacket::UpToDate);
     assert_eq!(play.hears(inform(5, 1)), ["commit 0x500000001"]);
+    assert!(play.member.unlogged);
     assert_eq!(play.member.last_logged, zxid(5, 1), "it is where it goes on from");
 }
 

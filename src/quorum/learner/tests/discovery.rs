@@ -4,6 +4,7 @@ use super::super::testing::*;
 use crate::proto::membership::LearnerType;
 use crate::proto::{Epoch, LinkId, QuorumPacket, Zxid};
 use crate::quorum::effect::Input;
+use crate::quorum::member::Member;
 
 fn closed(link: u64) -> Input {
     Input::LinkClosed { link: LinkId(link), why: "refused".to_owned() }
@@ -48,6 +49,27 @@ fn an_epoch_is_promised_when_accepted_epoch_is_durable() {
     assert_eq!(play.hears(leader_info(5)), ["disk: acceptedEpoch 5"]);
     assert_eq!(play.waits(1), NOTHING);
     assert_eq!(play.persisted(), ["send ACKEPOCH of epoch 4 with 0x400000002"]);
+}
+
+/// A leader whose epoch never stood told it to observers, too: they must not stay alone until the
+/// epoch that does stand has caught up.
+#[test]
+fn an_observer_follows_an_epoch_before_the_one_it_has_promised() {
+    let promised = |member: &mut Member| member.accepted_epoch = Epoch(7);
+    let mut play = Play::of(4, LearnerType::Observer, promised);
+    play.step(Input::LinkOpened(LinkId(0)));
+    assert_eq!(play.hears(leader_info(5)), ["send ACKEPOCH once more with 0x400000002"]);
+    assert_eq!(play.member.accepted_epoch, Epoch(7), "the promise stays");
+    let entered =
+        |member: &mut Member| (member.accepted_epoch, member.current_epoch) = (Epoch(7), Epoch(7));
+    let mut play = Play::of(4, LearnerType::Observer, entered);
+    play.step(Input::LinkOpened(LinkId(0)));
+    let told = play.hears(leader_info(5));
+    assert!(told.last().unwrap().starts_with("leaves: "), "it has seen more: {told:?}");
+    let mut play = Play::of(2, LearnerType::Participant, promised);
+    play.step(Input::LinkOpened(LinkId(0)));
+    let told = play.hears(leader_info(5));
+    assert!(told.last().unwrap().starts_with("leaves: "), "it counts: {told:?}");
 }
 
 #[test]

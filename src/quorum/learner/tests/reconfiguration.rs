@@ -170,6 +170,32 @@ fn a_configuration_that_no_quorum_saw_is_dropped_with_uptodate_and_not_before() 
     assert_eq!(play.member.configs.last_seen.version, 0);
 }
 
+/// C-269: a leader may send what it saw proposed last, though nobody has agreed to it yet.
+#[test]
+fn a_configuration_whose_transaction_is_not_committed_is_not_in_force_with_uptodate() {
+    let mut play = Play::follower();
+    play.discovers();
+    play.hears(QuorumPacket::Diff { zxid: zxid(4, 2) });
+    let zxid = zxid(5, 1);
+    let config = with_a_fourth_voter(&play, zxid);
+    play.hears(QuorumPacket::Proposal { zxid, txn: reconfig(zxid, &config) });
+    play.hears(new_leader_with(&config));
+    play.persisted();
+    assert_eq!(
+        play.hears(QuorumPacket::UpToDate),
+        [
+            "disk: append setData /zookeeper/config 1 as 0x500000001",
+            "send ACK 0x500000000",
+            "serve",
+        ]
+    );
+    let configs = &play.member.configs;
+    assert_eq!((configs.current.version, configs.last_seen.version), (0, zxid.to_long()));
+    assert_eq!(play.persisted(), ["send ACK 0x500000001"]);
+    assert_eq!(play.hears(activate(1))[0], "disk: configuration 0x500000001");
+    assert_eq!(play.member.configs.current.version, zxid.to_long());
+}
+
 /// With `reconfigEnabled=false` the file says who the members are.
 #[test]
 fn nobody_is_reconfigured_where_that_is_switched_off() {
