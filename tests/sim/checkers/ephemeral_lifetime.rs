@@ -19,7 +19,7 @@ use crate::history::{
 pub const NAME: &str = "ephemeral_lifetime";
 
 /// How long after the beginning of peace a session may still expire for what happened before.
-const SETTLING: Micros = 10_000_000;
+const SETTLING: Micros = 30_000_000;
 
 pub fn check(run: &Run<'_>) -> Result<(), Violation> {
     transactions(run)?;
