@@ -101,6 +101,12 @@ pub enum ServerEvent {
         /// What it is.
         txn: TxnHash,
     },
+    /// The disk is told to let the history end with that transaction, by a cut or a snapshot: a
+    /// start may find it so before it is reported.
+    EndRequested {
+        /// The last there is then.
+        zxid: Zxid,
+    },
     /// The log ends behind `to`, durably.
     Truncated {
         /// The last that stays.

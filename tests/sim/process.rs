@@ -313,10 +313,12 @@ impl Process {
             }
             DiskEffect::Truncate { ticket, to } => {
                 self.logged.retain(|zxid, _| zxid <= to);
+                stage.server(self.sid, ServerEvent::EndRequested { zxid: *to });
                 (*ticket, ServerEvent::Truncated { to: *to })
             }
             DiskEffect::InstallSnapshot { ticket, zxid, .. } => {
                 self.logged.clear();
+                stage.server(self.sid, ServerEvent::EndRequested { zxid: *zxid });
                 (*ticket, ServerEvent::SnapshotInstalled { zxid: *zxid })
             }
             DiskEffect::AcceptedEpoch { ticket, epoch } => {

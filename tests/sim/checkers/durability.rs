@@ -29,8 +29,10 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
         match event {
             Event::Server(sid, event) => {
                 if let ServerEvent::Started { last_zxid, may_vote: true, .. } = event {
-                    let durable = disks.entry(*sid).or_default().durable();
-                    if durable > *last_zxid && !run.chain.contains(*last_zxid, durable) {
+                    let disk = disks.entry(*sid).or_default();
+                    let durable = disk.durable();
+                    let is_lost = durable > *last_zxid && !run.chain.contains(*last_zxid, durable);
+                    if is_lost && !disk.may_end_with(*last_zxid) {
                         return Err(violation(
                             NAME,
                             *at,

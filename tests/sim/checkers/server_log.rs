@@ -15,6 +15,8 @@ pub struct ServerLog {
     entries: Vec<Zxid>,
     /// The last that is durable, and the core knows.
     durable: Zxid,
+    /// Where it was told to end, which was not reported yet.
+    asked: Option<Zxid>,
 }
 
 impl ServerLog {
@@ -23,9 +25,17 @@ impl ServerLog {
         match event {
             ServerEvent::LogRequested { zxid, .. } => self.entries.push(*zxid),
             ServerEvent::Logged { zxid, .. } => self.durable = *zxid,
-            ServerEvent::Truncated { to } => self.cut(*to),
-            ServerEvent::SnapshotInstalled { zxid } => self.begin(*zxid),
+            ServerEvent::EndRequested { zxid } => self.asked = Some(*zxid),
+            ServerEvent::Truncated { to } => {
+                self.asked = None;
+                self.cut(*to);
+            }
+            ServerEvent::SnapshotInstalled { zxid } => {
+                self.asked = None;
+                self.begin(*zxid);
+            }
             ServerEvent::Started { last_zxid, .. } => {
+                self.asked = None;
                 self.cut(*last_zxid);
                 // An epoch's first zxid is no transaction: the log then ends before it.
                 if self.top() != *last_zxid && last_zxid.counter() != 0 {
@@ -45,6 +55,12 @@ impl ServerLog {
     /// The last transaction that is durable, and the server knows.
     pub fn durable(&self) -> Zxid {
         self.durable
+    }
+
+    /// Whether a start may find that end, though more was durable: the server was told to cut, and
+    /// stopped before it heard that it was done.
+    pub fn may_end_with(&self, zxid: Zxid) -> bool {
+        self.asked == Some(zxid)
     }
 
     fn cut(&mut self, to: Zxid) {
