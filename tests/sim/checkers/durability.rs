@@ -3,7 +3,7 @@
 //! ZooKeeper's promise of durability (C-155, C-156), in the system model "a committed transaction is
 //! on the disk of a quorum". Five questions:
 //! * When a transaction is first known committed, a quorum of the voters of every configuration in
-//!   force has it durable.
+//!   force has it durable, or had before a disk rotted or was wiped (such a server has no vote then).
 //! * When a write is acknowledged to a client, it is committed.
 //! * A leader that is established has everything that was committed before.
 //! * What a disk has reported is there when the server starts again, unless it admits that it may
@@ -147,8 +147,10 @@ fn on_a_quorum(
     zxid: Zxid,
     at: Micros,
 ) -> Result<(), Violation> {
-    let has =
-        |sid: Sid| disks.get(&sid).is_some_and(|disk| run.chain.contains(disk.durable(), zxid));
+    let has = |sid: Sid| {
+        let contains = |last| run.chain.contains(last, zxid);
+        disks.get(&sid).is_some_and(|disk| contains(disk.durable()) || contains(disk.forgotten()))
+    };
     if is_quorum(run, zxid, has) {
         return Ok(());
     }

@@ -17,6 +17,8 @@ pub struct ServerLog {
     durable: Zxid,
     /// Where it was told to end, which was not reported yet.
     asked: Option<Zxid>,
+    /// What was durable when its disk lost some of it, and a start admitted that.
+    forgotten: Zxid,
 }
 
 impl ServerLog {
@@ -34,8 +36,11 @@ impl ServerLog {
                 self.asked = None;
                 self.begin(*zxid);
             }
-            ServerEvent::Started { last_zxid, .. } => {
+            ServerEvent::Started { last_zxid, may_vote, .. } => {
                 self.asked = None;
+                if !may_vote {
+                    self.forgotten = self.forgotten.max(self.durable);
+                }
                 self.cut(*last_zxid);
                 // An epoch's first zxid is no transaction: the log then ends before it.
                 if self.top() != *last_zxid && last_zxid.counter() != 0 {
@@ -55,6 +60,12 @@ impl ServerLog {
     /// The last transaction that is durable, and the server knows.
     pub fn durable(&self) -> Zxid {
         self.durable
+    }
+
+    /// The last transaction that was durable once, though rot or a wiped disk took it since. What was
+    /// acknowledged of it still counts with the leader.
+    pub fn forgotten(&self) -> Zxid {
+        self.forgotten
     }
 
     /// Whether a start may find that end, though more was durable: the server was told to cut, and
