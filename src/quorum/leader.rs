@@ -210,6 +210,10 @@ impl Leader {
             let awaited = self.phase.awaited();
             return Err(Outcome::leave(format!("{awaited} within initLimit")));
         }
+        // What was just let go may be what a learner's tree waited for.
+        if self.phase.synchronizes() {
+            self.synchronize_promised(turn);
+        }
         match self.heart.beat(turn.now.mono_ms) {
             Some(beat) => self.beat(turn, beat),
             None => Ok(()),

@@ -49,6 +49,11 @@ impl Leader {
                 self.complete(turn, link, peer, packets);
             }
             LearnerSync::FromDisk { .. } => unreachable!("only a survey makes that choice"),
+            // The tree takes the place of the learner's history, and this server's own disk may be
+            // slower than the quorum that committed. A tree without what the learner has acknowledged
+            // would take a committed transaction from one of those that hold it: it waits, with its
+            // promise, until the own disk has that too.
+            LearnerSync::Snap if let_go < last_zxid.min(committed.max()) => {}
             LearnerSync::Snap => self.send_snapshot(turn, link, peer),
         }
     }

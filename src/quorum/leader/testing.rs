@@ -245,7 +245,7 @@ pub(super) fn member(voters: i64, observers: i64) -> Member {
     member
 }
 
-fn link_of(link: i64) -> LinkId {
+pub(super) fn link_of(link: i64) -> LinkId {
     LinkId(LinkId::FIRST_ACCEPTED.0 + link as u64)
 }
 

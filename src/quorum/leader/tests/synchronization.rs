@@ -55,6 +55,28 @@ fn who_has_something_else_gets_the_tree() {
     );
 }
 
+/// C-155: the tree takes the place of the learner's history. What a quorum has committed with the
+/// learner's help, and what is not on the leader's own disk yet, would be on too few of them.
+#[test]
+fn a_tree_waits_for_what_its_learner_has_acknowledged() {
+    let mut member = member(3, 0);
+    member.options.force_snapshot_sync = true;
+    let mut play = Play::of(member, &HISTORY);
+    play.establish([2, 3]);
+    play.connect(1, 0);
+    play.says(2, ack(0x2_0000_0001));
+    let told = play.says(3, ack(0x2_0000_0001));
+    assert_eq!(told, ["to 2: COMMIT 0x200000001", "to 3: COMMIT 0x200000001"], "and not let go");
+    play.step(Input::LinkClosed { link: link_of(3), why: "reset".into() });
+    play.opened(4);
+    play.says(4, follower_info(3, 2));
+    assert_eq!(play.says(4, ack_epoch(0x2_0000_0001, None)), [""; 0]);
+    assert_eq!(
+        play.settle(),
+        ["to 4: NEWLEADER 0x200000000", "commit 0x200000001", "to 4: the tree at 0x200000001",]
+    );
+}
+
 /// TLA+ 1: from the choice on, everything goes to the learner, in order and once.
 #[test]
 fn a_proposal_made_while_a_learner_syncs_reaches_it_exactly_once() {
@@ -198,13 +220,12 @@ fn a_survey_for_a_learner_that_is_gone_is_nobodys() {
     let mut play = with_a_short_committed_log();
     play.says(3, ack_epoch(0x1_0000_0001, Some(1)));
     let why = "reset".to_owned();
-    let link = crate::proto::LinkId(crate::proto::LinkId::FIRST_ACCEPTED.0 + 3);
-    play.step(Input::LinkClosed { link, why });
+    play.step(Input::LinkClosed { link: link_of(3), why });
     assert_eq!(play.surveyed(3, None), NOTHING);
 }
 
 /// The own disk lags behind the quorum: the tree is older than what was committed, and the rest goes
-/// behind it.
+/// behind it, to a learner that never had that.
 #[test]
 fn what_is_committed_and_not_applied_goes_behind_the_tree() {
     let mut member = member(3, 0);
@@ -218,7 +239,7 @@ fn what_is_committed_and_not_applied_goes_behind_the_tree() {
     play.opened(13);
     play.says(13, follower_info(3, 2));
     assert_eq!(
-        play.says(13, ack_epoch(0x2_0000_0001, None)),
+        play.says(13, ack_epoch(0x1_0000_0003, None)),
         [
             "to 13: PROPOSAL 0x200000001",
             "to 13: COMMIT 0x200000001",
