@@ -10,8 +10,9 @@
 //!   have forgotten.
 //! * A session that was handed out was made by a committed transaction.
 
-use zkserver::proto::{SessionId, Sid, Zxid};
+use zkserver::proto::{Epoch, SessionId, Sid, Zxid};
 
+use super::chain::Committed;
 use super::server_log::ServerLog;
 use super::{At, Map, Run, violation};
 use crate::history::{
@@ -47,8 +48,8 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
                 let commits = match event {
                     ServerEvent::Committed { zxid, .. }
                     | ServerEvent::Applied { zxid, how: How::Commit, .. } => *zxid,
-                    ServerEvent::Established(_) => {
-                        established(run, *sid, &disks[sid], acknowledged, *at)?;
+                    ServerEvent::Established(epoch) => {
+                        established(run, (*sid, *epoch), &disks[sid], acknowledged, *at)?;
                         disks[sid].top()
                     }
                     _ => continue,
@@ -99,14 +100,17 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Judged by epochs, not by the clock: a leader that stood still since a quorum has acknowledged its
+/// epoch establishes it when it goes on, though another of a later epoch commits by then.
 fn established(
     run: &Run<'_>,
-    sid: Sid,
+    (sid, epoch): (Sid, Epoch),
     log: &ServerLog,
     acknowledged: Option<(Zxid, Micros)>,
     at: Micros,
 ) -> Result<(), Violation> {
     if let Some((zxid, since)) = acknowledged
+        && zxid.epoch() < epoch
         && !run.chain.contains(log.top(), zxid)
     {
         return Err(violation(
@@ -120,7 +124,9 @@ fn established(
             ),
         ));
     }
-    let before = run.chain.committed().iter().take_while(|committed| committed.at < at).last();
+    let is_before =
+        |held: &&Committed| held.at < at && run.chain.entry(held.place).zxid.epoch() < epoch;
+    let before = run.chain.committed().iter().take_while(is_before).last();
     if let Some(last) = before {
         let zxid = run.chain.entry(last.place).zxid;
         if !run.chain.contains(log.top(), zxid) {
