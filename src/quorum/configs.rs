@@ -35,6 +35,11 @@ impl Configs {
         self.relevant().any(|config| config.is_voter(sid))
     }
 
+    /// Whether any relevant configuration lists `sid`, with a vote or without.
+    pub fn is_member(&self, sid: Sid) -> bool {
+        self.relevant().any(|config| config.members.contains_key(&sid))
+    }
+
     /// Everybody with a vote in any relevant configuration, each once.
     pub fn voters(&self) -> Vec<Sid> {
         let mut voters: Vec<Sid> = self.relevant().flat_map(QuorumVerifier::voters).collect();

@@ -62,7 +62,7 @@ struct Leaving {
     successor: Option<Vote>,
     /// An observer waits until then, so that not all of them come at once.
     not_before: u64,
-    /// The last word of each server meanwhile.
+    /// The last word of each member meanwhile. Strangers are many, and ask again.
     heard: BTreeMap<Sid, Notification>,
 }
 
@@ -275,7 +275,7 @@ fn begin(turn: &mut Turn<'_>, role: &mut Role, elected: Elected) {
 impl Leaving {
     fn take(&mut self, turn: &mut Turn<'_>, input: Input) {
         match input {
-            Input::Notified { from, notification } => {
+            Input::Notified { from, notification } if turn.member.configs.is_member(from) => {
                 self.heard.insert(from, notification);
             }
             Input::Reloaded(restored) => turn.member.reloaded(restored),

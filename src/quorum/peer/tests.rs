@@ -256,3 +256,22 @@ fn votes_that_come_between_two_roles_are_not_lost() {
     let told = play.applied(zxid(2, 1));
     assert_eq!(told.last().map(String::as_str), Some("dial server 3"), "{told:?}");
 }
+
+/// Anybody can claim any id, and a notification may bring half a megabyte: only members' words wait.
+#[test]
+fn what_strangers_say_between_two_roles_is_not_kept() {
+    let mut play = Play::looking();
+    play.follows();
+    play.proposed(zxid(2, 1));
+    play.lost(TO_LEADER);
+    let vote = Vote { leader: Sid::NOBODY, zxid: i64::MIN, peer_epoch: i64::MIN };
+    for from in (100..200).map(Sid) {
+        let (state, config) = (ServerState::Looking, None);
+        let notification = Notification { state, vote, round: 1, version: 2, config };
+        assert_eq!(play.step(Input::Notified { from, notification }), NOTHING);
+    }
+    play.persisted(play.asked);
+    let told = play.applied(zxid(2, 1));
+    looks_again(&told, zxid(2, 1), 2);
+    assert_eq!(told.len(), 2, "nobody else is told anything");
+}
