@@ -28,6 +28,15 @@ impl CommittedLog {
         CommittedLog { txns: VecDeque::new(), bytes: 0, last, most }
     }
 
+    /// What a restore found: a history that ends with `last`, and the end of its log, which leads up
+    /// to there.
+    pub fn restored(last: Zxid, recent: Vec<(Zxid, Bytes)>, most: usize) -> Self {
+        let bytes = recent.iter().map(|(_, txn)| txn.len()).sum();
+        let mut log = CommittedLog { txns: recent.into(), bytes, last, most };
+        log.trim();
+        log
+    }
+
     /// The next committed transaction.
     ///
     /// # Panics
@@ -37,6 +46,10 @@ impl CommittedLog {
         self.last = zxid;
         self.bytes += txn.len();
         self.txns.push_back((zxid, txn));
+        self.trim();
+    }
+
+    fn trim(&mut self) {
         while self.txns.len() > self.most || self.bytes > MOST_BYTES {
             let Some((_, txn)) = self.txns.pop_front() else { break };
             self.bytes -= txn.len();

@@ -258,12 +258,8 @@ impl Member {
     pub fn reloaded(&mut self, restored: Restored) {
         assert!(self.tickets.is_drained(), "what is restored does not change any more");
         self.last_logged = restored.last_zxid;
-        let before =
-            restored.recent.first().map_or(restored.last_zxid, |(first, _)| Zxid(first.0 - 1));
-        self.committed = CommittedLog::new(before, self.options.commit_log_count);
-        for (zxid, txn) in restored.recent {
-            self.committed.push(zxid, txn);
-        }
+        let (last, most) = (restored.last_zxid, self.options.commit_log_count);
+        self.committed = CommittedLog::restored(last, restored.recent, most);
         self.database_is_current = true;
         self.unlogged = false;
         self.reloading = false;

@@ -295,11 +295,7 @@ fn member_peer(
     let Promises { configs, recent, accepted, current, has_data, may_vote } = promises;
     let options = member_options(character, seed);
     let last_logged = database.last_processed();
-    let before = recent.first().map_or(last_logged, |(first, _)| Zxid(first.0 - 1));
-    let mut committed = CommittedLog::new(before, options.commit_log_count);
-    for (zxid, txn) in recent {
-        committed.push(zxid, txn);
-    }
+    let committed = CommittedLog::restored(last_logged, recent, options.commit_log_count);
     let vote = Vote { leader: sid, zxid: last_logged.to_long(), peer_epoch: i64::from(current.0) };
     QuorumPeer::member(Member {
         me: sid,
