@@ -1,9 +1,11 @@
 //! An ephemeral node lives as long as its session.
 //!
-//! C-115, C-209, ZOOKEEPER-1208, 1367, 3144: no node of a session that was closed or has expired, and
-//! none gone while its session lives but by a delete of its own. Asked of the committed
-//! transactions, and of what clients were told: a session that a server calls expired had its end
-//! proposed, and in peace none expires that was answered within its timeout.
+//! C-115, C-209, ZOOKEEPER-1208, 1367, 3144: no node of a session that was closed or has expired. Asked
+//! of the committed transactions, and of what clients were told: a session that a server calls expired
+//! had its end proposed, and in peace none expires that asked for something within its timeout, and was
+//! answered in time for its leader to know.
+
+use std::collections::VecDeque;
 
 use zkserver::jute::Reader;
 use zkserver::proto::op_code::OpCode;
@@ -18,8 +20,12 @@ use crate::history::{
 
 pub const NAME: &str = "ephemeral_lifetime";
 
-/// How long after the beginning of peace a session may still expire for what happened before.
-const SETTLING: Micros = 30_000_000;
+/// How long after the beginning of peace a session may still expire for what happened before: a
+/// leader is there, and the longest timeout is over.
+const SETTLING: Micros = 17_000_000;
+/// How long the leader may not know of a request that another server has answered: that travels with
+/// the answer to its next PING.
+const TOUCH_DELAY: Micros = 600_000;
 
 pub fn check(run: &Run<'_>) -> Result<(), Violation> {
     transactions(run)?;
@@ -58,16 +64,32 @@ fn transactions(run: &Run<'_>) -> Result<(), Violation> {
 #[derive(Default)]
 struct Session {
     timeout: Micros,
-    /// When a server last answered it.
-    answered: Micros,
+    /// The requests that were answered of late, and one before: when each was answered, and when it
+    /// was asked.
+    answered: VecDeque<(Micros, Micros)>,
     closing: bool,
+}
+
+impl Session {
+    fn answered(&mut self, at: Micros, asked: Micros) {
+        self.answered.push_back((at, asked));
+        while self.answered.get(1).is_some_and(|(second, _)| second + TOUCH_DELAY <= at) {
+            self.answered.pop_front();
+        }
+    }
+
+    /// When it asked for the last thing of which its leader must know at that moment.
+    fn known_at(&self, at: Micros) -> Option<Micros> {
+        let known = self.answered.iter().filter(|(answered, _)| answered + TOUCH_DELAY <= at);
+        known.map(|(_, asked)| *asked).max()
+    }
 }
 
 fn clients(run: &Run<'_>) -> Result<(), Violation> {
     let ends = ends(run);
     let mut ended: Set<SessionId> = Set::default();
     let mut sessions: Map<SessionId, Session> = Map::default();
-    let mut of_op: Map<(ClientId, OpId), SessionId> = Map::default();
+    let mut of_op: Map<(ClientId, OpId), (SessionId, Micros)> = Map::default();
     for (at, event) in &run.history.events {
         match event {
             Event::Server(sid, ServerEvent::Proposed { zxid, txn }) => {
@@ -75,15 +97,18 @@ fn clients(run: &Run<'_>) -> Result<(), Violation> {
                 ended.insert(*id);
                 let Some(session) = sessions.get(id) else { continue };
                 let calm = run.history.peace_at.saturating_add(SETTLING);
-                let silent = *at - session.answered;
-                if *at > calm && !session.closing && silent < session.timeout {
+                if *at > calm
+                    && !session.closing
+                    && let Some(asked) = session.known_at(*at)
+                    && *at < asked + session.timeout
+                {
                     return Err(violation(
                         NAME,
                         *at,
                         format_args!(
-                            "{sid} ends session {id} with {zxid}, which was answered {} ago, its \
-                             timeout is {}",
-                            At(silent),
+                            "{sid} ends session {id} with {zxid}, which asked for something {} ago, \
+                             its timeout is {}",
+                            At(*at - asked),
                             At(session.timeout)
                         ),
                     ));
@@ -105,19 +130,19 @@ fn clients(run: &Run<'_>) -> Result<(), Violation> {
             Event::Client(_, ClientEvent::Connected { session, timeout_ms, .. }) => {
                 let known = sessions.entry(*session).or_default();
                 known.timeout = Micros::from(*timeout_ms) * 1000;
-                known.answered = *at;
+                known.answered(*at, at.saturating_sub(TOUCH_DELAY));
             }
             Event::Client(client, ClientEvent::Invoked { op, session, request, .. }) => {
-                of_op.insert((*client, *op), *session);
+                of_op.insert((*client, *op), (*session, *at));
                 if *request == Request::CloseSession {
                     sessions.entry(*session).or_default().closing = true;
                 }
             }
             Event::Client(client, ClientEvent::Returned { op, zxid, result }) => {
-                if let Some(session) =
-                    of_op.remove(&(*client, *op)).and_then(|id| sessions.get_mut(&id))
+                if let Some((id, asked)) = of_op.remove(&(*client, *op))
+                    && let Some(session) = sessions.get_mut(&id)
                 {
-                    session.answered = *at;
+                    session.answered(*at, asked);
                 }
                 if let Some((what, owner, closed)) = survivor(run, *zxid, result) {
                     return Err(violation(
@@ -227,11 +252,22 @@ mod tests {
     #[test]
     fn a_session_expires_that_was_answered() {
         let mut play = session();
-        play.wait(60_000_000);
+        play.peace_for(SETTLING);
         play.ask(1, Request::Ping, Zxid(0x1_0000_0002), Ok(Response::Done));
         play.wait(1_000_000);
         let body = play.close_session(7);
         play.commit(1, &ALL, &body);
         play.fails(check, &["server 1 ends session 0x7 with 0x100000003", "timeout is 4.0", " s"]);
+    }
+    #[test]
+    fn a_session_expires_before_its_leader_hears_that_it_was_answered() {
+        let mut play = session();
+        play.peace_for(SETTLING);
+        play.ask(1, Request::Ping, Zxid(0x1_0000_0002), Ok(Response::Done));
+        play.wait(4_200_000);
+        play.ask(1, Request::Ping, Zxid(0x1_0000_0002), Ok(Response::Done));
+        let body = play.close_session(7);
+        play.commit(1, &ALL, &body);
+        play.passes(check);
     }
 }
