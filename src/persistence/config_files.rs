@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskError};
-use super::epoch_files::write_whole;
+use super::epoch_files::{read_if_there, write_whole};
 use crate::proto::QuorumVerifier;
 
 /// Keeps the configuration that was proposed last, durably. Without a configuration file nothing is
@@ -59,8 +59,7 @@ pub fn activate(
 /// # Errors
 /// The disk's.
 pub fn last_seen(disk: &dyn Disk, file: &Path) -> Result<Option<Vec<u8>>, DiskError> {
-    let next = beside(file, ".dynamic.next");
-    if disk.exists(&next)? { disk.read(&next).map(Some) } else { Ok(None) }
+    read_if_there(disk, &beside(file, ".dynamic.next"))
 }
 
 fn write_beside(disk: &dyn Disk, file: &Path, suffix: &str, text: &str) -> Result<(), DiskError> {

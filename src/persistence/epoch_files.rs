@@ -33,9 +33,9 @@ pub enum EpochFileError {
     Disk(#[from] DiskError),
     #[error(
         "{path} does not hold a number but \"{content}\"; if the data beside it is right, remove \
-         the file: the server then joins its ensemble without a vote and is synchronized first"
+         the file: {then}"
     )]
-    NotANumber { path: String, content: String },
+    NotANumber { path: String, content: String, then: &'static str },
 }
 
 const MAY_NOT_VOTE: &str = "zkserver.may-not-vote";
@@ -63,6 +63,12 @@ impl EpochFile {
         let epoch = number(&content).ok_or_else(|| EpochFileError::NotANumber {
             path: path.display().to_string(),
             content: content.get(..40).unwrap_or(&content).escape_ascii().to_string(),
+            then: match self {
+                EpochFile::Accepted => {
+                    "the server then joins its ensemble without a vote and is synchronized first"
+                }
+                EpochFile::Current => "the epoch of the last transaction then takes its place",
+            },
         })?;
         Ok(Some(epoch))
     }
@@ -137,7 +143,7 @@ pub(super) fn write_whole(
     disk.sync_dir(dir)
 }
 
-fn read_if_there(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
+pub(super) fn read_if_there(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
     // What cannot be read is never taken for absent: only a name that is not there is.
     if !disk.exists(path)? {
         return Ok(None);

@@ -69,8 +69,8 @@ impl From<HistoryError> for DiskError {
 /// writing to the log.
 ///
 /// # Errors
-/// The history begins later than `to`, or is damaged before it: nothing was changed then. Or the
-/// disk's, and the next start finds the old history or the new one.
+/// The history begins later than `to`, or is damaged before it: then it is as it was. Or the disk's,
+/// and the next start finds the old history or the new one.
 pub fn truncate(dir: &DataDir, to: Zxid) -> Result<Zxid, HistoryError> {
     let _held = dir.snapshot_gate().close();
     give_up_what_lies_aside(dir)?;
@@ -98,7 +98,9 @@ pub(super) fn cut(dir: &DataDir, to: Zxid) -> Result<Zxid, HistoryError> {
 /// # Errors
 /// Those of [`truncate`].
 pub(super) fn truncate_or_give_up(dir: &DataDir, to: Zxid) -> Result<Zxid, HistoryError> {
-    let truncated = truncate(dir, to);
+    let _held = dir.snapshot_gate().close();
+    give_up_what_lies_aside(dir)?;
+    let truncated = cut(dir, to);
     if let Err(error @ HistoryError::BeginsLater { .. }) = &truncated {
         forbid_vote(&**dir.disk(), dir.snapshot_dir(), &error.to_string())?;
         abandon(dir)?;
@@ -125,12 +127,11 @@ pub fn replace(dir: &DataDir, unfinished: &str, zxid: Zxid) -> Result<(), DiskEr
     Ok(())
 }
 
-/// Sets everything aside: there is no history any more.
+/// Sets everything aside: there is no history any more. Nobody may take snapshots or purge meanwhile.
 ///
 /// # Errors
 /// The disk's: the next start finds all of it or nothing.
-fn abandon(dir: &DataDir) -> Result<(), DiskError> {
-    give_up_what_lies_aside(dir)?;
+pub(super) fn abandon(dir: &DataDir) -> Result<(), DiskError> {
     dir.disk().create_new(&dir.snapshot_dir().join(ABANDONING))?;
     dir.disk().sync_dir(dir.snapshot_dir())?;
     carry_out_abandonment(dir)

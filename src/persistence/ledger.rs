@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use super::data_dir::{DataDir, unfinished_name};
 use super::disk::{Disk, DiskError};
+use super::epoch_files::write_whole;
 use super::{snapshot, txn_log};
 use crate::proto::Zxid;
 
@@ -143,15 +144,7 @@ impl List {
             text.push_str(name);
             text.push('\n');
         }
-        let unfinished = self.dir.join(unfinished_name(NAME));
-        if disk.exists(&unfinished)? {
-            disk.remove(&unfinished)?;
-        }
-        let file = disk.create_new(&unfinished)?;
-        file.write_all_at(0, text.as_bytes())?;
-        file.sync_all()?;
-        disk.rename(&unfinished, &self.dir.join(NAME))?;
-        disk.sync_dir(&self.dir)?;
+        write_whole(disk, &self.dir, &unfinished_name(NAME), NAME, text.as_bytes())?;
         self.written = ours;
         Ok(())
     }

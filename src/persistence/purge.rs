@@ -157,9 +157,8 @@ fn take_name(disk: &dyn Disk, dir: &Path, name: &str) -> Result<(), DiskError> {
 /// The disk's. What is left is found again next time.
 pub fn reclaim(dir: &DataDir, mut pace: impl FnMut()) -> Result<(), DiskError> {
     let disk = dir.disk().as_ref();
-    let both = [dir.snapshot_dir(), dir.log_dir()];
-    for folder in &both[..if both[0] == both[1] { 1 } else { 2 }] {
-        for entry in disk.list(folder)?.iter().filter(|entry| entry.name.starts_with(REMOVED)) {
+    for folder in dir.both() {
+        for entry in disk.list(&folder)?.iter().filter(|entry| entry.name.starts_with(REMOVED)) {
             let path = folder.join(&entry.name);
             if disk.is_only_name(&path)? {
                 let file = disk.open_for_write(&path)?;

@@ -168,6 +168,20 @@ fn amnesia_lasts_until_current_epoch_is_written() {
     }
 }
 
+/// In a young ensemble nothing may have been written yet, or only by a standalone server before it.
+#[test]
+fn a_lost_promise_over_a_history_of_epoch_0_is_amnesia() {
+    let home = Home::new();
+    home.log(&creates(1..=3));
+    home.compressed_snapshot(&[], Compression::None);
+    write(&home, "currentEpoch", b"5");
+    for _ in 0..2 {
+        let member = restart(&home);
+        assert_eq!(is(&member), (5, 5, false, true));
+        assert!(said(&member, "epoch 5 was entered, but there is no file acceptedEpoch"));
+    }
+}
+
 /// Epochs were promised, and the data is gone: such a server must not vote as a new one.
 #[test]
 fn a_wiped_history_beside_its_epochs_is_amnesia() {
@@ -201,6 +215,26 @@ fn a_rotten_record_costs_the_vote_and_not_the_start() {
     assert!(RealDisk.exists(&home.path("zkserver.aside.log.200000006")).unwrap());
     let member = restart(&home);
     assert_eq!((member.history.last_zxid, member.may_vote), (Zxid(0x2_0000_0003), false));
+}
+
+/// The snapshots before the rot were purged: no start could ever go back there.
+#[test]
+fn rot_before_all_that_is_left_costs_the_history_and_not_the_start() {
+    let home = Home::new();
+    let txns = creates(1..=9);
+    home.log(&txns);
+    home.compressed_snapshot(&txns[..5], Compression::None);
+    write(&home, "acceptedEpoch", b"0");
+    write(&home, "currentEpoch", b"0");
+    home.file("log.1").write_all_at(16 + 60, b"\xff\xff").unwrap();
+    let member = restart(&home);
+    assert_eq!((member.history.last_zxid, is(&member)), (Zxid::ZERO, (0, 0, false, true)));
+    assert!(said(&member, "nothing is left in front of it to go back to"));
+    for name in ["zkserver.aside.log.1", "zkserver.aside.rotten.log.1", "zkserver.aside.snapshot.5"]
+    {
+        assert!(RealDisk.exists(&home.path(name)).unwrap(), "{name}");
+    }
+    assert_eq!(is(&restart(&home)), (0, 0, false, true), "and at the next start");
 }
 
 /// What is refused to a server that is alone is refused to a member too, where a vote withheld does

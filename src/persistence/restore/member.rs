@@ -5,7 +5,7 @@
 //! | epoch files missing, history of epoch 0 | they are made: the history is a standalone server's, or new |
 //! | `currentEpoch` missing | it is the epoch of the last transaction |
 //! | the last transaction's epoch above `currentEpoch` | the server died between log and `currentEpoch`; the history is complete as far as it goes, so `currentEpoch` follows it, or `currentEpoch.tmp` (ZOOKEEPER-1653) |
-//! | `acceptedEpoch` missing, history of a later epoch | **amnesia** |
+//! | `acceptedEpoch` missing, history or `currentEpoch` of a later epoch | **amnesia** |
 //! | `acceptedEpoch` below `currentEpoch` | **amnesia** |
 //! | epochs above 0 promised, and no history | **amnesia** |
 //! | nothing at all, and nobody said that this is right | **amnesia**, and no data (C-246) |
@@ -26,7 +26,7 @@ use super::{Extras, Origin, RestoreOptions, RestoreStage, Restored, restore_with
 use crate::persistence::data_dir::{DataDir, unfinished_name};
 use crate::persistence::disk::{Disk, DiskError};
 use crate::persistence::epoch_files::{self, EpochFile, EpochFileError};
-use crate::persistence::history;
+use crate::persistence::history::{self, HistoryError};
 use crate::persistence::snapshot::{SnapshotOptions, SnapshotWriteError, write_snapshot};
 use crate::persistence::txn_log::LogError;
 use crate::proto::{Epoch, Zxid};
@@ -160,7 +160,18 @@ fn heal(dir: &DataDir, error: RestoreError) -> Result<String, RestoreError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     // The whole file, under a name that a truncation does not need for itself.
     copy(disk, dir.log_dir(), &name, &format!("{}rotten.{name}", history::ASIDE))?;
-    history::cut(dir, to).map_err(|error| RestoreError::Disk(error.into()))?;
+    match history::cut(dir, to) {
+        Ok(_) => {}
+        Err(HistoryError::BeginsLater { .. }) => {
+            history::abandon(dir)?;
+            return Ok(format!(
+                "{error} — nothing is left in front of it to go back to; all of this member's history \
+                 is kept aside, as {}…, and it is given its leader's tree before it votes",
+                history::ASIDE
+            ));
+        }
+        Err(error) => return Err(RestoreError::Disk(error.into())),
+    }
     Ok(format!(
         "{error} — this member goes back to {to} and is synchronized before it votes; the damaged \
          log is kept as {}rotten.{name}",
@@ -216,6 +227,8 @@ fn complete(
         Some(format!("epoch {promised} was promised, but there is no data"))
     } else if accepted.is_none() && logged > Epoch(0) {
         Some(format!("there are transactions of epoch {logged}, but no file acceptedEpoch"))
+    } else if accepted.is_none() && promised > Epoch(0) {
+        Some(format!("epoch {promised} was entered, but there is no file acceptedEpoch"))
     } else if let (Some(accepted), Some(current)) = (accepted, current)
         && accepted < current
     {
