@@ -8,6 +8,8 @@ use std::fmt;
 pub struct Zxid(pub u64);
 
 impl Zxid {
+    /// What a server without data says its last one is: -1 (C-226).
+    pub const NO_DATA: Zxid = Zxid(u64::MAX);
     /// Before every transaction.
     pub const ZERO: Zxid = Zxid(0);
 
@@ -48,6 +50,9 @@ impl fmt::Display for Zxid {
 pub struct Epoch(pub u32);
 
 impl Epoch {
+    /// The last there can be: zxids are signed on the wire.
+    pub const LAST: Epoch = Epoch(i32::MAX as u32);
+
     /// The zxid in front of the epoch's first transaction: what NEWLEADER carries. No transaction
     /// has it.
     pub fn start(self) -> Zxid {

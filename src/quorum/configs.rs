@@ -21,8 +21,12 @@ impl Configs {
 
     /// Those that must agree: the one in force, and the one seen last if that is newer (C-269).
     pub fn relevant(&self) -> impl Iterator<Item = &QuorumVerifier> + '_ {
-        let newer = (self.last_seen.version > self.current.version).then_some(&*self.last_seen);
-        [Some(&*self.current), newer].into_iter().flatten()
+        [Some(&self.current), self.proposed()].into_iter().flatten().map(|config| &**config)
+    }
+
+    /// The one seen last, if it is newer than the one in force.
+    pub fn proposed(&self) -> Option<&Arc<QuorumVerifier>> {
+        (self.last_seen.version > self.current.version).then_some(&self.last_seen)
     }
 
     /// Whether those for whom `has` holds are a quorum of every relevant configuration.

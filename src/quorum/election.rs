@@ -42,7 +42,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use self::notifications::answer;
-use self::notifications::{VERSION, newer_config, notify};
+use self::notifications::{newer_config, notify};
 use self::votes::{Votes, Word};
 use super::effect::LinkEffect;
 use super::member::{Member, Turn};
@@ -176,9 +176,7 @@ impl FastLeaderElection {
     /// A configuration is in force that this server has missed. If it is another one, and not only a
     /// newer version of the same, the election begins again with it.
     fn adopt(&mut self, turn: &mut Turn<'_>, config: QuorumVerifier) {
-        let current = &turn.member.configs.current;
-        let differs =
-            (&config.members, &config.hierarchy) != (&current.members, &current.hierarchy);
+        let differs = !config.has_same_members(&turn.member.configs.current);
         tracing::info!(
             version = config.version,
             differs,
@@ -273,7 +271,10 @@ impl FastLeaderElection {
         self.settled_at = None;
         if self.votes && vote.leader != Sid::NOBODY {
             let (state, round) = (ServerState::Looking, turn.member.round);
-            self.heard.record(turn.member.me, Word { state, vote, round, version: VERSION });
+            self.heard.record(
+                turn.member.me,
+                Word { state, vote, round, version: Notification::VERSION },
+            );
         }
         self.tell_all(turn);
     }

@@ -159,9 +159,7 @@ impl Leader {
                     Err(Trouble::Leadership(outcome)) => return Err(outcome),
                 }
             }
-            Input::LinkClosed { link, .. } => {
-                self.learners.closed(link);
-            }
+            Input::LinkClosed { link, .. } => self.learners.closed(link),
             Input::LogSurveyed { link, survey } => self.surveyed(turn, link, survey),
             Input::Stop => return Err(Outcome::leave("leadership released")),
             Input::Persisted(_)
@@ -243,11 +241,9 @@ impl Leader {
         turn.member.vote.0.peer_epoch = epoch.what().0.into();
         self.phase = Phase::Broadcasting(epoch, Box::new(Broadcast::new(turn, epoch.what())));
         tracing::info!(epoch = epoch.what().0, "this server leads");
-        let configs = &turn.member.configs;
         if turn.member.options.reconfig_enabled
-            && configs.last_seen.version > configs.current.version
+            && let Some(config) = turn.member.configs.proposed().cloned()
         {
-            let config = configs.last_seen.clone();
             let stays = reconfig::stays(&config, turn.member);
             turn.activate_config(config);
             if !stays {

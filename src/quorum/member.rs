@@ -50,6 +50,8 @@ pub struct MemberOptions {
     pub reconfig_enabled: bool,
     /// `standaloneEnabled`: a configuration must then keep two voters.
     pub standalone_enabled: bool,
+    /// `multiAddress.enabled`: a member may have several addresses.
+    pub multi_address: bool,
     /// The highest counter of a zxid that a leader hands out; it leaves before a higher one is
     /// needed. `0xffff_fffe`, but where the end is to be met (C-223).
     pub last_counter: u32,

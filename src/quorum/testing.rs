@@ -60,6 +60,7 @@ pub(crate) fn member_options() -> MemberOptions {
         observer_logs: true,
         reconfig_enabled: true,
         standalone_enabled: true,
+        multi_address: false,
         last_counter: 0xffff_fffe,
         local_sessions: false,
         local_sessions_upgrade: false,

@@ -112,6 +112,7 @@ fn member_options(reconfig_enabled: bool) -> MemberOptions {
         observer_logs: true,
         reconfig_enabled,
         standalone_enabled: true,
+        multi_address: false,
         last_counter: 0xffff_fffe,
         local_sessions: false,
         local_sessions_upgrade: false,

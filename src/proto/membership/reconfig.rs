@@ -36,13 +36,15 @@ pub fn reconfig(
         Some(members) => replaced(members)?,
         None => edited(current, request)?,
     };
-    next.version = current.version;
+    // Its transaction's zxid is to become its version.
+    next.version = i64::MAX;
     let least = if rules.standalone_enabled { 2 } else { 1 };
     let fits = next.to_text().len() <= super::MAX_CONFIG_TEXT
         && (rules.multi_address_enabled || !next.has_several_addresses());
     if !fits || next.voters().count() < least {
         return Err(ErrorCode::BadArguments);
     }
+    next.version = current.version;
     Ok(next)
 }
 
@@ -83,7 +85,7 @@ fn listed(list: Option<&[u8]>) -> impl Iterator<Item = &[u8]> {
 }
 
 fn number(text: &[u8]) -> Option<Sid> {
-    std::str::from_utf8(text).ok()?.parse().ok().map(Sid)
+    std::str::from_utf8(text).ok()?.parse().ok().map(Sid).filter(|sid| *sid != Sid::NOBODY)
 }
 
 /// `server.N=…`, with a port for clients.
@@ -216,5 +218,34 @@ mod tests {
         assert_eq!(none.unwrap_err(), ErrorCode::BadArguments);
         let several = reconfig(&current, &ask(Some("server.4=d:1:2|e:1:2;3"), None), rules);
         assert!(several.is_ok());
+    }
+
+    /// The transaction's zxid becomes its version, which has more digits: what followers could not
+    /// read must not be proposed.
+    #[test]
+    fn a_configuration_is_not_accepted_that_its_own_version_makes_too_long() {
+        let members = |host: usize| {
+            let host = "h".repeat(host);
+            format!("server.1={host}:1:2:participant,server.2=b:1:2:participant")
+        };
+        let length = |text: &str| text.replace(',', "\n").len() + "\nversion=".len();
+        let room = crate::proto::membership::MAX_CONFIG_TEXT - length(&members(0));
+        let try_with = |host: usize| {
+            let members = members(host);
+            let list = Some(members.as_bytes());
+            answer(THREE, &ReconfigRequest { new_members: list, ..ask(None, None) }).map(|_| ())
+        };
+        assert_eq!(try_with(room - 16), Ok(()));
+        assert_eq!(try_with(room - 15), Err(ErrorCode::BadArguments));
+    }
+
+    /// In a vote its id means that nobody is voted for.
+    #[test]
+    fn nobody_cannot_join() {
+        let nobody = format!("server.{}=a:1:2;3", i64::MIN);
+        assert_eq!(answer(THREE, &ask(Some(&nobody), None)), Err(ErrorCode::BadArguments));
+        let listed = format!("server.1=a:1:2;3,server.2=b:1:2;3,{nobody}");
+        let list = ReconfigRequest { new_members: Some(listed.as_bytes()), ..ask(None, None) };
+        assert_eq!(answer(THREE, &list), Err(ErrorCode::BadArguments));
     }
 }

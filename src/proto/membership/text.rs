@@ -81,8 +81,11 @@ impl Lines {
         let (key, value) = line.split_once('=').ok_or("must be key=value")?;
         let (key, value) = (key.trim(), value.trim());
         if let Some(sid) = key.strip_prefix("server.") {
-            let server = QuorumServer::parse(value)?;
-            once(self.members.insert(Sid(long(sid)?), server))
+            let (sid, server) = (Sid(long(sid)?), QuorumServer::parse(value)?);
+            if sid == Sid::NOBODY {
+                return Err("must have another number: in a vote this one means nobody".to_owned());
+            }
+            once(self.members.insert(sid, server))
         } else if let Some(group) = key.strip_prefix("group.") {
             let group = long(group)?;
             let groups = &mut self.hierarchy.get_or_insert_default().groups;

@@ -6,9 +6,6 @@ use crate::proto::{Notification, QuorumVerifier, ServerState, Sid, Vote};
 use crate::quorum::effect::LinkEffect;
 use crate::quorum::member::{Member, Turn};
 
-/// The form of the notifications we send.
-pub(super) const VERSION: i32 = 2;
-
 /// Answers a notification as a server that is not looking: with the vote that ended its election.
 ///
 /// Only who looks for a leader is answered. Observers and servers that want to join are told the
@@ -25,7 +22,7 @@ pub fn answer(turn: &mut Turn<'_>, state: ServerState, from: Sid, n: &Notificati
 /// Tells a server a vote, and the configuration in force.
 pub(super) fn notify(turn: &mut Turn<'_>, to: Sid, state: ServerState, vote: Vote, round: i64) {
     let config = Some(Bytes::from(turn.member.configs.current.to_text()));
-    let notification = Notification { state, vote, round, version: VERSION, config };
+    let notification = Notification { state, vote, round, version: Notification::VERSION, config };
     turn.effects.links.push(LinkEffect::Notify { to, notification });
 }
 

@@ -263,7 +263,13 @@ impl Play {
 
 /// A notification of a server that is not in the play.
 fn looking(vote: Vote, round: i64) -> Notification {
-    Notification { state: ServerState::Looking, vote, round, version: VERSION, config: None }
+    Notification {
+        state: ServerState::Looking,
+        vote,
+        round,
+        version: Notification::VERSION,
+        config: None,
+    }
 }
 
 fn vote(leader: i64, peer_epoch: i64, zxid: i64) -> Vote {

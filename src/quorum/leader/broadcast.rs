@@ -61,7 +61,7 @@ impl Broadcast {
     pub fn new(turn: &mut Turn<'_>, epoch: Epoch) -> Self {
         let member = &*turn.member;
         let options = &member.options;
-        // The low byte names the server: ids above 254 are refused with the configuration.
+        // The top byte of a session's id names the server; ids above are cut, as Apache cuts them.
         let me = member.me.0 as u8;
         let mut sessions = SessionTracker::new(options.tick_ms, me, turn.now.wall_ms);
         if options.local_sessions {
@@ -167,6 +167,11 @@ impl Broadcast {
             }
             return;
         }
+        if let Submission::Request(request) = &submission
+            && request.op == OpCode::CloseSession
+        {
+            self.owners.remove(request.session);
+        }
         let last = road.proposals.last();
         match self.chain.submitted(turn.now, submission, turn.db) {
             Taken::Propose(proposal) => {
@@ -191,7 +196,6 @@ impl Broadcast {
             }
             Taken::Fail(origin, error) => self.commit.fail(last, origin, error),
             Taken::EndLocalSession(session, origin) => {
-                self.owners.remove(session);
                 self.commit.end_local_session(last, session, Some(origin));
             }
             // Who is told that it is gone must not see its nodes here.

@@ -17,18 +17,10 @@
 use std::collections::BTreeSet;
 
 use super::broadcast::Broadcast;
-use crate::proto::{Epoch, QuorumPacket, Sid, Zxid};
+use crate::proto::quorum_packet::PROTOCOL_VERSION;
+use crate::proto::{Epoch, QuorumPacket, Sid};
 use crate::quorum::durable::{Durable, Pending};
 use crate::quorum::member::Turn;
-
-/// The protocol version that everybody has spoken since 3.4.
-pub const PROTOCOL_VERSION: i32 = 0x1_0000;
-
-/// The last epoch: zxids are signed on the wire.
-pub const MOST: Epoch = Epoch(i32::MAX as u32);
-
-/// A zxid of -1: a server without data, which is not counted (C-226).
-pub const NO_DATA: Zxid = Zxid(u64::MAX);
 
 /// How far the leader has come.
 #[derive(Debug)]

@@ -21,8 +21,8 @@ impl Learners {
     }
 
     /// A link is gone.
-    pub fn closed(&mut self, link: LinkId) -> Option<LearnerHandler> {
-        self.0.remove(&link)
+    pub fn closed(&mut self, link: LinkId) {
+        self.0.remove(&link);
     }
 
     /// Ends a link.

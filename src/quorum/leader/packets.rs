@@ -10,10 +10,10 @@
 //! Anything else ends the link.
 
 use super::Leader;
-use super::epoch::{MOST, NO_DATA, PROTOCOL_VERSION, Phase};
+use super::epoch::Phase;
 use super::learner_handler::{Peer, State};
 use crate::proto::membership::LearnerType;
-use crate::proto::quorum_packet::LearnerInfo;
+use crate::proto::quorum_packet::{LearnerInfo, PROTOCOL_VERSION};
 use crate::proto::{Epoch, LinkId, QuorumPacket, Zxid};
 use crate::quorum::member::{Outcome, Turn};
 
@@ -146,9 +146,10 @@ impl Leader {
             )));
         }
         // Learners follow none behind that, and nobody could take the promise back.
-        if info.accepted_epoch >= MOST {
+        if info.accepted_epoch >= Epoch::LAST {
             let got = info.accepted_epoch;
-            return Err(Trouble::Link(format!("expected an epoch below {MOST}, got {got}")));
+            let words = format!("expected an epoch below {}, got {got}", Epoch::LAST);
+            return Err(Trouble::Link(words));
         }
         let peer = Peer { sid, kind };
         self.learners.replace(turn, sid, link);
@@ -159,7 +160,7 @@ impl Leader {
         match &mut self.phase {
             Phase::Gathering { seen, highest } => {
                 *highest = info.accepted_epoch.max(*highest);
-                if kind == LearnerType::Participant {
+                if is_voter {
                     seen.insert(sid);
                 }
             }
@@ -184,7 +185,7 @@ impl Leader {
         let State::Invited(peer) = *self.state(link)? else {
             return Err(unexpected(self.state(link)?, "ACKEPOCH"));
         };
-        let has_data = last_zxid != NO_DATA;
+        let has_data = last_zxid != Zxid::NO_DATA;
         let member = &*turn.member;
         let own = (member.current_epoch, member.last_logged);
         if let Phase::Promising { promised, .. } = &mut self.phase

@@ -36,9 +36,7 @@ struct Verifiers {
 impl Verifiers {
     /// Those that are relevant now.
     fn of(configs: &Configs) -> Self {
-        let newer = configs.last_seen.version > configs.current.version;
-        let next = newer.then(|| configs.last_seen.clone());
-        Verifiers { current: configs.current.clone(), next }
+        Verifiers { current: configs.current.clone(), next: configs.proposed().cloned() }
     }
 
     /// `config` is in force. From here on no quorum without one of those who know that can be found,
@@ -67,6 +65,14 @@ struct Entry {
     acks: Vec<Sid>,
     /// The configuration that it proposes.
     config: Option<Arc<QuorumVerifier>>,
+}
+
+impl Entry {
+    fn ack(&mut self, sid: Sid) {
+        if !self.acks.contains(&sid) {
+            self.acks.push(sid);
+        }
+    }
 }
 
 /// A transaction that has just been committed.
@@ -116,25 +122,17 @@ impl Proposals {
         self.entries.push_back(entry);
     }
 
-    /// `sid` has `zxid` on its disk. Whether that was news.
-    pub fn ack(&mut self, sid: Sid, zxid: Zxid) -> bool {
-        let Ok(at) = self.entries.binary_search_by_key(&zxid, |entry| entry.zxid) else {
-            return false;
-        };
-        let acks = &mut self.entries[at].acks;
-        let is_news = !acks.contains(&sid);
-        if is_news {
-            acks.push(sid);
+    /// `sid` has `zxid` on its disk.
+    pub fn ack(&mut self, sid: Sid, zxid: Zxid) {
+        if let Ok(at) = self.entries.binary_search_by_key(&zxid, |entry| entry.zxid) {
+            self.entries[at].ack(sid);
         }
-        is_news
     }
 
     /// `sid` has everything up to `zxid` on its disk.
     pub fn ack_through(&mut self, sid: Sid, zxid: Zxid) {
         for entry in self.entries.iter_mut().take_while(|entry| entry.zxid <= zxid) {
-            if !entry.acks.contains(&sid) {
-                entry.acks.push(sid);
-            }
+            entry.ack(sid);
         }
     }
 

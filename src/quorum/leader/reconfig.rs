@@ -90,12 +90,12 @@ fn judge(
     (now_ms, limits): (u64, Limits),
 ) -> Result<QuorumVerifier, ErrorCode> {
     let configs = &member.configs;
-    if configs.last_seen.version > configs.current.version {
+    if configs.proposed().is_some() {
         return Err(ErrorCode::ReconfigInProgress);
     }
     let rules = ReconfigRules {
         standalone_enabled: member.options.standalone_enabled,
-        multi_address_enabled: configs.current.has_several_addresses(),
+        multi_address_enabled: member.options.multi_address,
     };
     let next = reconfig(&configs.current, asked, rules)?;
     let in_sync = |sid| {

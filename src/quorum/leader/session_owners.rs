@@ -36,4 +36,10 @@ impl SessionOwners {
     pub fn remove(&mut self, session: SessionId) {
         self.0.remove(&session);
     }
+
+    /// How many sessions have one.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
 }

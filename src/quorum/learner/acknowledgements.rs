@@ -24,7 +24,7 @@ pub(super) fn epoch_again(member: &Member) -> QuorumPacket {
 
 /// A member without data says -1, so that nobody counts it (C-226).
 fn last_zxid(member: &Member) -> Zxid {
-    if member.has_data { member.last_logged } else { Zxid::from_long(-1) }
+    if member.has_data { member.last_logged } else { Zxid::NO_DATA }
 }
 
 /// ACK of NEWLEADER, and of UPTODATE: `currentEpoch` is durable, and everything before it.

@@ -10,9 +10,6 @@ use crate::proto::{Epoch, LinkId, QuorumPacket};
 use crate::quorum::durable::Pending;
 use crate::quorum::member::Turn;
 
-/// The last epoch: zxids are signed on the wire.
-const MOST: Epoch = Epoch(i32::MAX as u32);
-
 /// The phase.
 #[derive(Debug)]
 pub(super) struct Discovery {
@@ -87,8 +84,9 @@ impl Discovery {
             return Err(words.into());
         }
         // A promise cannot be taken back: beyond this there is no epoch that Apache could follow.
-        if epoch > MOST {
-            return Err(format!("expected an epoch of at most {MOST}, got {epoch}").into());
+        if epoch > Epoch::LAST {
+            let words = format!("expected an epoch of at most {}, got {epoch}", Epoch::LAST);
+            return Err(words.into());
         }
         let accepted = turn.member.accepted_epoch;
         // Nobody counts on what an observer has promised. One that came to a leader whose epoch never

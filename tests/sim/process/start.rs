@@ -337,6 +337,7 @@ fn member_options(character: Character, seed: u64) -> MemberOptions {
         observer_logs: true,
         reconfig_enabled: true,
         standalone_enabled: true,
+        multi_address: false,
         last_counter: character.last_counter,
         local_sessions: false,
         local_sessions_upgrade: false,

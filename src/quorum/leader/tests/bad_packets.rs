@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::proto::LinkId;
+use crate::quorum::effect::LinkEffect;
 
 #[test]
 fn what_is_not_expected_ends_the_link_in_words() {
@@ -99,5 +100,9 @@ fn a_link_of_its_own_is_not_kept() {
     let mut turn = Turn { now, db: &play.db, member: &mut play.member, effects: &mut effects };
     let leader = play.leader.as_mut().expect("it leads");
     leader.step(&mut turn, Input::LinkOpened(LinkId(3)));
-    assert_eq!(effects.links.len(), 1);
+    assert!(
+        matches!(effects.links[..], [LinkEffect::Close { link: LinkId(3), .. }]),
+        "{effects:?}"
+    );
+    assert!(leader.learners.get(LinkId(3)).is_none());
 }

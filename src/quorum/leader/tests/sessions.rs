@@ -131,3 +131,20 @@ fn whatever_is_forwarded_gets_a_transaction() {
         assert_eq!(told.len(), 3, "it is proposed like any other");
     }
 }
+
+/// The owners are kept beside the tracker, and no longer than it keeps the session.
+#[test]
+fn the_owner_of_a_session_that_was_closed_is_forgotten() {
+    let mut play = Play::established(3, 0);
+    play.connect(1, 0);
+    play.settle();
+    play.says(2, ack(0x1_0000_0001));
+    let session = play.db.sessions().next().expect("it is there").0;
+    let owners = |play: &Play| {
+        let leader = play.leader.as_ref().expect("it leads");
+        leader.broadcast().expect("established").owners.count()
+    };
+    assert_eq!(owners(&play), 1);
+    play.ask(session.0, OpCode::CloseSession, Vec::new());
+    assert_eq!(owners(&play), 0);
+}
