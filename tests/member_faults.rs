@@ -2,14 +2,14 @@
 //! machine stops at every single operation of that, with the power or without. A restart must find
 //! the old state or the new one, and the new one once it was reported (C-216).
 //!
-//! The restart is stopped somewhere, too, now and then. Each scenario is run for every operation it has, until one comes that it has not; for each, with
-//! a kill and with a power cut that keeps any of what was not synced, drawn from a few seeds. What
-//! is found must also go on: transactions are appended, and a second restart must find those and
-//! nothing of what was cut.
+//! The restart is stopped somewhere, too, now and then. Each scenario is run for every operation it
+//! has, until one comes that it has not; for each, with a kill and with a power cut that keeps any of
+//! what was not synced, drawn from a few seeds. What is found must also go on: transactions are
+//! appended, and a second restart must find those and nothing of what was cut.
 //!
 //! `ZKSERVER_FAULT_SEEDS=<n>` takes that many seeds instead of six.
 //!
-//! The code under test is production's: `SyncQueue`, `SnapshotSpool`, `restore_member`, `purge`.
+//! The code under test is production's: `SyncQueue`, `SnapshotSpool`, `restore_member`.
 
 #[path = "disk_faults/disk.rs"]
 #[allow(dead_code)]
@@ -138,7 +138,7 @@ fn a_snapshot_is_installed_or_not() {
                 }])
             },
             |home, outcome| {
-                home.know(leader.zxid, leader.database());
+                home.know(leader.zxid, leader.digest);
                 assert_old_or_new(home, outcome, (leader.zxid, leader.digest));
             },
         );

@@ -58,8 +58,6 @@ pub struct Home {
     states: BTreeMap<Zxid, u64>,
     /// The history, to be replayed.
     txns: Vec<(Zxid, Vec<u8>)>,
-    /// Databases that are not in the log.
-    bases: Vec<(Zxid, Database)>,
     last: Zxid,
     forked_end: Zxid,
     random: Random,
@@ -80,7 +78,6 @@ impl Home {
             dir: None,
             states: BTreeMap::new(),
             txns: Vec::new(),
-            bases: Vec::new(),
             last: Zxid::ZERO,
             forked_end: Zxid::ZERO,
             random,
@@ -224,10 +221,9 @@ impl Home {
         restored.map_err(|e| e.to_string())
     }
 
-    /// A database that is none of the history's.
-    pub fn know(&mut self, zxid: Zxid, database: Database) {
-        self.states.insert(zxid, database.tree.digest());
-        self.bases.push((zxid, database));
+    /// A state that is none of the history's.
+    pub fn know(&mut self, zxid: Zxid, digest: u64) {
+        self.states.insert(zxid, digest);
     }
 
     /// Requests that append other transactions behind `to` than the history's: of a later epoch.
@@ -291,16 +287,14 @@ pub struct Leader {
     pub digest: u64,
     /// Of the tree, and some bytes behind it.
     pub stream: Vec<u8>,
-    txns: Vec<Vec<u8>>,
 }
 
 impl Leader {
     /// The tree behind `txns` transactions, the last of which is `last`.
     pub fn new(txns: u64, last: u64) -> Leader {
         let mut database = Database::new(TREE);
-        let mut all = Vec::new();
         for number in (0..txns).rev() {
-            all.push(transaction(&mut database, Zxid(last - number), 2));
+            transaction(&mut database, Zxid(last - number), 2);
         }
         let digest = database.tree.digest();
         let shared = SharedDatabase::new(database);
@@ -308,15 +302,7 @@ impl Leader {
         let mut bytes = Vec::new();
         while stream.next_piece(&shared, &mut bytes).expect("the tree stays") {}
         bytes.extend_from_slice(b"what follows");
-        Leader { zxid: Zxid(last), digest, stream: bytes, txns: all }
-    }
-
-    pub fn database(&self) -> Database {
-        let mut database = Database::new(TREE);
-        for bytes in &self.txns {
-            database.apply(&TxnRecord::read(bytes, MAX_RECORD).expect("a transaction"), &mut ());
-        }
-        database
+        Leader { zxid: Zxid(last), digest, stream: bytes }
     }
 }
 

@@ -38,7 +38,6 @@ struct State {
     failing: Option<Failing>,
     /// The process that had the files is gone: its handles are of no use.
     life: u64,
-    syncs: u64,
 }
 
 /// How a disk fails.
@@ -199,7 +198,6 @@ impl SimDisk {
             left: None,
             failing: None,
             life: 0,
-            syncs: 0,
         })))
     }
 
@@ -386,7 +384,6 @@ impl Disk for SimDisk {
     fn sync_dir(&self, dir: &Path) -> Result<(), DiskError> {
         let mut state = self.0.lock();
         state.begin("sync the directory", dir)?;
-        state.syncs += 1;
         if state.failing == Some(Failing::Syncs) {
             return Err(DiskError::new("sync the directory", dir, io::Error::other("it failed")));
         }
@@ -462,7 +459,6 @@ impl DiskFile for OpenFile {
 
     fn sync_data(&self) -> Result<(), DiskError> {
         let mut state = self.begin("sync")?;
-        state.syncs += 1;
         let mut inode = self.inode.lock();
         if state.failing == Some(Failing::Syncs) {
             inode.fail_sync(&mut state.random);

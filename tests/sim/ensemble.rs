@@ -50,7 +50,7 @@ impl Ensemble {
         Ensemble { members: Some(Arc::new(QuorumVerifier { members, version: 0, hierarchy })) }
     }
 
-    /// A seed's ensemble: mostly three, a third with five or seven, some with observers, some in
+    /// A seed's ensemble: half with three, four in ten with five or seven, some with observers, some in
     /// groups.
     pub fn draw(random: &mut Random) -> Self {
         let voters = random.pick(&[1, 3, 3, 3, 3, 3, 5, 5, 5, 7]);
