@@ -289,6 +289,21 @@ fn a_leader_that_says_nothing_is_left_after_init_limit() {
     assert_eq!(play.waits(1)[1], "leaves: nothing heard of the leader for 1000 ms");
 }
 
+/// A tree may take longer than `initLimit`, as long as it comes.
+#[test]
+fn a_tree_may_come_slowly_and_not_stop() {
+    let mut play = Play::follower();
+    play.discovers();
+    play.hears(QuorumPacket::Snap { zxid: zxid(4, 9) });
+    for _ in 0..10 {
+        assert_eq!(play.waits(900), NOTHING);
+        assert_eq!(play.step(Input::BytesMoved(LinkId(0))), NOTHING);
+    }
+    assert_eq!(play.step(Input::BytesMoved(LinkId(7))), NOTHING, "that is another link");
+    assert_eq!(play.waits(999), NOTHING);
+    assert_eq!(play.waits(1)[1], "leaves: nothing heard of the leader for 1000 ms");
+}
+
 /// C-226: what it has now counts.
 #[test]
 fn a_member_without_data_has_some_once_it_is_synchronized() {
