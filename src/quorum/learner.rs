@@ -16,7 +16,7 @@
 //! * What the leader sends is believed only as far as it fits: each transaction follows the one
 //!   before (C-233), each COMMIT is for the oldest proposal. A leader that sends anything else is
 //!   left with words.
-//! * A leader that is silent is left, too.
+//! * A leader that is silent is left, too; while a tree comes in, it is not.
 
 use bytes::Bytes;
 
@@ -129,6 +129,13 @@ impl Learner {
                 _ => SessionsPage::default(),
             };
             turn.effects.client.push(ClientEffect::SessionsListed { page, to });
+            return Outcome::Stay;
+        }
+        if let Input::BytesMoved(link) = input {
+            // A tree takes its time.
+            if self.link() == Some(link) {
+                self.heard_ms = turn.now.mono_ms;
+            }
             return Outcome::Stay;
         }
         let Some(event) = self.event(input) else { return Outcome::Stay };
@@ -248,7 +255,7 @@ impl Learner {
             // Only a leader has learners, and something to give up; the rest is the peer's.
             Input::LogSurveyed { .. } | Input::Stop => None,
             Input::Notified { .. } | Input::Mesh { .. } => None,
-            Input::Applied(_) | Input::ListSessions { .. } => None,
+            Input::Applied(_) | Input::ListSessions { .. } | Input::BytesMoved(_) => None,
         }
     }
 }

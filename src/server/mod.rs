@@ -27,6 +27,7 @@ pub mod jobs;
 pub mod load;
 pub mod log_format;
 pub mod logging;
+pub mod member;
 pub mod options;
 pub mod progress;
 pub mod quota_figures;
