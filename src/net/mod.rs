@@ -6,7 +6,10 @@
 pub mod client_connection;
 pub mod client_listener;
 pub mod limits;
+pub mod link_buffer;
 pub mod log_limit;
+pub mod quorum_link;
+pub mod quorum_listener;
 
 use client_connection::WordReply;
 

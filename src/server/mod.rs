@@ -28,6 +28,7 @@ pub mod load;
 pub mod log_format;
 pub mod logging;
 pub mod options;
+pub mod peers;
 pub mod progress;
 pub mod quota_figures;
 pub mod shared_driver;
