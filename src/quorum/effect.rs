@@ -72,6 +72,13 @@ pub enum Input {
     /// The stream behind a SNAP packet has arrived whole and lies on the disk, not yet as a
     /// snapshot ([`DiskEffect::InstallSnapshot`] makes it one).
     SnapshotArrived(LinkId),
+    /// Bytes have moved over a link on which a tree or a stretch of the log is under way, so its
+    /// other end is alive though no packet comes. The shell says so at least once in a tick while
+    /// they move, and no more than a few times: at the learner's end when bytes of the stream behind
+    /// SNAP have come; at the leader's when bytes have left from the begin of a
+    /// [`ClientEffect::SendSnapshot`] or [`LinkEffect::SendLog`] until nothing of what waited behind
+    /// it waits any more. Bytes that no socket takes have not left.
+    BytesMoved(LinkId),
     /// What the log on the disk holds for a learner ([`LinkEffect::SurveyLog`]).
     LogSurveyed {
         /// The learner's link.

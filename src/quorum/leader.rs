@@ -10,6 +10,7 @@
 //!   disturbs nobody else.
 
 mod broadcast;
+mod describe;
 mod epoch;
 mod forwarding;
 mod learner_handler;
@@ -160,6 +161,7 @@ impl Leader {
                 }
             }
             Input::LinkClosed { link, .. } => self.learners.closed(link),
+            Input::BytesMoved(link) => self.moved(turn, link),
             Input::LogSurveyed { link, survey } => self.surveyed(turn, link, survey),
             Input::Stop => return Err(Outcome::leave("leadership released")),
             Input::Persisted(_)
@@ -177,6 +179,20 @@ impl Leader {
             self.learners.opened(link, turn.now.mono_ms);
         } else {
             turn.close(link, "this server leads and needs no leader");
+        }
+    }
+
+    /// A learner takes what it is synchronized with: however long that lasts, it is not silent, and
+    /// if it is to make the epoch stand it is waited for.
+    fn moved(&mut self, turn: &Turn<'_>, link: LinkId) {
+        let now_ms = turn.now.mono_ms;
+        let Some(handler) = self.learners.get_mut(link) else { return };
+        let State::Synchronizing(peer) = *handler.state() else { return };
+        handler.heard(now_ms);
+        if let Phase::Synchronizing { .. } = &self.phase
+            && Self::is_voter(turn, peer)
+        {
+            self.wait_until_ms = now_ms.saturating_add(self.limits.init_ms);
         }
     }
 

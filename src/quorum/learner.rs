@@ -16,7 +16,7 @@
 //! * What the leader sends is believed only as far as it fits: each transaction follows the one
 //!   before (C-233), each COMMIT is for the oldest proposal. A leader that sends anything else is
 //!   left with words.
-//! * A leader that is silent is left, too.
+//! * A leader that is silent is left, too; while a tree comes in, it is not.
 
 use bytes::Bytes;
 
@@ -31,6 +31,7 @@ use crate::processor::request::Submission;
 use crate::proto::membership::LearnerType;
 use crate::proto::{LinkId, QuorumPacket, Sid, Vote, Zxid};
 use crate::session::SessionsPage;
+use crate::status::ZabState;
 
 mod acknowledgements;
 mod broadcast;
@@ -131,6 +132,13 @@ impl Learner {
             turn.effects.client.push(ClientEffect::SessionsListed { page, to });
             return Outcome::Stay;
         }
+        if let Input::BytesMoved(link) = input {
+            // A tree takes its time.
+            if self.link() == Some(link) {
+                self.heard_ms = turn.now.mono_ms;
+            }
+            return Outcome::Stay;
+        }
         let Some(event) = self.event(input) else { return Outcome::Stay };
         match event {
             Event::Opened | Event::Packet(_) | Event::SnapshotArrived => {
@@ -183,6 +191,28 @@ impl Learner {
     /// What it is.
     pub fn kind(&self) -> LearnerType {
         self.about.kind
+    }
+
+    /// Whom it follows.
+    pub fn leader(&self) -> Sid {
+        self.about.leader
+    }
+
+    /// How far it has come.
+    pub fn zab_state(&self) -> ZabState {
+        match &self.phase {
+            Phase::Connecting(_) | Phase::Discovery(_) => ZabState::Discovery,
+            Phase::Choosing(_) | Phase::CatchingUp(_) => ZabState::Synchronization,
+            Phase::Broadcast(_) => ZabState::Broadcast,
+        }
+    }
+
+    /// Sessions that only this server knows.
+    pub fn local_sessions(&self) -> usize {
+        match &self.phase {
+            Phase::Broadcast(phase) => phase.local_sessions(),
+            _ => 0,
+        }
     }
 
     /// Requests that were forwarded and are not finished yet.
@@ -248,7 +278,7 @@ impl Learner {
             // Only a leader has learners, and something to give up; the rest is the peer's.
             Input::LogSurveyed { .. } | Input::Stop => None,
             Input::Notified { .. } | Input::Mesh { .. } => None,
-            Input::Applied(_) | Input::ListSessions { .. } => None,
+            Input::Applied(_) | Input::ListSessions { .. } | Input::BytesMoved(_) => None,
         }
     }
 }

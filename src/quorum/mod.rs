@@ -14,6 +14,7 @@ pub mod configs;
 pub mod durable;
 pub mod effect;
 pub mod election;
+pub mod held_packets;
 pub mod leader;
 pub mod learner;
 pub mod member;

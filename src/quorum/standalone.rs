@@ -89,6 +89,7 @@ impl Standalone {
             | Input::Packet { .. }
             | Input::LinkClosed { .. }
             | Input::SnapshotArrived(_)
+            | Input::BytesMoved(_)
             | Input::LogSurveyed { .. }
             | Input::Reloaded(_) => unreachable!("a server that is alone has no peers"),
         }

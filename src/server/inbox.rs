@@ -148,6 +148,7 @@ impl Lane {
             | Input::Mesh { .. }
             | Input::LinkOpened(_)
             | Input::SnapshotArrived(_)
+            | Input::BytesMoved(_)
             | Input::LogSurveyed { .. }
             | Input::Reloaded(_)
             | Input::Stop => Lane::First,

@@ -11,25 +11,17 @@
 //! (else a commit between the choice and its acknowledgement would never reach it). While the
 //! log on the disk is looked at for it they are held here, within bounds.
 
-use std::collections::VecDeque;
-
-use bytes::Bytes;
-
 use crate::proto::membership::LearnerType;
 use crate::proto::{LinkId, QuorumPacket, Sid, Zxid};
+use crate::quorum::held_packets::{HeldPackets, TooMuch};
 use crate::quorum::member::Turn;
-
-/// More bytes are not held for a learner.
-const MOST_HELD_BYTES: usize = 64 << 20;
-/// What a packet costs besides its transaction.
-const PACKET_BYTES: usize = 64;
 
 /// A learner's link and how far it has come.
 #[derive(Debug)]
 pub struct LearnerHandler {
     link: LinkId,
     state: State,
-    /// When its last packet came, or something was sent that it must answer.
+    /// When its last packet came, something was sent that it must answer, or it took some of that.
     heard_ms: u64,
     /// The last proposal it has acknowledged before NEWLEADER.
     early: Option<Zxid>,
@@ -75,8 +67,7 @@ pub struct Surveyed {
     /// How far the log on the disk is looked at.
     pub through: Zxid,
     /// What goes to it behind that.
-    pub held: VecDeque<QuorumPacket>,
-    held_bytes: usize,
+    pub held: HeldPackets,
 }
 
 /// A learner that is up to date.
@@ -140,6 +131,23 @@ impl LearnerHandler {
         }
     }
 
+    /// When its last packet came, or something was sent that it must answer.
+    pub fn heard_ms(&self) -> u64 {
+        self.heard_ms
+    }
+
+    /// Since when it owes the acknowledgement of a proposal.
+    pub fn owes_since_ms(&self) -> Option<u64> {
+        let State::Serving(Serving { oldest, .. }) = &self.state else { return None };
+        oldest.map(|(_, sent_ms)| sent_ms)
+    }
+
+    /// The last proposal that it has not acknowledged.
+    pub fn owes_up_to(&self) -> Option<Zxid> {
+        let State::Serving(Serving { oldest, newest, .. }) = &self.state else { return None };
+        oldest.and(newest.map(|(zxid, _)| zxid))
+    }
+
     /// Its id, if its acknowledgements may count.
     pub fn acknowledger(&self) -> Option<Sid> {
         let peer = self.peer()?;
@@ -152,7 +160,7 @@ impl LearnerHandler {
         self.heard_ms = now_ms;
     }
 
-    /// A packet came.
+    /// A packet came, or it took bytes.
     pub fn heard(&mut self, now_ms: u64) {
         self.heard_ms = now_ms;
     }
@@ -165,8 +173,7 @@ impl LearnerHandler {
 
     /// Its sync is not chosen before the log on the disk was looked at.
     pub fn survey(&mut self, peer: Peer, last_zxid: Zxid, through: Zxid, now_ms: u64) {
-        let held = VecDeque::new();
-        let surveyed = Surveyed { peer, last_zxid, through, held, held_bytes: 0 };
+        let surveyed = Surveyed { peer, last_zxid, through, held: HeldPackets::default() };
         self.enter(State::Surveyed(surveyed), now_ms);
     }
 
@@ -193,11 +200,16 @@ impl LearnerHandler {
         }
     }
 
-    /// Whether it is part of a quorum that the leader hears: it takes part, and its last packet is
-    /// not older than `syncLimit`.
+    /// Whether it is part of a quorum that the leader hears: it takes part, and is not silent for
+    /// longer than it may be. One that is being synchronized restores a tree and logs before it can
+    /// say anything.
     pub fn is_heard(&self, now_ms: u64, limits: Limits) -> bool {
-        let takes_part = self.is_registered() || matches!(self.state, State::Promised(..));
-        takes_part && now_ms.saturating_sub(self.heard_ms) <= limits.sync_ms
+        let most_ms = match &self.state {
+            State::Surveyed(_) | State::Synchronizing(_) => limits.init_ms.max(limits.sync_ms),
+            State::Promised(..) | State::Synced(_) | State::Serving(_) => limits.sync_ms,
+            State::Connected | State::Introduced(_) | State::Invited(_) => return false,
+        };
+        now_ms.saturating_sub(self.heard_ms) <= most_ms
     }
 
     /// Sends it a packet, behind everything before.
@@ -209,12 +221,8 @@ impl LearnerHandler {
             turn.send(self.link, packet);
             return Ok(());
         };
-        surveyed.held_bytes += PACKET_BYTES + txn_of(&packet).map_or(0, Bytes::len);
-        if surveyed.held_bytes > MOST_HELD_BYTES {
-            return Err("too much waits for it while the log is looked at".into());
-        }
-        surveyed.held.push_back(packet);
-        Ok(())
+        let held = surveyed.held.push(packet);
+        held.map_err(|TooMuch| "too much waits for it while the log is looked at".into())
     }
 
     /// A proposal went to it.
@@ -295,14 +303,5 @@ impl LearnerHandler {
             // Others wait for us.
             _ => None,
         }
-    }
-}
-
-fn txn_of(packet: &QuorumPacket) -> Option<&Bytes> {
-    match packet {
-        QuorumPacket::Proposal { txn, .. }
-        | QuorumPacket::Inform { txn, .. }
-        | QuorumPacket::InformAndActivate { txn, .. } => Some(txn),
-        _ => None,
     }
 }

@@ -28,6 +28,7 @@ use crate::proto::membership::LearnerType;
 use crate::proto::{Epoch, LinkId, QuorumPacket, QuorumVerifier, Sid, Zxid};
 use crate::quorum::durable::{Durable, Pending};
 use crate::quorum::effect::ClientEffect;
+use crate::quorum::held_packets::{HeldPackets, MOST_HELD_BYTES};
 use crate::quorum::member::Turn;
 
 /// The phase.
@@ -37,7 +38,7 @@ pub(super) struct CatchingUp {
     epoch: Epoch,
     history: History,
     /// What came while the tree was restored, to be looked at first.
-    backlog: VecDeque<QuorumPacket>,
+    backlog: HeldPackets,
     /// Committed behind NEWLEADER, each with who leads from there on if it is a reconfiguration: not
     /// logged before UPTODATE (C-219).
     kept: VecDeque<(Received, Option<Sid>)>,
@@ -65,7 +66,7 @@ impl CatchingUp {
         about: About,
         link: LinkId,
         epoch: Epoch,
-        backlog: VecDeque<QuorumPacket>,
+        backlog: HeldPackets,
     ) -> Phase {
         let member = &*turn.member;
         // Who is to have its vote back must have a log.
@@ -84,7 +85,7 @@ impl CatchingUp {
     }
 
     pub(super) fn step(&mut self, turn: &mut Turn<'_>, about: About, event: Event) -> Next {
-        while let Some(packet) = self.backlog.pop_front() {
+        while let Some(packet) = self.backlog.pop() {
             if let Some(next) = self.packet(turn, about, packet)? {
                 return Ok(Some(next));
             }
@@ -149,6 +150,9 @@ impl CatchingUp {
     fn arrives(&mut self, turn: &Turn<'_>, zxid: Zxid, txn: Bytes) -> Result<(), Departure> {
         if let Some(received) = self.history.arrives(turn, zxid, txn)? {
             reconfiguration::of_transaction(turn, received)?;
+        }
+        if self.history.unlogged_bytes() > MOST_HELD_BYTES {
+            return Err("too much came that may not be logged before UPTODATE".into());
         }
         Ok(())
     }

@@ -8,11 +8,11 @@
 //!
 //! From the first change of the files to the restore the tree is not what the disk has: whoever
 //! leaves in between restores it first ([`Member::database_is_current`], ZOOKEEPER-3642,
-//! ZOOKEEPER-5094). What the leader sends meanwhile is kept in its order.
+//! ZOOKEEPER-5094). What the leader sends meanwhile is kept in its order; if it is too much the
+//! leader is left. What was installed or cut by then is the beginning of the next attempt, so that it
+//! has less to wait for.
 //!
 //! [`Member::database_is_current`]: crate::quorum::member::Member::database_is_current
-
-use std::collections::VecDeque;
 
 use super::catching_up::CatchingUp;
 use super::words::unexpected;
@@ -20,6 +20,7 @@ use super::{About, Event, Next, Phase};
 use crate::proto::{Epoch, LinkId, QuorumPacket, Zxid};
 use crate::quorum::durable::Pending;
 use crate::quorum::effect::Restored;
+use crate::quorum::held_packets::{HeldPackets, TooMuch};
 use crate::quorum::member::Turn;
 
 /// The phase.
@@ -29,7 +30,7 @@ pub(super) struct Choosing {
     epoch: Epoch,
     step: Step,
     /// What came behind TRUNC or SNAP.
-    kept: VecDeque<QuorumPacket>,
+    kept: HeldPackets,
 }
 
 #[derive(Debug)]
@@ -47,7 +48,7 @@ enum Step {
 impl Choosing {
     /// ACKEPOCH is sent.
     pub(super) fn begin(link: LinkId, epoch: Epoch) -> Phase {
-        let (step, kept) = (Step::AwaitsChoice, VecDeque::new());
+        let (step, kept) = (Step::AwaitsChoice, HeldPackets::default());
         Phase::Choosing(Choosing { link, epoch, step, kept })
     }
 
@@ -55,7 +56,8 @@ impl Choosing {
         match (event, &self.step) {
             (Event::Packet(packet), Step::AwaitsChoice) => self.choice(turn, about, packet),
             (Event::Packet(packet), _) => {
-                self.kept.push_back(packet);
+                let kept = self.kept.push(packet);
+                kept.map_err(|TooMuch| "too much came while the tree was restored")?;
                 Ok(None)
             }
             (Event::SnapshotArrived, Step::Receives { snapshot }) => {

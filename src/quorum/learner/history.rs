@@ -24,6 +24,7 @@ use crate::processor::request::Origin;
 use crate::proto::{Epoch, ErrorCode, QuorumVerifier, SessionId, Zxid};
 use crate::quorum::durable::{Durable, Pending};
 use crate::quorum::effect::ClientEffect;
+use crate::quorum::held_packets::weight;
 use crate::quorum::member::Turn;
 
 /// What there is between a leader and the tree.
@@ -36,6 +37,8 @@ pub(super) struct History {
     last: Zxid,
     /// Arrived and not committed, in order.
     uncommitted: VecDeque<Received>,
+    /// Bytes that arrived and were not given to the log.
+    unlogged_bytes: usize,
     /// Those that arrived a second time: their COMMIT may do so, too.
     repeated: BTreeSet<Zxid>,
     /// On their way to the disk.
@@ -65,6 +68,7 @@ impl History {
             logs,
             last,
             uncommitted: VecDeque::new(),
+            unlogged_bytes: 0,
             repeated: BTreeSet::new(),
             pending: VecDeque::new(),
             unapplied: VecDeque::new(),
@@ -110,6 +114,7 @@ impl History {
         }
         let received = Received::read(zxid, txn)?;
         self.last = zxid;
+        self.unlogged_bytes += weight(Some(&received.txn));
         self.uncommitted.push_back(received);
         Ok(self.uncommitted.back())
     }
@@ -137,8 +142,14 @@ impl History {
         self.uncommitted.iter()
     }
 
-    /// Gives a transaction to the log.
+    /// How many bytes arrived and were not given to the log.
+    pub(super) fn unlogged_bytes(&self) -> usize {
+        self.unlogged_bytes
+    }
+
+    /// Gives a transaction that arrived to the log.
     pub(super) fn log(&mut self, turn: &mut Turn<'_>, zxid: Zxid, txn: Bytes) {
+        self.unlogged_bytes -= weight(Some(&txn));
         if self.logs {
             self.pending.push_back(turn.log(zxid, txn.clone()));
         } else {
@@ -185,6 +196,7 @@ impl History {
             logs: self.logs,
             last: self.last,
             uncommitted: VecDeque::new(),
+            unlogged_bytes: 0,
             repeated: BTreeSet::new(),
             pending: VecDeque::new(),
             unapplied: VecDeque::new(),

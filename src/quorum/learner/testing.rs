@@ -218,6 +218,13 @@ pub(super) fn error(epoch: u32, counter: u64) -> Bytes {
     txn(zxid(epoch, counter), 99, 1, -1, &Txn::Error { err: -101 })
 }
 
+/// A proposal of a mebibyte.
+pub(super) fn big_proposal(epoch: u32, counter: u64) -> QuorumPacket {
+    let (zxid, data) = (zxid(epoch, counter), vec![0; 1 << 20]);
+    let body = Txn::SetData { path: b"/big", data: Some(&data), version: 1 };
+    QuorumPacket::Proposal { zxid, txn: txn(zxid, 99, 1, OpCode::SetData.to_int(), &body) }
+}
+
 /// A create by request `cxid` of a session.
 pub(super) fn create(zxid: Zxid, session: i64, cxid: i32, path: &str) -> Bytes {
     let acl = open();

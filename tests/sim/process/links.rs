@@ -18,7 +18,7 @@ use zkserver::proto::vote::next_election_message;
 use zkserver::proto::{LinkId, Notification, QuorumPacket, Sid, Zxid};
 use zkserver::quorum::effect::{Input, LinkEffect};
 
-use super::{MAX_FIELD, Process, What};
+use super::{MAX_FIELD, Process, TICK_MS, What};
 use crate::client::sid;
 use crate::history::{Micros, ServerEvent};
 use crate::network::{Dial, End, Node, Payload, Port};
@@ -40,6 +40,8 @@ pub struct Link {
     pub tree: Option<SnapshotStream>,
     /// What a learner may need of the log stays.
     pub pin: Option<Pin>,
+    /// When the core was last told that bytes move.
+    moved_at: Micros,
 }
 
 /// Something to be sent, in order.
@@ -60,6 +62,9 @@ pub struct Mesh {
 
 /// The id of somebody who is no member.
 pub const STRANGER: Sid = Sid(99);
+
+/// That bytes of a tree or of the log move is said so often.
+const MOVES_EVERY: Micros = TICK_MS * 1_000 / 4;
 
 /// A dial is given up after so long.
 const DIAL_PATIENCE: Micros = 2_000_000;
@@ -296,6 +301,9 @@ impl Process {
                 };
                 let _ = link.input.split_to(taken);
                 if !spool.is_complete() {
+                    if taken > 0 && link.moves(stage.agenda.now()) {
+                        self.hear(Input::BytesMoved(id));
+                    }
                     return Ok(());
                 }
                 let spool = link.spool.take().expect("it was there");
@@ -373,13 +381,26 @@ impl Process {
 
     /// Sends bytes of slow work, which has the link.
     pub(super) fn send_slowly(&mut self, stage: &mut Stage, id: LinkId, bytes: Vec<u8>) -> bool {
-        let Some(Link { end: Some(end), .. }) = self.links.get(&id) else { return false };
-        stage.network.send(&mut stage.agenda, *end, bytes.into());
+        let Some(link) = self.links.get_mut(&id) else { return false };
+        let Some(end) = link.end else { return false };
+        stage.network.send(&mut stage.agenda, end, bytes.into());
+        if link.moves(stage.agenda.now()) {
+            self.hear(Input::BytesMoved(id));
+        }
         true
     }
 }
 
 impl Link {
+    /// Bytes have moved: whether the core is to be told once more.
+    fn moves(&mut self, now: Micros) -> bool {
+        let due = now >= self.moved_at + MOVES_EVERY;
+        if due {
+            self.moved_at = now;
+        }
+        due
+    }
+
     fn new(end: Option<End>, other: Side) -> Self {
         Link {
             end,
@@ -390,6 +411,7 @@ impl Link {
             busy: false,
             tree: None,
             pin: None,
+            moved_at: 0,
         }
     }
 }

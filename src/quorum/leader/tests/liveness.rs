@@ -88,6 +88,53 @@ fn a_learner_that_syncs_has_init_limit() {
     assert_eq!(told, ["10500 ms: close 13: it did not acknowledge NEWLEADER within initLimit"]);
 }
 
+/// While a learner takes what it is sent it is no silent one, however long that lasts: neither for
+/// its own link, nor for the quorum that the leader must hear.
+#[test]
+fn a_learner_that_is_sent_a_tree_is_alive_while_bytes_move() {
+    let mut member = member(3, 0);
+    member.options.force_snapshot_sync = true;
+    let mut play = Play::of(member, &[]);
+    play.establish([2]);
+    play.opened(12);
+    play.says(12, follower_info(2, 1));
+    play.says(12, ack_epoch(0, None));
+    for second in 1..=30 {
+        assert_eq!(play.talk_until(second * 1000, &[]), NOTHING);
+        play.step(Input::BytesMoved(link_of(12)));
+    }
+    let told = play.talk_until(50_000, &[]);
+    let gone = "40500 ms: close 12: it did not acknowledge NEWLEADER within initLimit";
+    assert_eq!(told, [gone, "41000 ms: leaves: no quorum was heard for syncLimit"]);
+}
+
+/// The same before anybody serves.
+#[test]
+fn a_leader_waits_for_a_tree_on_which_its_epoch_depends_while_bytes_move() {
+    let mut member = member(3, 1);
+    member.options.force_snapshot_sync = true;
+    let mut play = Play::of(member, &[]);
+    for (sid, info) in [(2, follower_info(2, 0)), (4, observer_info(4))] {
+        play.opened(sid);
+        play.says(sid, info);
+    }
+    play.settle();
+    play.says(2, ack_epoch(0, Some(0)));
+    play.settle();
+    play.says(4, ack_epoch(0, Some(0)));
+    for second in 1..=30 {
+        assert_eq!(play.talk_until(second * 1000, &[]), NOTHING);
+        play.step(Input::BytesMoved(link_of(2)));
+        play.step(Input::BytesMoved(link_of(4)));
+    }
+    for second in 31..40 {
+        play.talk_until(second * 1000, &[]);
+        play.step(Input::BytesMoved(link_of(4)));
+    }
+    let told = play.talk_until(50_000, &[]);
+    assert_eq!(told, ["40000 ms: leaves: no quorum is synchronized within initLimit"]);
+}
+
 #[test]
 fn who_does_not_say_who_it_is_is_dropped() {
     let mut play = Play::established(3, 0);

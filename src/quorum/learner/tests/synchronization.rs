@@ -153,6 +153,40 @@ fn trunc_cuts_the_log_and_restores_the_tree_before_anything_follows() {
     assert_eq!(play.persisted(), ["send ACK 0x500000000"]);
 }
 
+/// With the tree that was installed by then, the next attempt has less to wait for.
+#[test]
+fn no_more_than_64_mib_wait_for_a_tree_that_is_being_restored() {
+    let mut play = Play::follower();
+    play.discovers();
+    play.hears(QuorumPacket::Snap { zxid: zxid(4, 9) });
+    play.step(Input::SnapshotArrived(LinkId(0)));
+    for counter in 1..=63 {
+        assert_eq!(play.hears(big_proposal(5, counter)), NOTHING);
+    }
+    let told = play.hears(big_proposal(5, 64));
+    assert_eq!(told[1], "leaves: too much came while the tree was restored");
+    assert_eq!(play.member.last_logged, zxid(4, 9));
+}
+
+/// Behind NEWLEADER nothing may be logged before UPTODATE, so that there is nothing else to do.
+#[test]
+fn no_more_than_64_mib_wait_for_uptodate() {
+    let mut play = Play::follower();
+    play.discovers();
+    play.hears(diff());
+    for counter in 1..=64 {
+        play.hears(big_proposal(5, counter));
+        assert!(!play.hears(commit(5, counter)).is_empty(), "logged, so it counts no more");
+    }
+    play.hears(new_leader(5));
+    for counter in 65..=127 {
+        assert_eq!(play.hears(big_proposal(5, counter)), NOTHING);
+        assert_eq!(play.hears(commit(5, counter)), NOTHING);
+    }
+    let told = play.hears(big_proposal(5, 128));
+    assert_eq!(told[1], "leaves: too much came that may not be logged before UPTODATE");
+}
+
 /// C-216: with a hole behind the cut the history would not be the leader's.
 #[test]
 fn a_tree_that_is_not_at_the_cut_is_no_tree_to_start_from() {
@@ -251,6 +285,21 @@ fn a_leader_that_says_nothing_is_left_after_init_limit() {
     play.now_ms = 500;
     play.hears(diff());
     assert_eq!(play.learner.as_ref().and_then(|learner| learner.next_deadline()), Some(1500));
+    assert_eq!(play.waits(999), NOTHING);
+    assert_eq!(play.waits(1)[1], "leaves: nothing heard of the leader for 1000 ms");
+}
+
+/// A tree may take longer than `initLimit`, as long as it comes.
+#[test]
+fn a_tree_may_come_slowly_and_not_stop() {
+    let mut play = Play::follower();
+    play.discovers();
+    play.hears(QuorumPacket::Snap { zxid: zxid(4, 9) });
+    for _ in 0..10 {
+        assert_eq!(play.waits(900), NOTHING);
+        assert_eq!(play.step(Input::BytesMoved(LinkId(0))), NOTHING);
+    }
+    assert_eq!(play.step(Input::BytesMoved(LinkId(7))), NOTHING, "that is another link");
     assert_eq!(play.waits(999), NOTHING);
     assert_eq!(play.waits(1)[1], "leaves: nothing heard of the leader for 1000 ms");
 }
