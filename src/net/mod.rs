@@ -5,6 +5,7 @@
 
 pub mod client_connection;
 pub mod client_listener;
+pub mod election_mesh;
 pub mod limits;
 pub mod log_limit;
 pub mod peer_addresses;
