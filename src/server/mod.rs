@@ -29,6 +29,7 @@ pub mod log_format;
 pub mod logging;
 pub mod member;
 pub mod options;
+pub mod peers;
 pub mod progress;
 pub mod quota_figures;
 pub mod role_watch;
