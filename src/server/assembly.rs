@@ -78,6 +78,9 @@ pub fn serve(command: &CommandLine) -> process::ExitCode {
     if command.is_bare() {
         welcome(config);
     }
+    if config.ensemble.is_some() {
+        die(ExitCode::InvalidInvocation, &"members of an ensemble cannot be started yet");
+    }
     raise_descriptor_limit();
     Server::start(config).run_until_signal();
     logging::finish();

@@ -205,9 +205,10 @@ class Ensemble:
 
     # --- judging ---
 
-    def compare(self):
+    def compare(self, quiet=True):
         """Every member has the same tree: node by node as clients see it, and by the digests that it keeps itself.
-        Nobody else writes meanwhile."""
+        Nobody else writes meanwhile. `quiet`: nobody wrote while a server of Apache's began, which replays onto its fuzzy
+        snapshots what passes through states that never were, and counts mismatches there."""
         leader = self.wait_serving()
         expected = None
         for member in self:
@@ -223,10 +224,11 @@ class Ensemble:
                 contents.compare(expected, found)
             except AssertionError as error:
                 raise AssertionError(f"{member} differs from {next(iter(self))}, {leader} leads: {error}") from None
-        self.compare_digests(leader)
+        self.compare_digests(leader, quiet)
         return expected
 
-    def compare_digests(self, leader):
+    def compare_digests(self, leader, quiet=True):
+        before = {member: mismatches(member) for member in self if member.running()}
         # Each server notes its digest at every 128th transaction.
         with contextlib.closing(self.client(leader)) as client:
             if client.exists("/digests") is None:
@@ -244,7 +246,13 @@ class Ensemble:
         tables = wait_until(noted, f"every member tells its digest at {last:x}", 10)
         for member, table in tables.items():
             equal(hex(table[last]), hex(tables[leader][last]), f"digest of {member} at {last:x}, {leader} leads")
-            equal(member.metric("zk_digest_mismatches_count"), "0", f"digest mismatches of {member}")
+            excused = before[member] if member.kind != "zkserver" and not quiet else 0
+            equal(mismatches(member), excused, f"digest mismatches of {member}, {leader} leads")
+
+
+def mismatches(member):
+    """How often the server found that its tree's digest is not the one that came with a transaction."""
+    return int(member.metric("zk_digest_mismatches_count"))
 
 
 def digests(member):
