@@ -25,6 +25,7 @@ MODULES = [
     "apache_tools",
     "mixed",
     "migration",
+    "words",
 ]
 # No test takes a tenth of this; one that hangs must still end as a failed line.
 TEST_LIMIT_SECONDS = 120

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use zkserver::proto::{Sid, Zxid};
+use zkserver::status::MemberStatus;
 
 use crate::client::sid;
 use crate::clock::SimClock;
@@ -190,6 +191,14 @@ impl Peer {
     pub fn tree_state(&self) -> Option<(Zxid, u64)> {
         match &self.state {
             State::Up(process) => Some(process.tree_state()),
+            State::Down { .. } | State::Refused => None,
+        }
+    }
+
+    /// What words would tell of its role; `None` if it is down, or alone.
+    pub fn role(&self) -> Option<Arc<MemberStatus>> {
+        match &self.state {
+            State::Up(process) => process.role(),
             State::Down { .. } | State::Refused => None,
         }
     }
