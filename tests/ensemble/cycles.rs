@@ -295,4 +295,50 @@ fn random_faults_lose_nothing() {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&ledger);
         writeln!(file.expect("the ledger"), "{line}").expect("the ledger takes a line");
     }
+    let known = std::fs::read_to_string(&ledger).unwrap_or_default();
+    let document = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md");
+    let text = std::fs::read_to_string(&document).expect("docs/faults.md");
+    let (before, rest) = text.split_once(BEGIN).expect("the table's beginning");
+    let (_, behind) = rest.split_once(END).expect("the table's end");
+    let table = table(&known);
+    std::fs::write(&document, format!("{before}{BEGIN}\n{table}{END}{behind}"))
+        .expect("docs/faults.md takes the table");
+}
+
+const BEGIN: &str = "<!-- faults: begin -->";
+const END: &str = "<!-- faults: end -->";
+
+/// What the ledger says, fault by fault.
+fn table(ledger: &str) -> String {
+    let mut faults: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for line in ledger.lines() {
+        let (figures, stalls) = line.split_once("stalls_ms: ").expect("a slice's stalls");
+        for (name, value) in figures.split_whitespace().filter_map(|word| word.split_once('=')) {
+            *sums.entry(name).or_default() += value.parse::<u64>().expect("a figure");
+        }
+        for (name, stall) in stalls.split(", ").filter_map(|word| word.split_once('=')) {
+            faults.entry(name).or_default().push(stall.parse().expect("a stall"));
+        }
+    }
+    let mut text =
+        String::from("| fault | cycles | median stall | longest stall |\n|---|---|---|---|\n");
+    for (name, stalls) in &mut faults {
+        stalls.sort();
+        let (median, longest) = (stalls[stalls.len() / 2], stalls[stalls.len() - 1]);
+        text += &format!("| {name} | {} | {median} ms | {longest} ms |\n", stalls.len());
+    }
+    let sum = |name| sums.get(name).copied().unwrap_or_default();
+    text += &format!(
+        "\n{} cycles in {} slices; {} operations answered, {} transactions; {} sessions expired \
+         whose clients were cut off for their timeout, {} operations of which no client knows the \
+         end; 0 violations.\n",
+        sum("cycles"),
+        ledger.lines().count(),
+        sum("operations"),
+        sum("transactions"),
+        sum("expired"),
+        sum("lost")
+    );
+    text
 }
