@@ -123,11 +123,12 @@ impl Ensemble {
         self.members.keys().copied().filter(|other| *other != id).collect()
     }
 
-    /// A voter that is not this one.
+    /// A voter that runs and does not lead.
     #[track_caller]
     pub fn follower(&mut self) -> Id {
         let leader = self.leader();
-        let is_other = |member: &&Member| !member.is_observer && member.id != leader;
+        let is_other =
+            |member: &&Member| !member.is_observer && member.id != leader && member.is_running();
         self.members.values().find(is_other).expect("a follower").id
     }
 
@@ -213,6 +214,9 @@ impl Ensemble {
         let noted = last & !127;
         let running: Vec<Id> =
             self.members.values().filter(|member| member.is_running()).map(|m| m.id).collect();
+        // A session is a transaction: they are all there before anything is read.
+        let mut readers: BTreeMap<Id, RawClient> =
+            running.iter().map(|id| (*id, self.members[id].client())).collect();
         let digests = self.wait(&format!("all have applied {last:x}"), |members| {
             let of = |id: &Id| Some((*id, members[id].digest_at(noted)?));
             let caught_up = |id: &Id| members[id].zxid().is_some_and(|zxid| zxid >= last);
@@ -221,8 +225,15 @@ impl Ensemble {
                 .all(caught_up)
                 .then(|| running.iter().map(of).collect::<Option<Vec<_>>>())?
         });
-        let trees: Vec<(Id, Tree)> =
-            running.iter().map(|id| (*id, tree(&mut self.members[id].client()))).collect();
+        // Sessions without a client may end meanwhile: then it is read again.
+        let trees: Vec<(Id, Tree)> = self.wait("all trees are read at one zxid", |members| {
+            let zxids = || running.iter().map(|id| members[id].zxid()).collect::<Option<Vec<_>>>();
+            let before = zxids().filter(|zxids| zxids.iter().all(|zxid| *zxid == zxids[0]))?;
+            let trees =
+                running.iter().map(|id| (*id, tree(readers.get_mut(id).expect("a reader"))));
+            let trees: Vec<_> = trees.collect();
+            (zxids()? == before).then_some(trees)
+        });
         for pair in trees.windows(2) {
             let [(one, first), (other, second)] = pair else { continue };
             let differ = first.keys().chain(second.keys());
@@ -262,6 +273,7 @@ impl Drop for Ensemble {
 /// Every node: what it holds, and its stat.
 pub type Tree = BTreeMap<String, (Vec<u8>, zkserver::proto::Stat)>;
 
+/// Every node that a client sees, unless one goes while they are read.
 fn tree(client: &mut RawClient) -> Tree {
     let mut tree = Tree::new();
     let mut paths = vec![String::from("/")];
@@ -270,8 +282,11 @@ fn tree(client: &mut RawClient) -> Tree {
         if path == "/zookeeper/config" {
             continue;
         }
-        let (data, stat) = client.get_data(&path, false).ok().data();
-        let below = client.get_children(&path, false).ok().children();
+        let (data, children) = (client.get_data(&path, false), client.get_children(&path, false));
+        if data.err != 0 || children.err != 0 {
+            continue;
+        }
+        let ((data, stat), below) = (data.data(), children.children());
         let parent = path.trim_end_matches('/');
         paths.extend(below.into_iter().map(|name| format!("{parent}/{name}")));
         tree.insert(path, (data.unwrap_or_default(), stat));
@@ -450,6 +465,24 @@ impl Member {
     #[track_caller]
     pub fn client(&self) -> RawClient {
         self.connect(&Hello::default())
+    }
+
+    /// A client, whatever the server answers.
+    #[track_caller]
+    pub fn knock(&self, hello: &Hello) -> RawClient {
+        crate::common::eventually(&format!("server {} answers a client", self.id), || {
+            RawClient::try_connect(self.address(), hello)
+        })
+    }
+
+    /// Where it listens for votes and, if it leads, for learners; without a road.
+    pub fn peer_addresses(&self) -> [SocketAddr; 2] {
+        let key = format!("server.{}", self.id);
+        let (_, line) = self.settings.iter().find(|(k, _)| *k == key).expect("its own line");
+        let mut ports = line.split(':').skip(1).map(|port| port.parse().expect("a port"));
+        let mut address = || SocketAddr::from((Ipv4Addr::LOCALHOST, ports.next().expect("a port")));
+        let quorum = address();
+        [address(), quorum]
     }
 
     /// A client, connected once the server takes it.

@@ -39,6 +39,7 @@ mod damage;
 mod elections;
 mod sessions;
 mod silence;
+mod strangers;
 mod synchronization;
 
 use common::bodies;

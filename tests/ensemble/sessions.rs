@@ -77,6 +77,31 @@ fn the_server_that_had_a_session_writes_no_more_for_it() {
     ensemble.compare();
 }
 
+/// C-023: the old connection of a session that has moved ends, and the session lives; a closeSession
+/// over it ends the session, whoever serves it.
+#[test]
+fn the_old_connection_of_a_moved_session() {
+    let mut ensemble = Ensemble::start(3, 0, &[]);
+    let mut first = ensemble.member(1).client();
+    first.create("/mine", b"", flag::EPHEMERAL).ok();
+    let mut second = resume(&ensemble.members[&2], &first, 0);
+    drop(first);
+    second.sync("/").ok();
+    assert!(second.has("/mine"), "a dropped connection ends nothing");
+    let mut third = resume(&ensemble.members[&3], &second, 0);
+    third.sync("/").ok();
+    assert!(third.has("/mine"));
+    assert!(second.try_submit(crate::bodies::op::CLOSE_SESSION, &[]));
+    let mut reader = ensemble.member(3).client();
+    crate::common::eventually("the session ends everywhere", || {
+        reader.sync("/").ok();
+        (!reader.has("/mine")).then_some(())
+    });
+    let refused = ensemble.member(1).knock(&Hello::resume(&third.welcome));
+    assert!(refused.welcome.refused());
+    ensemble.compare();
+}
+
 /// C-027: a change of leaders gives every session its whole timeout again, and one that nobody hears
 /// of ends behind that.
 #[test]
