@@ -31,6 +31,7 @@ pub mod member;
 pub mod options;
 pub mod progress;
 pub mod quota_figures;
+pub mod role_watch;
 pub mod shared_driver;
 pub mod sweep;
 pub mod throttle;
