@@ -5,16 +5,18 @@
 //! meaning, which are those of its field. What is the case now and need not be counted, such as
 //! the number of nodes, is no part of it.
 //!
-//! Counting is done in three ways, by how often it happens:
+//! Counting is done in four ways, by how often it happens:
 //!
 //! * Seldom, or by one thread only: [`Counter`], [`Basic`], [`Advanced`].
 //! * By every client's task with every read from its socket: [`HotCounter`], [`HotAdvanced`],
 //!   which have a copy for each thread, so that threads do not wait for each other's cache lines.
+//! * For each of the other servers: [`ByServer`].
 //! * By every request: collected first, as [`Sizes`], [`Namespaces`] and [`Run`]s, and taken
 //!   together.
 //!
 //! Nothing here reads a clock.
 
+mod by_server;
 mod count_set;
 mod counter;
 mod per_thread;
@@ -24,6 +26,7 @@ mod sets;
 mod sizes;
 mod summary;
 
+pub use by_server::ByServer;
 pub use count_set::CountSet;
 pub use counter::{Counter, HotCounter, Level};
 pub use run::Run;
@@ -127,15 +130,21 @@ metrics! {
         quota_exceeded_error_per_namespace: CountSet,
         /// Clients whose certificate was refused: none have one.
         auth_failed_count: Counter,
-        /// Transactions committed by a leader: none where there is no quorum.
+        /// Transactions this server has proposed as a leader.
+        proposal_count: Counter,
+        /// Transactions committed by this server as a leader.
         commit_count: Counter,
-        /// Learners synchronized by the transactions they lack: none where there is no quorum.
+        /// Learners that this server as a leader synchronized by the transactions they lack.
         diff_count: Counter,
-        /// Learners synchronized by a snapshot: none where there is no quorum.
+        /// Learners that this server as a leader synchronized by a snapshot.
         snap_count: Counter,
-        /// Times of looking for a leader: none where there is no quorum.
+        /// Proposals that came from the leader, since clients are served.
+        learner_proposal_received_count: Counter,
+        /// Commits that came from the leader, since clients are served.
+        learner_commit_received_count: Counter,
+        /// Times of looking for a leader.
         looking_count: Counter,
-        /// Sessions that learners asked the leader about: none where there is no quorum.
+        /// Sessions that learners asked this server as their leader about.
         revalidate_count: Counter,
         /// Sessions that clients came back to with another connection.
         connection_revalidate_count: Counter,
@@ -169,14 +178,40 @@ metrics! {
         node_changed_watch_count: Basic,
         /// Clients told when a node's children changed, where any was.
         node_children_watch_count: Basic,
-        /// Milliseconds of elections: none where there is no quorum.
+        /// Milliseconds from the moment at which this server looked for a leader to the one at
+        /// which it took up its role, leader or follower.
         election_time: Basic,
+        /// Milliseconds from the leader's epoch to UPTODATE, as a follower.
+        follower_sync_time: Basic,
+        /// The same as an observer.
+        observer_sync_time: Basic,
+        /// Milliseconds without a served client, from the loss of a leader, or the start, to the
+        /// broadcast.
+        unavailable_time: Basic,
+        /// The same where this server leads afterwards.
+        leader_unavailable_time: Basic,
+        /// Learners under synchronization by transactions, whenever one begins or is through.
+        inflight_diff_count: Basic,
+        /// Learners under synchronization by a snapshot, whenever one begins or is through.
+        inflight_snap_count: Basic,
+        /// Requests for the leader, whenever a learner forwards some.
+        learner_request_processor_queue_size: Basic,
         /// Milliseconds from the receipt of a request that changes nothing to its reply.
         readlatency: HotAdvanced,
         /// Milliseconds from the receipt of a request that makes a transaction to its reply.
         updatelatency: Advanced,
         /// Milliseconds from the making of a transaction to its apply.
         propagation_latency: Advanced,
+        /// Milliseconds from the making of a transaction to its arrival here, as a follower.
+        proposal_latency: Advanced,
+        /// Milliseconds from the making of a transaction to its acknowledgement, when it is durable
+        /// here.
+        proposal_ack_creation_latency: Advanced,
+        /// Milliseconds from the making of a transaction to its commit's arrival here, as a learner.
+        commit_propagation_latency: Advanced,
+        /// Milliseconds from the making of a transaction to a quorum of acknowledgements, as a
+        /// leader.
+        quorum_ack_latency: Advanced,
         /// Milliseconds from a request's receipt to its preparation.
         prep_processor_queue_time_ms: Advanced,
         /// Milliseconds in which a closeSession, and what was taken with it, was prepared.
@@ -191,6 +226,11 @@ metrics! {
         read_per_namespace: BasicSet,
         /// Bytes written below a first-level node, for each write: path and data.
         write_per_namespace: BasicSet,
+        /// Packets given to a learner's link together.
+        learner_handler_qp_size: ByServer<Basic>,
+        /// Milliseconds from the making of a transaction to a server's acknowledgement, for each
+        /// thousandth transaction whose commit did not come first.
+        ack_latency: ByServer<Advanced>,
     }
     parts {
         /// Requests, words and handshakes taken from clients.
@@ -199,6 +239,8 @@ metrics! {
         packets_sent: HotCounter,
         /// Submissions whose replies are not out yet.
         outstanding_requests: Level,
+        /// Bytes of proposals since this server leads.
+        proposal_bytes: ReplySizes,
     }
 }
 
@@ -206,6 +248,18 @@ impl Metrics {
     /// From a request's receipt to its reply, in milliseconds: all of them together.
     pub fn latency(&self) -> Digest {
         self.readlatency.digest().and(self.updatelatency.digest())
+    }
+
+    /// A transaction of so many bytes was proposed; the later, the higher is `at`.
+    pub fn proposed(&self, bytes: usize, at: u64) {
+        let mut sizes = Sizes::default();
+        sizes.record(bytes);
+        self.proposal_bytes.take(sizes, at);
+    }
+
+    /// This server begins to lead: the sizes of its proposals are told from there on.
+    pub fn begins_to_lead(&self) {
+        self.proposal_bytes.reset();
     }
 }
 

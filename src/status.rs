@@ -1,12 +1,15 @@
 //! What a server says of itself: plain data for words and, later, other surfaces.
 
 mod gauges;
+mod member;
 mod request_stats;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use gauges::gauges;
+pub use member::{LearnerStatus, MemberStatus, Stage, SyncMode, ZabState};
 pub use request_stats::{Answered, RequestStats};
 
 use crate::proto::{SessionId, Zxid};
@@ -37,6 +40,12 @@ pub struct Status {
     /// Watches as Apache counts them: a persistent one twice.
     pub watch_count: usize,
     pub uptime_ms: u64,
+    /// Bytes of the last, the smallest and the largest proposal of a leader, -1 before the first.
+    pub proposal_bytes_last: i64,
+    pub proposal_bytes_min: i64,
+    pub proposal_bytes_max: i64,
+    /// What a member of an ensemble is; `None` for a server that is alone.
+    pub member: Option<Arc<MemberStatus>>,
 }
 
 /// A connection as `stat` and `cons` list it.
@@ -59,14 +68,29 @@ pub struct ClientLine {
 /// What `dump` tells.
 #[derive(Debug, Clone, Default)]
 pub struct Dump {
-    /// The sessions that can expire, each with the moment at which it does if it stays silent,
-    /// milliseconds since 1970.
-    pub sessions: Vec<(i64, SessionId)>,
+    /// The sessions.
+    pub sessions: TrackedSessions,
     /// The sessions that own ephemerals, each with their paths.
     pub ephemerals: Vec<(SessionId, Vec<Vec<u8>>)>,
     /// The connections, each with the moment at which it is closed if it stays silent,
     /// milliseconds since 1970. [`SessionId::NONE`] stands for no session yet.
     pub connections: Vec<(i64, SocketAddr, SessionId)>,
+}
+
+/// The sessions, as the server knows them that tells of them.
+#[derive(Debug, Clone)]
+pub enum TrackedSessions {
+    /// Those that can expire here, each with the moment at which it does if it stays silent,
+    /// milliseconds since 1970.
+    Expiring(Vec<(i64, SessionId)>),
+    /// Those that the leader looks after, each with its timeout in milliseconds.
+    Led(Vec<(SessionId, i32)>),
+}
+
+impl Default for TrackedSessions {
+    fn default() -> Self {
+        TrackedSessions::Expiring(Vec::new())
+    }
 }
 
 /// A path and the sessions whose connections watch its data.
@@ -96,6 +120,16 @@ pub struct Settings {
     pub client_port_listen_backlog: Option<u32>,
     /// 0 for a server that is alone.
     pub server_id: i64,
+    /// What only a member of an ensemble has.
+    pub ensemble: Option<EnsembleSettings>,
+}
+
+/// What `conf` tells of a member besides what it knows of its fellows.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct EnsembleSettings {
+    pub init_limit_ticks: u64,
+    pub sync_limit_ticks: u64,
 }
 
 /// Bytes on disk.

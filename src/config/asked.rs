@@ -38,12 +38,7 @@ pub fn check_form(form: Form, value: &str) -> Result<Asked, Allowed> {
     const I32: std::ops::RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
     let idle = match form {
         Form::Text(idle) => idle.is_some_and(|idle| value == idle),
-        Form::Bool(idle) => Some(boolean(value)?) == idle,
         Form::Int(idle) => Some(decimal::<i32>(value, I32)?) == idle,
-        Form::OneOf(words) => {
-            let at = words.iter().position(|word| word.eq_ignore_ascii_case(value));
-            at.ok_or_else(|| words.join(" or "))? == 0
-        }
     };
     Ok(Asked::unless(idle))
 }

@@ -5,7 +5,8 @@ use super::{Config, PurgeInterval};
 
 impl Config {
     /// Every key that is in effect and its value, defaults included, in `zoo.cfg`'s words. A secret
-    /// shows only that it is set; what is not set at all has an empty value.
+    /// shows only that it is set; what is not set at all has an empty value. A member has the keys
+    /// of its ensemble behind the others.
     pub fn effective(&self) -> Vec<(String, String)> {
         fn number(value: Option<impl ToString>) -> String {
             value.map(|value| value.to_string()).unwrap_or_default()
@@ -77,7 +78,8 @@ impl Config {
             ("log.format", self.log_format.to_string()),
         ];
         let pairs = pairs.into_iter().chain(self.limits.effective());
-        pairs.map(|(key, value)| (key.to_owned(), value)).collect()
+        let pairs = pairs.map(|(key, value)| (key.to_owned(), value));
+        pairs.chain(self.ensemble.iter().flat_map(|ensemble| ensemble.effective())).collect()
     }
 }
 
@@ -88,15 +90,20 @@ mod tests {
 
     #[test]
     fn every_key_in_effect_is_told_once() {
-        let told: Vec<String> =
-            Config::embedded_default("data").effective().into_iter().map(|(key, _)| key).collect();
-        let in_effect: Vec<&str> = keys::names()
-            .filter(|name| keys::find(name).unwrap().class == keys::Class::InEffect)
-            .collect();
-        assert_eq!(told.len(), in_effect.len());
-        for name in in_effect {
-            assert!(told.iter().any(|key| key == name), "{name}");
-        }
+        use keys::Class::{InEffect, Members, OfMembers};
+        let mut config = Config::embedded_default("data");
+        let all = |config: &Config, classes: &[keys::Class]| {
+            let mut told: Vec<String> =
+                config.effective().into_iter().map(|(key, _)| key).collect();
+            let of_classes = |name: &&str| classes.contains(&keys::find(name).unwrap().class);
+            let mut in_effect: Vec<&str> = keys::names().filter(of_classes).collect();
+            told.sort_unstable();
+            in_effect.sort_unstable();
+            assert_eq!(told, in_effect);
+        };
+        all(&config, &[InEffect]);
+        config.ensemble = Some(Default::default());
+        all(&config, &[InEffect, OfMembers, Members]);
     }
 
     #[test]

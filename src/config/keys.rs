@@ -24,8 +24,11 @@ pub enum Class {
     Ignored(Why),
     /// It asks for protection this version does not have, if its value is as told: refused.
     Protection(Asks, &'static str),
+    /// It does what it says in a member of an ensemble; a server that is alone has nothing that it
+    /// could change, and no word is lost about it.
+    OfMembers,
     /// It says who the members are: judged together by `membership`.
-    Ensemble,
+    Members,
 }
 
 /// What is checked of a value that has no effect yet, so that a file does not become wrong on the
@@ -35,12 +38,8 @@ pub enum Class {
 pub enum Form {
     /// Anything. With a value: the one that asks for nothing, so that it needs no notice.
     Text(Option<&'static str>),
-    /// `true` or `false`; the value given asks for nothing.
-    Bool(Option<bool>),
     /// A decimal i32; the value given asks for nothing.
     Int(Option<i32>),
-    /// One of these words, upper and lower case counting as equal; the first asks for nothing.
-    OneOf(&'static [&'static str]),
 }
 
 /// Why a key means nothing here.
@@ -117,14 +116,8 @@ const fn text(name: &'static str) -> Key {
 const fn unless(name: &'static str, idle: &'static str) -> Key {
     Key { name, class: Class::NotYet(Form::Text(Some(idle))) }
 }
-const fn switch(name: &'static str, idle: Option<bool>) -> Key {
-    Key { name, class: Class::NotYet(Form::Bool(idle)) }
-}
 const fn int(name: &'static str, idle: Option<i32>) -> Key {
     Key { name, class: Class::NotYet(Form::Int(idle)) }
-}
-const fn not_yet(name: &'static str, form: Form) -> Key {
-    Key { name, class: Class::NotYet(form) }
 }
 const fn ignored(name: &'static str, why: Why) -> Key {
     Key { name, class: Class::Ignored(why) }
@@ -132,8 +125,11 @@ const fn ignored(name: &'static str, why: Why) -> Key {
 const fn protection(name: &'static str, asks: Asks, what: &'static str) -> Key {
     Key { name, class: Class::Protection(asks, what) }
 }
-const fn ensemble(name: &'static str) -> Key {
-    Key { name, class: Class::Ensemble }
+const fn of_members(name: &'static str) -> Key {
+    Key { name, class: Class::OfMembers }
+}
+const fn members(name: &'static str) -> Key {
+    Key { name, class: Class::Members }
 }
 
 const TLS: &str = "TLS";
@@ -162,8 +158,8 @@ const KEYS: &[Key] = &[
     in_effect("znode.container.maxPerMinute"),
     in_effect("znode.container.maxNeverUsedIntervalMs"),
     in_effect("emulate353TTLNodes"),
-    text("commitLogCount"),
-    text("snapshotSizeFactor"),
+    of_members("commitLogCount"),
+    of_members("snapshotSizeFactor"),
     in_effect("snapshot.compression.method"),
     in_effect("autopurge.snapRetainCount"),
     in_effect("autopurge.purgeInterval"),
@@ -227,44 +223,46 @@ const KEYS: &[Key] = &[
     ignored("commitProcessor.maxCommitBatchSize", Why::Internals),
     ignored("commitProcessor.shutdownTimeout", Why::Internals),
     in_effect("readonlymode.enabled"),
-    switch("localSessionsEnabled", Some(false)),
-    switch("localSessionsUpgradingEnabled", Some(false)),
+    of_members("localSessionsEnabled"),
+    of_members("localSessionsUpgradingEnabled"),
     // Who the members are.
-    ensemble("server.*"),
-    ensemble("group.*"),
-    ensemble("weight.*"),
-    ensemble("dynamicConfigFile"),
-    ensemble("standaloneEnabled"),
+    members("server.*"),
+    members("group.*"),
+    members("weight.*"),
+    members("dynamicConfigFile"),
     // What only an ensemble needs.
-    int("initLimit", None),
-    int("syncLimit", None),
-    int("connectToLearnerMasterLimit", None),
-    int("observerMasterPort", Some(0)),
-    not_yet("electionAlg", Form::OneOf(&["3"])),
-    not_yet("peerType", Form::OneOf(&["participant", "observer"])),
-    switch("quorumListenOnAllIPs", None),
-    switch("syncEnabled", Some(true)),
+    of_members("standaloneEnabled"),
+    of_members("initLimit"),
+    of_members("syncLimit"),
+    of_members("connectToLearnerMasterLimit"),
+    of_members("electionAlg"),
+    of_members("peerType"),
+    of_members("quorumListenOnAllIPs"),
+    of_members("syncEnabled"),
     in_effect("reconfigEnabled"),
-    switch("multiAddress.enabled", Some(false)),
-    switch("multiAddress.reachabilityCheckEnabled", None),
-    int("multiAddress.reachabilityCheckTimeoutMs", None),
-    text("oraclePath"),
-    unless("leaderServes", "yes"),
-    text("cnxTimeout"),
-    text("quorumCnxnTimeoutMs"),
-    text("electionPortBindRetry"),
-    text("tcpKeepAlive"),
-    text("fastleader.minNotificationInterval"),
-    text("fastleader.maxNotificationInterval"),
-    text("leader.maxConcurrentSnapSyncs"),
-    text("leader.maxConcurrentDiffSyncs"),
-    text("leader.maxTimeToWaitForEpoch"),
-    text("leaderConnectDelayDuringRetryMs"),
-    text("leader.nodelay"),
-    text("follower.nodelay"),
-    text("observer.reconnectDelayMs"),
-    text("observer.election.DelayMs"),
-    text("observer.syncEnabled"),
+    of_members("multiAddress.enabled"),
+    of_members("multiAddress.reachabilityCheckEnabled"),
+    of_members("multiAddress.reachabilityCheckTimeoutMs"),
+    of_members("leaderServes"),
+    of_members("cnxTimeout"),
+    of_members("quorumCnxnTimeoutMs"),
+    of_members("electionPortBindRetry"),
+    of_members("tcpKeepAlive"),
+    of_members("fastleader.minNotificationInterval"),
+    of_members("fastleader.maxNotificationInterval"),
+    of_members("leader.maxConcurrentSnapSyncs"),
+    of_members("leader.maxConcurrentDiffSyncs"),
+    of_members("leader.maxTimeToWaitForEpoch"),
+    of_members("leaderConnectDelayDuringRetryMs"),
+    of_members("leader.nodelay"),
+    of_members("follower.nodelay"),
+    of_members("observer.reconnectDelayMs"),
+    of_members("observer.election.DelayMs"),
+    of_members("observer.syncEnabled"),
+    of_members("forceSnapshotSync"),
+    // A member that is asked for these refuses.
+    int("observerMasterPort", Some(0)),
+    unless("oraclePath", ""),
     text("observerMaster.sizeLimit"),
     ignored("leader.ackLoggingFrequency", Why::Internals),
     ignored("leader.closeSocketAsync", Why::Internals),
@@ -273,7 +271,6 @@ const KEYS: &[Key] = &[
     ignored("follower.skipLearnerRequestToNextProcessor", Why::Internals),
     ignored("forward_learner_requests_to_commit_processor_disabled", Why::Internals),
     ignored("quorum.cnxn.threads.size", Why::Internals),
-    ignored("forceSnapshotSync", Why::Tests),
     text("messageTracker.Enabled"),
     text("messageTracker.BufferSize"),
     // Operating it.
@@ -426,7 +423,7 @@ mod tests {
         assert_eq!(class("ssl.clientAuth"), Class::Protection(Asks::Unless("none"), TLS));
         assert_eq!(class("admin.serverPort"), Class::NotYet(Form::Text(None)));
         assert_eq!(class("admin.forceHttps"), Class::Protection(Asks::True, TLS));
-        assert_eq!(class("server.3"), Class::Ensemble);
+        assert_eq!(class("server.3"), Class::Members);
         assert_eq!(class("superUser.ops"), Class::NotYet(Form::Text(None)));
         assert_eq!(find("serverX"), None);
         assert_eq!(find("clientport"), None);

@@ -79,9 +79,14 @@ impl Ratio {
         self.0
     }
 
+    /// `number` if it is one of these.
+    pub(super) fn new(number: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&number).then_some(Ratio(number))
+    }
+
     fn parse(value: &str) -> Result<Self, Allowed> {
-        let number = value.parse::<f64>().ok().filter(|number| (0.0..=1.0).contains(number));
-        number.map(Ratio).ok_or_else(|| "a number from 0 to 1".to_owned())
+        let number = value.parse::<f64>().ok().and_then(Ratio::new);
+        number.ok_or_else(|| "a number from 0 to 1".to_owned())
     }
 }
 

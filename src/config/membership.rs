@@ -1,15 +1,27 @@
-//! Who the members are: whether the file describes one server or an ensemble.
+//! Who the members are: whether the lines of the file describe one server or an ensemble.
 //!
 //! As in Apache ZooKeeper a file is standalone without server lines, or with a single participant
 //! while `standaloneEnabled` is true. HBase and container images write such a single line; what
-//! counts of it is the client part. Everything else is an ensemble, which this version cannot be
-//! part of: it is refused rather than run as a lone server that would split the data.
+//! counts of it is the client part. Everything else is an ensemble.
+//!
+//! The lines stand in the file, or in the one that `dynamicConfigFile` names, never in both. Each
+//! is judged where it stands; only if nothing is wrong with any of them they are put together.
 
-use super::notice::{ConfigError, printable};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use super::ensemble::EnsembleConfig;
+use super::keys::{self, Class};
+use super::notice::{NoticeKind, printable};
+use super::parse::Draft;
 use super::setting::{Origin, Setting};
-use super::values::{self, boolean};
+use super::values;
+use crate::proto::host_port::is_wildcard;
+use crate::proto::membership::{LearnerType, QuorumServer};
+use crate::proto::{QuorumVerifier, Sid};
 
-/// Where clients connect according to the only server line.
+/// Where clients connect according to a server line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientPart {
     /// None: all addresses.
@@ -21,250 +33,351 @@ pub struct ClientPart {
 }
 
 impl ClientPart {
-    /// The line of the file; 0 for none.
-    pub fn line(&self) -> usize {
-        match self.origin {
-            Origin::File { line, .. } => line,
-            Origin::Variable(_) | Origin::CommandLine => 0,
-        }
+    /// That of `server`, whose line stands at `origin`.
+    pub fn of(server: &QuorumServer, origin: Origin) -> Option<ClientPart> {
+        let (host, port) = server.client.clone()?;
+        Some(ClientPart { host: (!is_wildcard(&host)).then_some(host), port, origin })
     }
 }
 
-const NO_ENSEMBLES: &str = "ensembles are not part of this version, only a standalone server is";
+/// The lines as far as they are understood: each with what is behind its `=`.
+#[derive(Debug, Default)]
+struct Lines<'a> {
+    servers: BTreeMap<Sid, (&'a Setting, QuorumServer)>,
+    groups: BTreeMap<Sid, (&'a Setting, i64)>,
+    weights: BTreeMap<Sid, (&'a Setting, i64)>,
+    hierarchical: bool,
+}
 
-/// What the keys of class `Ensemble` come to; each of them is in `settings`, nothing else is.
-pub fn judge(settings: &[&Setting]) -> Result<Option<ClientPart>, Vec<ConfigError>> {
-    let mut errors = Vec::new();
-    let mut lines = Vec::new();
-    for setting in settings {
-        let mut refuse = |what: String| {
-            errors.push(ConfigError {
-                key: printable(&setting.key),
-                origin: Some(setting.origin),
-                what,
-            });
+impl Draft {
+    /// Decides whether the server is alone, and if it is not, who the others are. `dynamic` has the
+    /// settings of the file that `dynamicConfigFile` names.
+    pub(super) fn finish_members(&mut self, settings: &[Setting], dynamic: Option<&[Setting]>) {
+        let pointer = settings.iter().find(|setting| setting.key == POINTER);
+        let of_members = |s: &&Setting| {
+            s.key != POINTER && keys::find(&s.key).is_some_and(|key| key.class == Class::Members)
         };
-        match setting.key.as_str() {
-            "standaloneEnabled" => match boolean(&setting.value) {
-                Ok(true) => {}
-                Ok(false) => {
-                    refuse(format!("is false and so asks for an ensemble; {NO_ENSEMBLES}"))
+        let beside: Vec<&Setting> = settings.iter().filter(of_members).collect();
+        let told = self.errors_told();
+        let lines = match pointer {
+            None => beside,
+            Some(pointer) => {
+                for setting in beside {
+                    let what = format!(
+                        "must stand in the file that dynamicConfigFile ({}) names, or \
+                         dynamicConfigFile must go",
+                        pointer.origin
+                    );
+                    self.refuse(&setting.written, Some(setting.origin), what);
                 }
-                Err(allowed) => {
-                    refuse(format!("must be {allowed}, not \"{}\"", printable(&setting.value)));
-                }
-            },
-            "dynamicConfigFile" => {
-                refuse(format!("names the members of an ensemble; {NO_ENSEMBLES}"))
+                self.dynamic_lines(pointer, dynamic)
             }
-            key => match key.strip_prefix("server.") {
-                Some(sid) if !is_sid(sid) => refuse("must be server. and a number".to_owned()),
-                Some(_) => match ServerLine::parse(&setting.value) {
-                    Ok(line) => lines.push((*setting, line)),
-                    Err(what) => refuse(what),
-                },
-                None => refuse(format!("belongs to an ensemble of groups; {NO_ENSEMBLES}")),
-            },
-        }
-    }
-    let client = match &lines[..] {
-        [] => None,
-        [(setting, line)] => {
-            if line.observer {
-                errors.push(ConfigError {
-                    key: printable(&setting.key),
-                    origin: Some(setting.origin),
-                    what: format!("is an observer without participants; {NO_ENSEMBLES}"),
-                });
-            }
-            line.client.clone().map(|(host, port)| ClientPart {
-                host,
-                port,
-                origin: setting.origin,
-            })
-        }
-        [.., (setting, _)] => {
-            errors.push(ConfigError {
-                key: printable(&setting.key),
-                origin: Some(setting.origin),
-                what: format!("is the last of {} server lines; {NO_ENSEMBLES}", lines.len()),
-            });
-            None
-        }
-    };
-    if errors.is_empty() { Ok(client) } else { Err(errors) }
-}
-
-/// Any i64, as Java takes it; the number means nothing to a standalone server.
-fn is_sid(text: &str) -> bool {
-    values::decimal::<i64>(text, i64::MIN..=i64::MAX).is_ok()
-}
-
-/// The value of a `server.N` key:
-/// `host:quorumPort:electionPort[:role][|another address...][;[clientHost:]clientPort]`.
-struct ServerLine {
-    observer: bool,
-    client: Option<(Option<String>, u16)>,
-}
-
-impl ServerLine {
-    fn parse(value: &str) -> Result<ServerLine, String> {
-        const FORM: &str = "must be host:quorumPort:electionPort[:role][;[clientHost:]clientPort]";
-        let mut parts = value.split(';').map(str::trim);
-        let addresses = parts.next().unwrap_or_default();
-        let client = parts.next();
-        if parts.next().is_some_and(|secure| !secure.is_empty()) {
-            return Err("has a secure client port; this version has no TLS".to_owned());
-        }
-        let mut role = None;
-        for address in addresses.split('|') {
-            let found = address_role(address).ok_or(FORM)?;
-            if found.is_some() && role.is_some() && found != role {
-                return Err("names different roles for one server".to_owned());
-            }
-            role = role.or(found);
-        }
-        let client = match client {
-            None | Some("") => None,
-            Some(part) => Some(client_part(part).ok_or(FORM)?),
         };
-        Ok(ServerLine { observer: role == Some(Role::Observer), client })
+        let lines = self.read_lines(&lines);
+        if told == self.errors_told() {
+            self.check_hierarchy(&lines);
+        }
+        if told != self.errors_told() {
+            return;
+        }
+        self.standalone_or_ensemble(&lines, pointer);
+    }
+
+    /// The settings of the dynamic file, which must be of members.
+    fn dynamic_lines<'a>(
+        &mut self,
+        pointer: &Setting,
+        dynamic: Option<&'a [Setting]>,
+    ) -> Vec<&'a Setting> {
+        if pointer.value.is_empty() {
+            self.wrong(pointer, "the path of a file");
+            return Vec::new();
+        }
+        let Some(dynamic) = dynamic else {
+            let what = "names the file of the members, which was not read".to_owned();
+            self.refuse(&pointer.written, Some(pointer.origin), what);
+            return Vec::new();
+        };
+        let (lines, others): (Vec<&Setting>, Vec<&Setting>) = dynamic.iter().partition(|setting| {
+            ["server.", "group.", "weight."].iter().any(|kind| setting.key.starts_with(kind))
+        });
+        for setting in others {
+            let what = match setting.key.as_str() {
+                "version" => {
+                    "must not stand in this file: its version is the end of its name, in \
+                     hexadecimal"
+                }
+                _ => {
+                    "must not stand in this file: it has server.N, group.N and weight.N, and \
+                     nothing else"
+                }
+            };
+            self.refuse(&setting.written, Some(setting.origin), what.to_owned());
+        }
+        for setting in dynamic {
+            self.tell_repeated(setting);
+        }
+        lines
+    }
+
+    /// Understands each line by itself.
+    fn read_lines<'a>(&mut self, settings: &[&'a Setting]) -> Lines<'a> {
+        let mut lines = Lines::default();
+        for &setting in settings {
+            let read = if let Some(sid) = setting.key.strip_prefix("server.") {
+                self.read_server(&mut lines, sid, setting)
+            } else if let Some(group) = setting.key.strip_prefix("group.") {
+                lines.hierarchical = true;
+                read_group(&mut lines, group, setting)
+            } else if let Some(sid) = setting.key.strip_prefix("weight.") {
+                lines.hierarchical = true;
+                read_weight(&mut lines, sid, setting)
+            } else {
+                Ok(())
+            };
+            if let Err(what) = read {
+                self.refuse(&setting.written, Some(setting.origin), what);
+            }
+        }
+        lines
+    }
+
+    fn read_server<'a>(
+        &mut self,
+        lines: &mut Lines<'a>,
+        sid: &str,
+        setting: &'a Setting,
+    ) -> Result<(), String> {
+        let sid = number(sid).ok_or("must be server. and a number")?;
+        let server = QuorumServer::parse(&setting.value)
+            .map_err(|what| format!("{what}, not \"{}\"", printable(&setting.value)))?;
+        if server.secure_client.is_some() {
+            return Err("has a port for clients with TLS; this version has no TLS".to_owned());
+        }
+        if server.addresses.len() > 1 && !self.ensemble.multi_address {
+            return Err("has several addresses, which needs multiAddress.enabled=true (on every \
+                        server)"
+                .to_owned());
+        }
+        if let Some((other, _)) = lines.servers.get(&sid) {
+            return Err(format!("is server {} once more; {} has it too", sid.0, at(other)));
+        }
+        lines.servers.insert(sid, (setting, server));
+        Ok(())
+    }
+
+    /// With groups, every participant must be in one.
+    fn check_hierarchy(&mut self, lines: &Lines<'_>) {
+        if !lines.hierarchical {
+            return;
+        }
+        for (sid, (setting, server)) in &lines.servers {
+            if server.learner_type == LearnerType::Participant && !lines.groups.contains_key(sid) {
+                let what = format!(
+                    "is a participant in no group; where there are group.N or weight.N, every \
+                     participant must be in one group.N: add {}",
+                    sid.0
+                );
+                self.refuse(&setting.written, Some(setting.origin), what);
+            }
+        }
+        for (sid, (setting, _)) in &lines.groups {
+            let server = lines.servers.get(sid).map(|(_, server)| server.learner_type);
+            let weighs = lines.weights.contains_key(sid);
+            let who = match server {
+                Some(LearnerType::Participant) => continue,
+                Some(LearnerType::Observer) => "is an observer",
+                None => "has no server line",
+            };
+            if weighs {
+                let what = format!(
+                    "has server {}, which {who}: its weight counts against the group",
+                    sid.0
+                );
+                self.notice(NoticeKind::Warning, setting, what);
+            } else {
+                let what = format!("has server {}, which {who}; take it out", sid.0);
+                self.refuse(&setting.written, Some(setting.origin), what);
+            }
+        }
+        for (sid, (setting, _)) in &lines.weights {
+            if !lines.groups.contains_key(sid) {
+                let what = "has no effect: the server is in no group".to_owned();
+                self.notice(NoticeKind::Warning, setting, what);
+            }
+        }
+    }
+
+    /// Apache's decision: more than one voter, or one that may not be alone, is an ensemble.
+    fn standalone_or_ensemble(&mut self, lines: &Lines<'_>, pointer: Option<&Setting>) {
+        let alone = self.ensemble.standalone_enabled;
+        let of = |kind| {
+            let servers = lines.servers.iter();
+            servers.filter(move |(_, (_, server))| server.learner_type == kind)
+        };
+        let voters = of(LearnerType::Participant).count();
+        let observer = of(LearnerType::Observer).next().map(|(_, (setting, _))| *setting);
+        match (voters, observer) {
+            (0, _) if !alone => {
+                let what = "is false, which asks for an ensemble, but no server.N line names a \
+                            participant"
+                    .to_owned();
+                let origin = self.origin("standaloneEnabled");
+                self.refuse("standaloneEnabled", origin, what);
+            }
+            (0, Some(observer)) => {
+                let what = "is an observer, and there is no participant: add the server.N lines \
+                            of those who vote";
+                self.refuse(&observer.written, Some(observer.origin), what.to_owned());
+            }
+            (1, Some(observer)) if alone => {
+                let what = "is an observer beside a single participant, which would be a \
+                            standalone server: write standaloneEnabled=false (on every server), \
+                            or add participants";
+                self.refuse(&observer.written, Some(observer.origin), what.to_owned());
+            }
+            (0, None) => self.merge_client(None),
+            (1, None) if alone => {
+                let line = lines.servers.values().next();
+                self.merge_client(line.and_then(|(at, server)| ClientPart::of(server, at.origin)));
+            }
+            _ => self.finish_verifier(lines, pointer, voters),
+        }
+    }
+
+    fn finish_verifier(&mut self, lines: &Lines<'_>, pointer: Option<&Setting>, voters: usize) {
+        let text = lines.to_text(pointer.map_or(0, |file| version_of(&file.value)));
+        let verifier = match QuorumVerifier::parse(text.as_bytes()) {
+            Ok(verifier) => verifier,
+            Err(what) => return self.refuse("server.N", None, format!("lines: {what}")),
+        };
+        if let Some((setting, _)) = lines.servers.values().next_back() {
+            let what = if voters <= 2 {
+                Some(format!(
+                    "is one of {voters} that vote: the failure of one stops the ensemble; there \
+                     should be at least 3"
+                ))
+            } else if voters.is_multiple_of(2) {
+                Some(format!(
+                    "is one of {voters} that vote, which survive no more failures than {} would",
+                    voters - 1
+                ))
+            } else {
+                None
+            };
+            if let Some(what) = what {
+                self.notice(NoticeKind::Warning, setting, what);
+            }
+        }
+        self.tell_clashes(lines);
+        for (sid, (setting, _)) in &lines.servers {
+            self.place(format!("server.{}", sid.0), setting.origin);
+        }
+        for (setting, group) in lines.groups.values() {
+            self.place(format!("group.{group}"), setting.origin);
+        }
+        for (sid, (setting, _)) in &lines.weights {
+            self.place(format!("weight.{}", sid.0), setting.origin);
+        }
+        let file = pointer.map(|pointer| Path::new(&pointer.value).to_owned());
+        let ensemble = std::mem::take(&mut self.ensemble);
+        self.config.ensemble =
+            Some(EnsembleConfig { members: verifier, dynamic_config_file: file, ..ensemble });
+    }
+
+    /// Two members at one address: Apache ZooKeeper starts, but only one of them can.
+    fn tell_clashes(&mut self, lines: &Lines<'_>) {
+        let mut taken: BTreeMap<(String, u16), (Sid, &Setting)> = BTreeMap::new();
+        for (&sid, (setting, server)) in &lines.servers {
+            for (host, port) in server.all_addresses().filter(|(host, _)| !is_wildcard(host)) {
+                match taken.get(&(host.to_ascii_lowercase(), port)) {
+                    Some((other, line)) if *other != sid => {
+                        let what = format!(
+                            "has {host}:{port}, which {} has too: only one of them can have it",
+                            at(line)
+                        );
+                        self.notice(NoticeKind::Warning, setting, what);
+                    }
+                    Some(_) => {}
+                    None => {
+                        taken.insert((host.to_ascii_lowercase(), port), (sid, setting));
+                    }
+                }
+            }
+        }
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Participant,
-    Observer,
-}
+/// The key that names the file of the members.
+pub(super) const POINTER: &str = "dynamicConfigFile";
 
-/// The role named by `host:quorumPort:electionPort[:role]`; None if that is not what it is.
-fn address_role(address: &str) -> Option<Option<Role>> {
-    let (_, rest) = split_host(address.trim())?;
-    let mut parts = rest.split(':');
-    let quorum = port(parts.next()?)?;
-    let election = port(parts.next()?)?;
-    let role = match parts.next() {
-        None => None,
-        Some(role) if role.eq_ignore_ascii_case("participant") => Some(Role::Participant),
-        Some(role) if role.eq_ignore_ascii_case("observer") => Some(Role::Observer),
-        Some(_) => return None,
-    };
-    (parts.next().is_none() && quorum != election).then_some(role)
-}
-
-/// `[clientHost:]clientPort`.
-fn client_part(part: &str) -> Option<(Option<String>, u16)> {
-    if let Some(port) = port(part) {
-        return Some((None, port));
+impl Lines<'_> {
+    /// The form in which members tell each other.
+    fn to_text(&self, version: i64) -> String {
+        let mut text = String::new();
+        for (sid, (_, server)) in &self.servers {
+            let _ = writeln!(text, "server.{}={server}", sid.0);
+        }
+        for (sid, (_, group)) in &self.groups {
+            let _ = writeln!(text, "group.{group}={}", sid.0);
+        }
+        for (sid, (_, weight)) in &self.weights {
+            let _ = writeln!(text, "weight.{}={weight}", sid.0);
+        }
+        let _ = write!(text, "version={version:x}");
+        text
     }
-    let (host, rest) = split_host(part)?;
-    let any = matches!(host.as_str(), "0.0.0.0" | "::");
-    Some(((!any).then_some(host), port(rest)?))
 }
 
-/// A host, in brackets if it is an IPv6 address, and what follows the colon behind it.
-fn split_host(text: &str) -> Option<(String, &str)> {
-    let end = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':')? };
-    let (host, rest) = text.split_at(end);
-    Some((values::host(host).ok()?, rest.strip_prefix(':')?))
+fn read_group<'a>(lines: &mut Lines<'a>, group: &str, setting: &'a Setting) -> Result<(), String> {
+    let group = number(group).ok_or("must be group. and a number")?.0;
+    // Java does not see empty parts at the end.
+    for part in setting.value.trim_end_matches(':').split(':') {
+        let sid = number(part.trim()).ok_or_else(|| {
+            let value = printable(&setting.value);
+            format!("must be numbers of servers with colons between them, not \"{value}\"")
+        })?;
+        if let Some((other, _)) = lines.groups.insert(sid, (setting, group)) {
+            let other = if other == setting {
+                "it has it twice".to_owned()
+            } else {
+                format!("{} has it too", at(other))
+            };
+            return Err(format!("must not have server {}: {other}", sid.0));
+        }
+    }
+    Ok(())
 }
 
-fn port(text: &str) -> Option<u16> {
-    values::decimal(text, 1..=65535).ok()
+fn read_weight<'a>(lines: &mut Lines<'a>, sid: &str, setting: &'a Setting) -> Result<(), String> {
+    let sid = number(sid).ok_or("must be weight. and the number of a server")?;
+    let weight = values::decimal(&setting.value, 0..=i64::MAX)
+        .map_err(|allowed| format!("must be {allowed}, not \"{}\"", printable(&setting.value)))?;
+    match lines.weights.insert(sid, (setting, weight)) {
+        None => Ok(()),
+        Some((other, _)) => {
+            Err(format!("is the weight of server {} once more; {} has it too", sid.0, at(other)))
+        }
+    }
+}
+
+/// A server's id, as Java takes it; one of them is no server's.
+fn number(text: &str) -> Option<Sid> {
+    let number = values::decimal::<i64>(text, i64::MIN..=i64::MAX).ok().map(Sid);
+    number.filter(|sid| *sid != Sid::NOBODY)
+}
+
+/// A line, and where it stands.
+fn at(line: &Setting) -> String {
+    format!("{} ({})", printable(&line.written), line.origin)
+}
+
+/// The version of a dynamic file: the end of its name in hexadecimal. Without one, or with one that
+/// nobody could tell another (as in `zoo.cfg.dynamic`), it is 0.
+fn version_of(name: &str) -> i64 {
+    let end = name.rsplit_once('.').map(|(_, end)| end);
+    end.and_then(|end| i64::from_str_radix(end, 16).ok()).filter(|v| *v >= 0).unwrap_or(0)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::setting::Shape;
-    use super::*;
-
-    fn judged(settings: &[(&str, &str)]) -> Result<Option<(Option<String>, u16)>, Vec<String>> {
-        let settings: Vec<Setting> = settings
-            .iter()
-            .zip(1..)
-            .map(|((key, value), line)| Setting {
-                key: (*key).to_owned(),
-                written: (*key).to_owned(),
-                value: (*value).to_owned(),
-                shape: Shape::Untyped,
-                origin: Origin::line(line),
-                replaces: None,
-            })
-            .collect();
-        judge(&settings.iter().collect::<Vec<_>>())
-            .map(|client| client.map(|part| (part.host, part.port)))
-            .map_err(|errors| errors.iter().map(ToString::to_string).collect())
-    }
-
-    #[test]
-    fn one_participant_is_standalone_and_may_name_the_client_port() {
-        assert_eq!(judged(&[]), Ok(None));
-        assert_eq!(judged(&[("standaloneEnabled", "TRUE")]), Ok(None));
-        for (line, client) in [
-            ("localhost:2888:3888", None),
-            ("localhost:2888:3888:participant", None),
-            ("zk-0.zk.svc:2888:3888:PARTICIPANT;2181", Some((None, 2181))),
-            ("localhost:2888:3888;", None),
-            ("localhost:2888:3888;0.0.0.0:2181", Some((None, 2181))),
-            ("localhost:2888:3888;[::]:2181", Some((None, 2181))),
-            ("10.0.0.1:2888:3888;10.0.0.2:2181", Some((Some("10.0.0.2".to_owned()), 2181))),
-            ("[fd00::1]:2888:3888;[::1]:2181", Some((Some("::1".to_owned()), 2181))),
-            ("a:2888:3888|b:2888:3888:participant;2181", Some((None, 2181))),
-        ] {
-            assert_eq!(judged(&[("server.1", line)]), Ok(client), "{line}");
-        }
-    }
-
-    #[test]
-    fn a_malformed_server_line_is_refused() {
-        for line in [
-            "",
-            "localhost",
-            "localhost:2888",
-            "localhost:2888:2888",
-            "localhost:2888:3888:leader",
-            "localhost:2888:3888:participant:x",
-            "localhost:0:3888",
-            "localhost:2888:70000",
-            "::1:2888:3888",
-            "[::1:2888:3888",
-            "localhost:2888:3888;x",
-            "localhost:2888:3888;0",
-            "a:2888:3888|",
-        ] {
-            let errors = judged(&[("server.1", line)]).unwrap_err();
-            assert!(errors[0].starts_with("line 1: server.1 must be host:"), "{line}: {errors:?}");
-        }
-        assert!(judged(&[("server.one", "a:1:2")]).unwrap_err()[0].contains("a number"));
-        assert!(judged(&[("server.1", "a:1:2:observer|b:1:2:participant")]).is_err());
-    }
-
-    #[test]
-    fn what_makes_an_ensemble_is_refused_with_words() {
-        let line = "h:2888:3888";
-        for (settings, key) in [
-            (&[("server.1", line), ("server.2", line)][..], "server.2"),
-            (&[("server.1", line), ("server.2", "h:2888:3888:observer")], "server.2"),
-            (&[("server.1", "h:2888:3888:observer")], "server.1"),
-            (&[("standaloneEnabled", "false")], "standaloneEnabled"),
-            (&[("standaloneEnabled", "false"), ("server.1", line)], "standaloneEnabled"),
-            (&[("dynamicConfigFile", "/conf/zoo.cfg.dynamic")], "dynamicConfigFile"),
-            (&[("group.1", "1:2:3")], "group.1"),
-            (&[("weight.1", "1")], "weight.1"),
-        ] {
-            let errors = judged(settings).unwrap_err();
-            assert_eq!(errors.len(), 1, "{errors:?}");
-            assert!(errors[0].contains(key) && errors[0].contains(NO_ENSEMBLES), "{errors:?}");
-        }
-        let errors = judged(&[("standaloneEnabled", "no")]).unwrap_err();
-        assert_eq!(errors, ["line 1: standaloneEnabled must be true or false, not \"no\""]);
-    }
-
-    #[test]
-    fn a_secure_client_port_on_the_line_asks_for_tls() {
-        for line in ["h:2888:3888;2181;2281", "h:2888:3888;;2281"] {
-            assert!(judged(&[("server.1", line)]).unwrap_err()[0].contains("TLS"), "{line}");
-        }
-    }
-}
+mod tests;

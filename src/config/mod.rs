@@ -7,10 +7,13 @@
 //!  -Dkey=value ──────────────┤   reach    └─────────┘               │
 //!  port dataDir … ───────────┘                                      ▼
 //!      Config + notices + origins  ◀── parse, take ◀── types, values, membership
+//!                                           │
+//!            myid ── member ────────────────┘   which of the members this server is
 //! ```
 //!
 //! What always holds:
-//! * Nothing here opens a file: the text is given, and paths are only named.
+//! * Nothing here opens a file: the texts are given (that of the members' own file too, which
+//!   [`dynamic_config_file`] names), and paths are only named.
 //! * A [`Config`] exists only if every value given was understood. A wrong value is an error that
 //!   names the key, its place and what is allowed; all errors are collected before giving up.
 //! * Every value knows where it came from.
@@ -23,10 +26,13 @@
 mod access;
 mod asked;
 mod effective;
+mod ensemble;
+mod ensemble_checks;
 mod jvm_flags;
 pub mod keys;
 mod limits;
 mod log_levels;
+mod member;
 mod membership;
 mod notice;
 mod parse;
@@ -48,13 +54,15 @@ mod samples;
 
 use std::path::PathBuf;
 
+pub use ensemble::EnsembleConfig;
 pub use limits::{ConnectionThrottle, Limits, Ratio, RequestThrottle};
 pub use log_levels::{Level, LogFormat, LogLevels};
+pub use member::member_id;
 pub use notice::{ConfigError, ConfigErrors, Notice, NoticeKind};
 pub use parse::{Parsed, parse, resolve};
 pub use secret::Secret;
 pub use setting::Origin;
-pub use sources::{File, Given};
+pub use sources::{File, Given, dynamic_config_file};
 pub use whitelist::FourLetterWhitelist;
 
 use crate::proto::{CompatibilityLevel, DigestAlgorithm};
@@ -67,7 +75,8 @@ pub struct Config {
     /// `dataLogDir`: where transaction logs live; `dataDir` if not given.
     pub data_log_dir: PathBuf,
 
-    /// `clientPort`, or the client part of the only server line. None: no client listener.
+    /// `clientPort`, or the client part of the own server line ([`Parsed::as_member`]). None: no
+    /// client listener.
     pub client_port: Option<u16>,
     /// `clientPortAddress`: the host or IP (IPv6 without brackets) to listen on. None: all.
     pub client_port_address: Option<String>,
@@ -166,6 +175,9 @@ pub struct Config {
     pub ensemble_auth_names: Vec<String>,
     /// Whether the scheme `ensemble` exists: there are names, or its provider is named.
     pub ensemble_scheme: bool,
+
+    /// The ensemble that it is a member of; None for a server that is alone.
+    pub ensemble: Option<EnsembleConfig>,
 
     /// `compatibilityLevel`: the line of Apache ZooKeeper's releases whose ways it has where they
     /// differ.
@@ -294,6 +306,7 @@ impl Config {
             enforce_auth_schemes: Vec::new(),
             ensemble_auth_names: Vec::new(),
             ensemble_scheme: false,
+            ensemble: None,
             compatibility_level: CompatibilityLevel::default(),
             log_levels: LogLevels::default(),
             log_format: LogFormat::Text,

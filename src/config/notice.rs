@@ -93,7 +93,7 @@ pub fn located(file_name: &str, origin: Option<Origin>, told: &dyn fmt::Display)
     match origin {
         Some(Origin::Variable(_) | Origin::CommandLine) => told.to_string(),
         _ if file_name.is_empty() => told.to_string(),
-        Some(Origin::File { .. }) | None => format!("{file_name}: {told}"),
+        Some(Origin::File { .. } | Origin::Dynamic { .. }) | None => format!("{file_name}: {told}"),
     }
 }
 

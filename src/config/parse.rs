@@ -6,14 +6,16 @@ use std::path::PathBuf;
 
 use super::access::{missing_provider, protects};
 use super::asked::{Asked, asked, check_form};
+use super::ensemble::EnsembleConfig;
 use super::keys::{self, Asks, Class, Key, Why};
-use super::membership::{self, ClientPart};
+use super::membership::ClientPart;
 use super::notice::{ConfigError, ConfigErrors, Notice, NoticeKind, printable};
 use super::secret::is_secret;
 use super::setting::{Origin, Setting};
 use super::sources::{File, Given, gather};
 use super::suggest::nearest;
 use super::{Config, DEFAULT_TICK_TIME_MS, types};
+use crate::proto::host_port::{canonical, is_wildcard};
 
 /// What was given, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +60,7 @@ pub fn resolve(given: &Given<'_>) -> Result<Parsed, ConfigErrors> {
     for setting in &gathered.settings {
         draft.judge(setting);
     }
-    draft.finish(file_name, &gathered.settings)
+    draft.finish(file_name, &gathered.settings, gathered.dynamic.as_deref())
 }
 
 /// A configuration in the making. The keys in effect are taken by `take`.
@@ -70,6 +72,8 @@ pub(super) struct Draft {
     pub(super) min_session_timeout_ms: Option<i32>,
     pub(super) max_session_timeout_ms: Option<i32>,
     pub(super) jute_max_buffer_extrasize: Option<usize>,
+    /// What counts if it turns out to be a member.
+    pub(super) ensemble: EnsembleConfig,
     notices: Vec<Notice>,
     errors: Vec<ConfigError>,
     origins: BTreeMap<String, Origin>,
@@ -84,6 +88,7 @@ impl Default for Draft {
             min_session_timeout_ms: None,
             max_session_timeout_ms: None,
             jute_max_buffer_extrasize: None,
+            ensemble: EnsembleConfig::default(),
             notices: Vec::new(),
             errors: Vec::new(),
             origins: BTreeMap::new(),
@@ -110,10 +115,7 @@ impl Draft {
     }
 
     fn judge(&mut self, setting: &Setting) {
-        if let Some(earlier) = setting.replaces {
-            let what = format!("stands on line {earlier} too; this later line counts");
-            self.notice(NoticeKind::Warning, setting, what);
-        }
+        self.tell_repeated(setting);
         let Some(key) = keys::find(&setting.key) else {
             return self.judge_unknown(setting);
         };
@@ -122,7 +124,7 @@ impl Draft {
             Err(allowed) => return self.wrong(setting, &allowed),
         };
         match key.class {
-            Class::InEffect => {
+            Class::InEffect | Class::OfMembers => {
                 if let Err(allowed) = self.take(setting) {
                     self.wrong(setting, &allowed);
                 }
@@ -159,7 +161,7 @@ impl Draft {
                 self.judge_protection(setting, asks, what);
             }
             // All of them together, in `finish`.
-            Class::Ensemble => {}
+            Class::Members => {}
         }
     }
 
@@ -216,16 +218,16 @@ impl Draft {
     }
 
     /// Checks what concerns several keys, and fills in what depends on others.
-    fn finish(mut self, file_name: String, settings: &[Setting]) -> Result<Parsed, ConfigErrors> {
+    fn finish(
+        mut self,
+        file_name: String,
+        settings: &[Setting],
+        dynamic: Option<&[Setting]>,
+    ) -> Result<Parsed, ConfigErrors> {
         self.origins =
             settings.iter().map(|setting| (setting.key.clone(), setting.origin)).collect();
-        let of_ensemble =
-            |s: &&Setting| keys::find(&s.key).is_some_and(|key| key.class == Class::Ensemble);
-        let members: Vec<&Setting> = settings.iter().filter(of_ensemble).collect();
-        match membership::judge(&members) {
-            Ok(client) => self.merge_client(client),
-            Err(errors) => self.errors.extend(errors),
-        }
+        self.finish_members(settings, dynamic);
+        self.finish_ensemble(settings);
         self.finish_timeouts();
         self.finish_extrasize(settings);
         self.finish_access(settings);
@@ -257,23 +259,44 @@ impl Draft {
         Ok(Parsed { config, notices, file_name, origins })
     }
 
-    fn origin(&self, key: &str) -> Option<Origin> {
+    pub(super) fn origin(&self, key: &str) -> Option<Origin> {
         self.origins.get(key).copied()
     }
 
+    /// Where `key` has its value from, if nobody gave it under that name.
+    pub(super) fn place(&mut self, key: String, origin: Origin) {
+        self.origins.entry(key).or_insert(origin);
+    }
+
+    /// How many errors there are so far.
+    pub(super) fn errors_told(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// Whether one of `keys` is wrong, so that what depends on it must not be blamed.
+    pub(super) fn is_wrong(&self, keys: &[&str]) -> bool {
+        self.errors.iter().any(|error| keys.contains(&error.key.as_str()))
+    }
+
+    pub(super) fn tell_repeated(&mut self, setting: &Setting) {
+        if let Some(earlier) = setting.replaces {
+            let what = format!("stands on line {earlier} too; this later line counts");
+            self.notice(NoticeKind::Warning, setting, what);
+        }
+    }
+
     /// Brings together `clientPort`, `clientPortAddress` and the client part of a server line.
-    fn merge_client(&mut self, on_server_line: Option<ClientPart>) {
+    pub(super) fn merge_client(&mut self, on_server_line: Option<ClientPart>) {
         let (port_origin, address_origin) =
             (self.origin("clientPort"), self.origin("clientPortAddress"));
         let told = |error: &ConfigError| error.key.starts_with("clientPort");
         if self.errors.iter().any(told) {
             return;
         }
-        let port = self.config.client_port;
-        if port.is_none() && address_origin.is_some() {
-            let what = "needs a clientPort beside it".to_owned();
-            return self.refuse("clientPortAddress", address_origin, what);
+        if !self.check_client_address() {
+            return;
         }
+        let port = self.config.client_port;
         let Some(part) = on_server_line else {
             if port.is_none() {
                 let what = "is not set: nobody could connect".to_owned();
@@ -282,13 +305,14 @@ impl Draft {
             return;
         };
         if let Some(port) = port.filter(|&port| port != part.port) {
-            let what = format!("is {port}, but the server line {} has {}", part.line(), part.port);
+            let what =
+                format!("is {port}, but the server line ({}) has {}", part.origin, part.port);
             self.refuse("clientPort", port_origin, what);
         }
         let address = self.config.client_port_address.take();
-        let address = address.filter(|host| !matches!(host.as_str(), "0.0.0.0" | "::"));
+        let address = address.filter(|host| !is_wildcard(host)).map(|host| canonical(&host));
         if address.is_some() && address != part.host {
-            let what = format!("and the server line {} have different addresses", part.line());
+            let what = format!("and the server line ({}) have different addresses", part.origin);
             self.refuse("clientPortAddress", address_origin, what);
         }
         self.config.client_port = Some(part.port);
@@ -296,6 +320,17 @@ impl Draft {
         for key in ["clientPort", "clientPortAddress"] {
             self.origins.entry(key.to_owned()).or_insert(part.origin);
         }
+    }
+
+    /// Whether `clientPortAddress` has the port that it needs.
+    pub(super) fn check_client_address(&mut self) -> bool {
+        let address = self.origin("clientPortAddress");
+        let lacks_port = self.config.client_port.is_none() && address.is_some();
+        if lacks_port && !self.is_wrong(&["clientPort", "clientPortAddress"]) {
+            let what = "needs a clientPort beside it".to_owned();
+            self.refuse("clientPortAddress", address, what);
+        }
+        !lacks_port
     }
 
     fn finish_timeouts(&mut self) {

@@ -11,7 +11,9 @@ impl Parsed {
     pub fn source(&self, key: &str) -> String {
         match self.origins.get(key) {
             None => DEFAULT.to_owned(),
-            Some(origin @ Origin::File { .. }) => format!("{}, {origin}", self.file_name),
+            Some(origin @ (Origin::File { .. } | Origin::Dynamic { .. })) => {
+                format!("{}, {origin}", self.file_name)
+            }
             Some(origin) => origin.to_string(),
         }
     }
@@ -93,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_report_names_each_value_with_its_source_and_then_every_notice() {
-        let text = "dataDir=/data\nclientPort=2181\ninitLimit=5\nsnapcount=7\nforceSync=no\n\
+        let text = "dataDir=/data\nclientPort=2181\nadmin.serverPort=8081\nsnapcount=7\nforceSync=no\n\
                     DigestAuthenticationProvider.superDigest=super:D/InIHSb7yEEbrWz8b9l71RjZJU=\n";
         let parsed = parse(text.as_bytes(), "zoo.cfg").unwrap();
         let report = parsed.report();
@@ -114,14 +116,14 @@ mod tests {
              stops\n\
              \n\
              Without effect:\n\
-             \x20 zoo.cfg: line 3: initLimit is known but not yet in effect in this version\n"
+             \x20 zoo.cfg: line 3: admin.serverPort is known but not yet in effect in this version\n"
         );
         assert!(!report.contains("D/InIHSb7"));
     }
 
     #[test]
     fn strict_refuses_what_nobody_knows_and_nothing_else() {
-        let base = "dataDir=/data\nclientPort=2181\ninitLimit=5\n";
+        let base = "dataDir=/data\nclientPort=2181\nadmin.serverPort=8081\n";
         assert!(parse(base.as_bytes(), "f").unwrap().strict().is_ok());
         let text = format!("{base}snapcount=7\nzookeeper.snapCount=7\n");
         let errors = parse(text.as_bytes(), "f").unwrap().strict().unwrap_err();

@@ -2,7 +2,8 @@
 //!
 //! Comments and order are shortened; the keys and values are those of the products named.
 
-use super::{Config, NoticeKind, Parsed, parse};
+use super::{Config, File, Given, NoticeKind, Parsed, parse, resolve};
+use crate::proto::Sid;
 
 fn read(text: &str) -> Parsed {
     parse(text.as_bytes(), "zoo.cfg").unwrap_or_else(|errors| panic!("{errors}"))
@@ -25,8 +26,7 @@ fn the_sample_that_comes_with_apache_zookeeper() {
          clientPort=2181\n#maxClientCnxns=60\n#autopurge.snapRetainCount=3\n\
          #metricsProvider.httpPort=7000\n",
     );
-    assert_eq!(keys_told(&parsed, NoticeKind::NotYet), ["initLimit", "syncLimit"]);
-    assert_eq!(parsed.notices.len(), 2);
+    assert_eq!(parsed.notices, []);
     let Config { tick_time_ms, client_port, min_session_timeout_ms, .. } = parsed.config;
     assert_eq!((tick_time_ms, client_port, min_session_timeout_ms), (2000, Some(2181), 4000));
 }
@@ -38,25 +38,26 @@ fn the_file_that_the_container_image_writes() {
          autopurge.snapRetainCount=3\nautopurge.purgeInterval=0\nmaxClientCnxns=60\n\
          standaloneEnabled=true\nadmin.enableServer=true\nserver.1=localhost:2888:3888;2181\n",
     );
-    assert_eq!(
-        keys_told(&parsed, NoticeKind::NotYet),
-        ["initLimit", "syncLimit", "admin.enableServer"]
-    );
-    assert_eq!(parsed.notices.len(), 3);
+    assert_eq!(keys_told(&parsed, NoticeKind::NotYet), ["admin.enableServer"]);
+    assert_eq!(parsed.notices.len(), 1);
     assert_eq!(parsed.config.client_port, Some(2181));
     assert_eq!(parsed.config.data_log_dir.to_str(), Some("/datalog"));
 }
 
 #[test]
 fn the_container_image_as_a_member_of_an_ensemble() {
-    let told = errors(
-        "dataDir=/data\nclientPort=2181\nstandaloneEnabled=false\n\
-         server.1=zoo1:2888:3888;2181\nserver.2=zoo2:2888:3888;2181\n\
-         server.3=zoo3:2888:3888;2181\n",
+    let parsed = read(
+        "dataDir=/data\ndataLogDir=/datalog\ntickTime=2000\ninitLimit=5\nsyncLimit=2\n\
+         autopurge.snapRetainCount=3\nautopurge.purgeInterval=0\nmaxClientCnxns=60\n\
+         standaloneEnabled=true\nadmin.enableServer=false\nserver.1=zoo1:2888:3888;2181\n\
+         server.2=zoo2:2888:3888;2181\nserver.3=zoo3:2888:3888;2181\n",
     );
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].starts_with("line 3: standaloneEnabled is false"), "{told:?}");
-    assert!(told[1].starts_with("line 6: server.3 is the last of 3 server lines"), "{told:?}");
+    assert_eq!(parsed.notices, []);
+    let member = parsed.as_member(Sid(2)).unwrap().config;
+    assert_eq!((member.client_port, member.client_port_address), (Some(2181), None));
+    let ensemble = member.ensemble.unwrap();
+    assert_eq!((ensemble.init_limit_ticks, ensemble.sync_limit_ticks), (5, 2));
+    assert_eq!(ensemble.members.members.len(), 3);
 }
 
 #[test]
@@ -76,7 +77,7 @@ fn a_file_written_for_hbase_with_its_single_server_line() {
         "tickTime=2000\ninitLimit=10\nsyncLimit=5\ndataDir=/hbase/zookeeper\nclientPort=2181\n\
          maxClientCnxns=300\nserver.0=localhost:2888:3888\n",
     );
-    assert_eq!(keys_told(&parsed, NoticeKind::NotYet), ["initLimit", "syncLimit"]);
+    assert_eq!(parsed.notices, []);
     assert_eq!(parsed.config.max_client_cnxns, 300);
     assert_eq!(parsed.config.client_port, Some(2181));
 }
@@ -88,16 +89,26 @@ fn the_tuned_file_that_clickhouse_recommends() {
          dataLogDir=/var/lib/zookeeper/logs\nautopurge.snapRetainCount=10\n\
          autopurge.purgeInterval=1\npreAllocSize=131072\nsnapCount=3000000\nleaderServes=yes\n";
     let parsed = read(&format!("{common}clientPort=2181\nforceSync=yes\n"));
-    assert_eq!(keys_told(&parsed, NoticeKind::NotYet), ["initLimit", "syncLimit"]);
+    assert_eq!(parsed.notices, []);
     let config = parsed.config;
     assert_eq!(config.max_session_timeout_ms, 60_000_000);
     assert_eq!((config.pre_alloc_size_kb, config.snap_count), (131_072, 3_000_000));
     assert!(config.force_sync);
 
-    let told =
-        errors(&format!("{common}standaloneEnabled=false\ndynamicConfigFile=/etc/zoo.dynamic\n"));
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told.iter().all(|line| line.contains("ensemble")), "{told:?}");
+    // The ensemble that goes with it.
+    let text = format!("{common}standaloneEnabled=false\ndynamicConfigFile=/etc/zoo.cfg.dynamic\n");
+    let members = "server.1=zk1:2888:3888:participant;0.0.0.0:2181\n\
+                   server.2=zk2:2888:3888:participant;0.0.0.0:2181\n\
+                   server.3=zk3:2888:3888:participant;0.0.0.0:2181";
+    let given = Given {
+        file: Some(File { name: "zoo.cfg", text: text.as_bytes() }),
+        dynamic: Some(File { name: "zoo.cfg.dynamic", text: members.as_bytes() }),
+        ..Given::default()
+    };
+    let member = resolve(&given).unwrap().as_member(Sid(3)).unwrap().config;
+    assert_eq!(member.client_port, Some(2181));
+    let ensemble = member.ensemble.unwrap();
+    assert_eq!((ensemble.init_limit_ticks, ensemble.members.members.len()), (300, 3));
 }
 
 #[test]

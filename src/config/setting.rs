@@ -29,6 +29,11 @@ pub enum Origin {
         /// In characters from 1, where a line may hold several settings.
         column: Option<usize>,
     },
+    /// In the file that `dynamicConfigFile` names.
+    Dynamic {
+        /// From 1.
+        line: usize,
+    },
     /// In `SERVER_JVMFLAGS` or `JVMFLAGS`.
     Variable(&'static str),
     /// Among the arguments of the program.
@@ -45,8 +50,9 @@ impl Origin {
     pub fn order(self) -> (u8, usize, usize) {
         match self {
             Origin::File { line, column } => (0, line, column.unwrap_or_default()),
-            Origin::Variable(_) => (1, 0, 0),
-            Origin::CommandLine => (2, 0, 0),
+            Origin::Dynamic { line } => (1, line, 0),
+            Origin::Variable(_) => (2, 0, 0),
+            Origin::CommandLine => (3, 0, 0),
         }
     }
 }
@@ -58,6 +64,7 @@ impl fmt::Display for Origin {
             Origin::File { line, column: Some(column) } => {
                 write!(f, "line {line}, column {column}")
             }
+            Origin::Dynamic { line } => write!(f, "dynamicConfigFile, line {line}"),
             Origin::Variable(name) => f.write_str(name),
             Origin::CommandLine => f.write_str("command line"),
         }

@@ -7,6 +7,7 @@
 use super::access::protects;
 use super::jvm_flags::{JvmFlags, name_and_value};
 use super::keys::{self, Class};
+use super::membership::POINTER;
 use super::notice::{ConfigError, Notice, NoticeKind, printable};
 use super::reach::{Reach, reach};
 use super::setting::{Origin, Setting, Shape};
@@ -18,6 +19,8 @@ use super::{properties, toml};
 pub struct Given<'a> {
     /// The configuration file.
     pub file: Option<File<'a>>,
+    /// The file that it names for the members ([`dynamic_config_file`]).
+    pub dynamic: Option<File<'a>>,
     /// Apache's short form: `port dataDir [tickTime [maxClientCnxns]]`; empty if not used.
     pub short_form: Vec<String>,
     /// Variables with flags for a Java virtual machine, the stronger ones later.
@@ -40,6 +43,9 @@ pub struct File<'a> {
 pub(super) struct Gathered {
     /// What counts, in the order in which it is told.
     pub(super) settings: Vec<Setting>,
+    /// What the dynamic file has, if there is one. It is no rival of the others: the same line in
+    /// both is an error.
+    pub(super) dynamic: Option<Vec<Setting>>,
     pub(super) notices: Vec<Notice>,
     pub(super) errors: Vec<ConfigError>,
 }
@@ -72,27 +78,53 @@ pub(super) fn gather(given: &Given<'_>) -> Result<Gathered, Vec<ConfigError>> {
     }
     if let Some(file) = given.file {
         let is_toml = file.name.to_ascii_lowercase().ends_with(".toml");
-        let mut settings = if is_toml { toml::read(file.text)? } else { of_properties(file.text)? };
+        let mut settings =
+            if is_toml { toml::read(file.text)? } else { of_properties(file.text, Origin::line)? };
         for setting in &mut settings {
             setting.key = keys::canonical(&setting.key).to_owned();
         }
         gathered.settings.extend(settings);
+    }
+    if let Some(file) = given.dynamic {
+        gathered.dynamic = Some(of_properties(file.text, |line| Origin::Dynamic { line })?);
     }
     gathered.keep_the_strongest();
     gathered.settings.sort_by_key(|setting| setting.origin.order());
     Ok(gathered)
 }
 
-fn of_properties(text: &[u8]) -> Result<Vec<Setting>, Vec<ConfigError>> {
+/// The name of a second file, which whoever can read files must add to `given`: the one in which
+/// the members stand (`dynamicConfigFile`). It may be relative to the working directory.
+pub fn dynamic_config_file(given: &Given<'_>) -> Option<String> {
+    // What cannot be read at all is told when the whole is made a configuration.
+    let settings = gather(given).ok()?.settings;
+    let file = settings.into_iter().find(|setting| setting.key == POINTER)?;
+    Some(file.value).filter(|name| !name.is_empty())
+}
+
+/// The settings of a properties file, each where `place` says that its line is.
+fn of_properties(
+    text: &[u8],
+    place: fn(usize) -> Origin,
+) -> Result<Vec<Setting>, Vec<ConfigError>> {
     let setting = |property: properties::Property| Setting {
         written: property.key.clone(),
         key: property.key,
         value: property.value,
         shape: Shape::Untyped,
-        origin: Origin::line(property.line),
+        origin: place(property.line),
         replaces: property.replaces,
     };
-    Ok(properties::read(text)?.into_iter().map(setting).collect())
+    let unreadable = |mut errors: Vec<ConfigError>| {
+        for error in &mut errors {
+            if let Some(Origin::File { line, .. }) = error.origin {
+                error.origin = Some(place(line));
+            }
+        }
+        errors
+    };
+    let properties = properties::read(text).map_err(unreadable)?;
+    Ok(properties.into_iter().map(setting).collect())
 }
 
 impl Gathered {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::FourLetterWhitelist;
 use super::access;
+use super::ensemble::Taken;
 use super::log_levels::{LogFormat, LogLevels};
 use super::notice::{NoticeKind, printable};
 use super::parse::Draft;
@@ -167,10 +168,21 @@ impl Draft {
                 config.compatibility_level = CompatibilityLevel::from_name(value)
                     .ok_or_else(|| format!("one of {}", known()))?;
             }
-            key => match config.limits.take(key, value) {
-                Some(taken) => taken?,
-                None => unreachable!("{key} is in effect by the table, but nothing takes it"),
-            },
+            key => self.take_group(key, setting)?,
+        }
+        Ok(())
+    }
+
+    /// The keys that have a structure of their own.
+    fn take_group(&mut self, key: &str, setting: &Setting) -> Result<(), Allowed> {
+        if let Some(taken) = self.config.limits.take(key, &setting.value) {
+            return taken;
+        }
+        match self.ensemble.take(key, &setting.value) {
+            Some(Ok(Taken::AsGiven)) => {}
+            Some(Ok(Taken::Other(what))) => self.notice(NoticeKind::Warning, setting, what),
+            Some(Err(allowed)) => return Err(allowed),
+            None => unreachable!("{key} is in effect by the table, but nothing takes it"),
         }
         Ok(())
     }
@@ -290,7 +302,8 @@ mod tests {
     #[test]
     fn the_table_and_the_arms_name_the_same_keys() {
         for name in keys::names() {
-            if keys::find(name).unwrap().class == keys::Class::InEffect {
+            let class = keys::find(name).unwrap().class;
+            if matches!(class, keys::Class::InEffect | keys::Class::OfMembers) {
                 // Would panic if no arm took it.
                 let _ = config(&format!("{name}=1"));
             }

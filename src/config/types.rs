@@ -57,18 +57,18 @@ pub fn check(key: &Key, setting: &Setting) -> Result<Setting, Allowed> {
 
 fn has_type(key: &Key) -> bool {
     match key.class {
-        Class::InEffect => true,
+        Class::InEffect | Class::OfMembers => true,
         Class::NotYet(form) => !matches!(form, Form::Text(_)),
-        Class::Ignored(_) | Class::Protection(..) | Class::Ensemble => false,
+        Class::Ignored(_) | Class::Protection(..) | Class::Members => false,
     }
 }
 
 fn takes(key: &Key, setting: &Setting, value: &str) -> bool {
     let offered = Setting { value: value.to_owned(), ..setting.clone() };
     match key.class {
-        Class::InEffect => Draft::default().take(&offered).is_ok(),
+        Class::InEffect | Class::OfMembers => Draft::default().take(&offered).is_ok(),
         Class::NotYet(form) => check_form(form, value).is_ok(),
-        Class::Ignored(_) | Class::Protection(..) | Class::Ensemble => true,
+        Class::Ignored(_) | Class::Protection(..) | Class::Members => true,
     }
 }
 

@@ -7,6 +7,8 @@ pub mod client_connection;
 pub mod client_listener;
 pub mod limits;
 pub mod log_limit;
+pub mod peer_addresses;
+pub mod race;
 
 use client_connection::WordReply;
 

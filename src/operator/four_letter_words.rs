@@ -10,10 +10,14 @@ mod server;
 mod setup;
 mod watches;
 
+use std::sync::Arc;
+
 use crate::config::FourLetterWhitelist;
 use crate::metrics::Sample;
 use crate::proto::{CompatibilityLevel, Zxid};
-use crate::status::{ClientLine, Descriptors, DirSizes, Dump, Settings, Status, WatchedPath};
+use crate::status::{
+    ClientLine, Descriptors, DirSizes, Dump, MemberStatus, Settings, Status, WatchedPath,
+};
 use crate::watch::WatchesSummary;
 
 /// The words that are recognised before a handshake, whitelisted or not. Any other four bytes
@@ -74,6 +78,13 @@ pub fn version(level: CompatibilityLevel) -> &'static str {
 pub trait Sources {
     /// What [`version`] says.
     fn version(&self) -> &'static str;
+    /// What a member of an ensemble is; `None` for a server that is alone.
+    fn member(&self) -> Option<Arc<MemberStatus>>;
+    /// Whether there is a server to tell of: a member that looks for a leader, or is not synchronized
+    /// with one, says only that.
+    fn is_running(&self) -> bool {
+        self.member().is_none_or(|member| member.is_running())
+    }
     /// The server in numbers.
     fn status(&self) -> Status;
     /// What was counted and measured.
@@ -144,6 +155,9 @@ pub fn answer(
     if !is_allowed(word, whitelist) {
         return format!("{name} is not executed because it is not in the whitelist.\n").into();
     }
+    if !sources.is_running() && needs_a_running_server(&word) {
+        return not_running(&word).into();
+    }
     let text = match &word {
         b"ruok" => "imok".to_owned(),
         b"isro" => "rw".to_owned(),
@@ -154,7 +168,9 @@ pub fn answer(
             metrics::mntr(sources.version(), &sources.status(), sources.descriptors(), metrics)
         }
         b"cons" => clients::cons(&sources.clients()),
-        b"conf" => setup::conf(&sources.settings(), sources.dir_sizes()),
+        b"conf" => {
+            setup::conf(&sources.settings(), sources.dir_sizes(), sources.member().as_deref())
+        }
         b"dirs" => setup::dirs(sources.dir_sizes()),
         b"envi" => setup::envi(sources.version(), &sources.environment()),
         b"dump" => return dump::dump(&sources.dump()),
@@ -182,6 +198,20 @@ pub fn answer(
 
 fn is_allowed(word: [u8; 4], whitelist: &FourLetterWhitelist) -> bool {
     word == TELNET_CLOSE || std::str::from_utf8(&word).is_ok_and(|name| whitelist.allows(name))
+}
+
+/// Whether the word is about a server that has its role.
+fn needs_a_running_server(word: &[u8; 4]) -> bool {
+    !matches!(word, b"ruok" | b"gtmk" | b"stmk" | b"envi")
+}
+
+/// What Apache answers before, and between two roles.
+fn not_running(word: &[u8; 4]) -> &'static str {
+    match word {
+        b"isro" => "null",
+        b"hash" => "This ZooKeeper instance is not currently serving requests",
+        _ => "This ZooKeeper instance is not currently serving requests\n",
+    }
 }
 
 /// The digests as Java prints a signed long.

@@ -10,6 +10,7 @@
 //!   disturbs nobody else.
 
 mod broadcast;
+mod describe;
 mod epoch;
 mod forwarding;
 mod learner_handler;

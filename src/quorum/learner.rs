@@ -31,6 +31,7 @@ use crate::processor::request::Submission;
 use crate::proto::membership::LearnerType;
 use crate::proto::{LinkId, QuorumPacket, Sid, Vote, Zxid};
 use crate::session::SessionsPage;
+use crate::status::ZabState;
 
 mod acknowledgements;
 mod broadcast;
@@ -190,6 +191,28 @@ impl Learner {
     /// What it is.
     pub fn kind(&self) -> LearnerType {
         self.about.kind
+    }
+
+    /// Whom it follows.
+    pub fn leader(&self) -> Sid {
+        self.about.leader
+    }
+
+    /// How far it has come.
+    pub fn zab_state(&self) -> ZabState {
+        match &self.phase {
+            Phase::Connecting(_) | Phase::Discovery(_) => ZabState::Discovery,
+            Phase::Choosing(_) | Phase::CatchingUp(_) => ZabState::Synchronization,
+            Phase::Broadcast(_) => ZabState::Broadcast,
+        }
+    }
+
+    /// Sessions that only this server knows.
+    pub fn local_sessions(&self) -> usize {
+        match &self.phase {
+            Phase::Broadcast(phase) => phase.local_sessions(),
+            _ => 0,
+        }
     }
 
     /// Requests that were forwarded and are not finished yet.

@@ -15,6 +15,8 @@
 //!   and the tree equals the log (ZOOKEEPER-2845, C-221): no more and no less.
 //! * When a role that served clients ends, all their connections do.
 
+mod describe;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;

@@ -125,6 +125,11 @@ impl RequestChain {
         self.local.as_ref().is_some_and(|local| local.ids.contains(&session))
     }
 
+    /// How many sessions only this server knows.
+    pub fn local_sessions(&self) -> usize {
+        self.local.as_ref().map_or(0, |local| local.ids.len())
+    }
+
     /// The local sessions that were silent for too long, since the last call.
     pub fn expired_local_sessions(&mut self) -> Vec<SessionId> {
         self.local.as_mut().map_or(Vec::new(), |local| std::mem::take(&mut local.expired))

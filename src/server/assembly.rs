@@ -78,6 +78,9 @@ pub fn serve(command: &CommandLine) -> process::ExitCode {
     if command.is_bare() {
         welcome(config);
     }
+    if config.ensemble.is_some() {
+        die(ExitCode::InvalidInvocation, &"members of an ensemble cannot be started yet");
+    }
     raise_descriptor_limit();
     Server::start(config).run_until_signal();
     logging::finish();
@@ -187,6 +190,7 @@ impl Server {
                 let (connections, database) = (connections.clone(), loaded.database.clone());
                 Throttle::new(throttler, connections, database, inbox.clone(), metrics.clone())
             });
+        let role = driver.role();
         let driver = Arc::new(SharedDriver::new(driver, throttle, inbox.clone(), clock.clone()));
 
         let listening = listener.local_addr().unwrap_or(address);
@@ -204,6 +208,7 @@ impl Server {
             serving_since_ms: clock.now().mono_ms,
             free: care.free.clone(),
             trace_mask: DEFAULT_TRACE_MASK.into(),
+            role,
         };
         let words = Words::start(config.four_letter_whitelist.clone(), sources);
         let shared = Arc::new(Shared {

@@ -50,13 +50,24 @@ pub fn configuration(command: &CommandLine) -> Result<Parsed, Refusal> {
     let name = command.file.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
     // What is no UTF-8 is not passed over: it may ask for protection.
     let variable = |name| Some((name, std::env::var_os(name)?.to_string_lossy().into_owned()));
-    let given = Given {
+    let mut given = Given {
         file: text.as_deref().map(|text| File { name: &name, text }),
         short_form: command.short_form.clone(),
         // As Apache's script joins them: of two that set the same property JVMFLAGS has it.
         variables: ["SERVER_JVMFLAGS", "JVMFLAGS"].into_iter().filter_map(variable).collect(),
         defines: command.defines.clone(),
+        dynamic: None,
     };
+    // The members may stand in a file of their own.
+    let members = match config::dynamic_config_file(&given) {
+        Some(name) => {
+            let path = Path::new(&name);
+            let text = RealDisk.read(path).map_err(|error| unreadable(path, &error))?;
+            Some((name, text))
+        }
+        None => None,
+    };
+    given.dynamic = members.as_ref().map(|(name, text)| File { name, text });
     let parsed = config::resolve(&given);
     let parsed = if command.strict { parsed.and_then(Parsed::strict) } else { parsed };
     parsed.map_err(|errors| Refusal {

@@ -5,7 +5,7 @@ use crate::metrics::{Metrics, Namespaces, Run, Sizes};
 use crate::processor::read::measure;
 use crate::processor::request::{Origin, Submission};
 use crate::proto::txns::{Txn, TxnHeader};
-use crate::proto::{EventType, OpCode, SessionId, path};
+use crate::proto::{EventType, OpCode, QuorumPacket, SessionId, path};
 use crate::quorum::effect::Input;
 use crate::time::Instant;
 
@@ -180,17 +180,32 @@ impl Drop for Counts<'_> {
 pub struct Arrivals {
     /// Submissions of clients.
     pub requests: u64,
+    /// Requests that learners have forwarded.
+    pub forwarded: u64,
     /// Whether a session's end is among them.
     pub close_session: bool,
 }
 
 impl Arrivals {
-    /// Looks at what a turn at `now` begins with, and counts how long it waited.
-    pub fn of(inputs: &[Input], now: Instant, metrics: &Metrics) -> Self {
+    /// How many requests prep takes.
+    pub fn for_prep(&self) -> u64 {
+        self.requests + self.forwarded
+    }
+
+    /// Looks at what a turn at `now` begins with. Where it `prepares` requests, and does not forward
+    /// them, it counts how long they waited.
+    pub fn of(inputs: &[Input], now: Instant, metrics: &Metrics, prepares: bool) -> Self {
         let mut arrivals = Arrivals::default();
         let mut waited = Run::new(&metrics.prep_processor_queue_time_ms);
         for input in inputs {
-            let Input::Submitted(submissions) = input else { continue };
+            let submissions = match input {
+                Input::Submitted(submissions) => submissions,
+                Input::Packet { packet: QuorumPacket::Request(_), .. } => {
+                    arrivals.forwarded += 1;
+                    continue;
+                }
+                _ => continue,
+            };
             arrivals.requests += submissions.len() as u64;
             for submission in submissions {
                 let received_ms = match submission {
@@ -206,7 +221,9 @@ impl Arrivals {
                         request.origin.map_or(now.mono_ms, |origin| origin.received_ms)
                     }
                 };
-                waited.record(now.mono_ms.saturating_sub(received_ms));
+                if prepares {
+                    waited.record(now.mono_ms.saturating_sub(received_ms));
+                }
             }
         }
         arrivals

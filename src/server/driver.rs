@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::carry_out::CarryOut;
 use super::counts::Arrivals;
 use super::doors::{DiskDoor, JobsDoor, LinkDoor};
+use super::role_watch::{PublishedRole, RoleWatch};
 use crate::metrics::Metrics;
 use crate::processor::connections::Connection;
 use crate::proto::Zxid;
@@ -31,6 +32,8 @@ pub struct Driver<D, L, J, C> {
     clock: Arc<dyn Clock>,
     /// What was counted of the change records so far: made, and retired.
     change_records: (u64, u64),
+    /// Only a member has a role to watch.
+    role: Option<Box<RoleWatch>>,
 }
 
 impl<D: DiskDoor, L: LinkDoor, J: JobsDoor, C: Connection> Driver<D, L, J, C> {
@@ -43,7 +46,9 @@ impl<D: DiskDoor, L: LinkDoor, J: JobsDoor, C: Connection> Driver<D, L, J, C> {
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let role = RoleWatch::of(&peer, metrics.clone(), clock.now()).map(Box::new);
         Driver {
+            role,
             peer,
             database,
             disk,
@@ -65,7 +70,11 @@ impl<D: DiskDoor, L: LinkDoor, J: JobsDoor, C: Connection> Driver<D, L, J, C> {
         let alone = !more;
         let mut now = now;
         self.clients.drop_stale(inputs);
-        let arrivals = Arrivals::of(inputs, now, &self.metrics);
+        if let Some(role) = &mut self.role {
+            role.inputs(inputs, now);
+        }
+        let prepares = self.role.as_ref().is_none_or(|role| role.prepares());
+        let arrivals = Arrivals::of(inputs, now, &self.metrics, prepares);
         self.clients.taken(arrivals.requests);
         {
             // The driver is the only writer, so readers may come along.
@@ -80,14 +89,23 @@ impl<D: DiskDoor, L: LinkDoor, J: JobsDoor, C: Connection> Driver<D, L, J, C> {
                 self.peer.step(now, Input::Tick, &db, &mut self.effects);
             }
         }
-        self.count_preparation(now, &arrivals);
+        self.count_preparation(now, &arrivals, prepares);
+        if let Some(role) = &mut self.role {
+            role.disk(&self.peer, &self.effects.disk);
+        }
         if !self.effects.disk.is_empty()
             && let Some(ticket) = self.disk.carry_out(now, &mut self.effects.disk, alone)
         {
             // What the clients see next waited for the disk.
             now = self.clock.now();
+            if let Some(role) = &mut self.role {
+                role.persisted(ticket, now);
+            }
             let db = self.database.read();
             self.peer.step(now, Input::Persisted(ticket), &db, &mut self.effects);
+        }
+        if let Some(role) = &mut self.role {
+            role.links(&self.peer, &self.effects.links, &self.effects.client);
         }
         if !self.effects.links.is_empty() {
             for effect in &self.effects.client {
@@ -100,6 +118,15 @@ impl<D: DiskDoor, L: LinkDoor, J: JobsDoor, C: Connection> Driver<D, L, J, C> {
         if !self.effects.client.is_empty() {
             self.applied = self.clients.carry_out(&mut self.effects.client, now, &mut self.jobs);
         }
+        if let Some(role) = &mut self.role {
+            role.turn_ends(&self.peer, now);
+        }
+    }
+
+    /// Where the role of a member is published after each turn that changes it; `None` for a server
+    /// that is alone.
+    pub fn role(&self) -> Option<Arc<PublishedRole>> {
+        self.role.as_ref().map(|role| role.published())
     }
 
     /// The core.
@@ -112,7 +139,7 @@ impl<D: DiskDoor, L: LinkDoor, J: JobsDoor, C: Connection> Driver<D, L, J, C> {
         self.peer.in_process()
     }
 
-    fn count_preparation(&mut self, now: Instant, arrivals: &Arrivals) {
+    fn count_preparation(&mut self, now: Instant, arrivals: &Arrivals, prepares: bool) {
         let metrics = &self.metrics;
         let (made, retired) = self.peer.change_records();
         if made < self.change_records.0 {
@@ -122,11 +149,15 @@ impl<D: DiskDoor, L: LinkDoor, J: JobsDoor, C: Connection> Driver<D, L, J, C> {
         metrics.outstanding_changes_queued.add(made - self.change_records.0);
         metrics.outstanding_changes_removed.add(retired - self.change_records.1);
         self.change_records = (made, retired);
-        if arrivals.requests == 0 {
+        if arrivals.for_prep() == 0 {
             return;
         }
-        metrics.prep_processor_request_queued.add(arrivals.requests);
-        metrics.prep_processor_queue_size.record(arrivals.requests);
+        if !prepares {
+            metrics.learner_request_processor_queue_size.record(arrivals.requests);
+            return;
+        }
+        metrics.prep_processor_request_queued.add(arrivals.for_prep());
+        metrics.prep_processor_queue_size.record(arrivals.for_prep());
         // Both moments are cut to whole milliseconds: too short as often as too long.
         let took_ms = (self.clock.nanos() / 1_000_000).saturating_sub(now.mono_ms);
         metrics.prep_process_time.record(took_ms);

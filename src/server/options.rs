@@ -148,6 +148,7 @@ pub fn settings(config: &Config, dir: &DataDir, client_port: u16) -> Settings {
         max_session_timeout_ms: config.max_session_timeout_ms,
         client_port_listen_backlog: config.client_port_listen_backlog,
         server_id: 0,
+        ensemble: None,
     }
 }
 

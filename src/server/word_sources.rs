@@ -14,6 +14,7 @@ use super::environment::environment;
 use super::inbox::Inbox;
 use super::jobs::open_descriptors;
 use super::quota_figures::quota_figures;
+use super::role_watch::PublishedRole;
 use crate::metrics::{Metrics, Sample};
 use crate::net::client_connection::ClientConnection;
 use crate::operator::four_letter_words::{Sources, version};
@@ -21,7 +22,10 @@ use crate::persistence::Disk;
 use crate::processor::connections::{Connection, Connections};
 use crate::proto::{CompatibilityLevel, ConnectionId, SessionId, Zxid};
 use crate::quorum::effect::Input;
-use crate::status::{ClientLine, Descriptors, DirSizes, Dump, Settings, Status, WatchedPath};
+use crate::status::{
+    ClientLine, Descriptors, DirSizes, Dump, MemberStatus, Settings, Status, TrackedSessions,
+    WatchedPath,
+};
 use crate::time::{Clock, Instant};
 use crate::tree::SharedDatabase;
 use crate::watch::{Watches, WatchesSummary};
@@ -53,12 +57,14 @@ pub struct WordSources {
     pub level: CompatibilityLevel,
     /// `nio.sessionlessCnxnTimeout`, in milliseconds.
     pub sessionless_timeout_ms: u64,
-    /// When the server began to serve, milliseconds on the monotonic clock.
+    /// When a server that is alone began to serve, milliseconds on the monotonic clock.
     pub serving_since_ms: u64,
     /// The room on the disks.
     pub free: Arc<FreeBytes>,
     /// What `stmk` sets.
     pub trace_mask: AtomicI64,
+    /// What a member of an ensemble is; `None` for a server that is alone.
+    pub role: Option<Arc<PublishedRole>>,
 }
 
 impl Sources for WordSources {
@@ -66,9 +72,19 @@ impl Sources for WordSources {
         version(self.level)
     }
 
+    fn member(&self) -> Option<Arc<MemberStatus>> {
+        self.role.as_ref().map(|role| role.get())
+    }
+
     fn status(&self) -> Status {
         let metrics = &self.metrics;
         let latency = metrics.latency();
+        let member = self.member();
+        let serving_since_ms = match &member {
+            None => Some(self.serving_since_ms),
+            Some(member) => member.serving_since_ms,
+        };
+        let now_ms = self.clock.now().mono_ms;
         let db = self.database.read();
         Status {
             connections: self.connections.len(),
@@ -89,7 +105,11 @@ impl Sources for WordSources {
             reply_bytes_last: metrics.response_bytes.last(),
             reply_bytes_min: metrics.response_bytes.min(),
             reply_bytes_max: metrics.response_bytes.max(),
-            uptime_ms: self.clock.now().mono_ms - self.serving_since_ms,
+            uptime_ms: serving_since_ms.map_or(0, |since_ms| now_ms.saturating_sub(since_ms)),
+            proposal_bytes_last: metrics.proposal_bytes.last(),
+            proposal_bytes_min: metrics.proposal_bytes.min(),
+            proposal_bytes_max: metrics.proposal_bytes.max(),
+            member,
         }
     }
 
@@ -132,7 +152,13 @@ impl Sources for WordSources {
             (on_the_wall(deadline, now), connection.peer(), session)
         });
         let connections = connections.collect();
-        let sessions = deadlines.iter().map(|(id, at)| (on_the_wall(*at, now), *id)).collect();
+        let leads = self.member().is_none_or(|member| member.leads());
+        let sessions = if leads {
+            let of = deadlines.iter().map(|(id, at)| (on_the_wall(*at, now), *id));
+            TrackedSessions::Expiring(of.collect())
+        } else {
+            TrackedSessions::Led(self.database.read().sessions().collect())
+        };
         Dump { sessions, ephemerals: self.ephemerals(), connections }
     }
 

@@ -27,8 +27,13 @@ pub fn gauges(status: &Status, descriptors: Descriptors) -> Vec<Sample> {
         reply_bytes_max,
         watch_count,
         uptime_ms,
+        proposal_bytes_last: _,
+        proposal_bytes_min: _,
+        proposal_bytes_max: _,
+        member,
     } = status;
-    let mut gauges = Vec::with_capacity(24);
+    let local_sessions = member.as_ref().map_or(0, |member| member.local_sessions);
+    let mut gauges = Vec::with_capacity(40);
     let mut gauge = |name, help, value| {
         gauges.push(Sample { name, key: None, kind: Kind::Gauge, help, value });
     };
@@ -70,7 +75,11 @@ pub fn gauges(status: &Status, descriptors: Descriptors) -> Vec<Sample> {
         gauge("max_file_descriptor_count", "File descriptors the process may have.", integer(max));
     }
     gauge("global_sessions", "Sessions.", integer(*global_sessions as u64));
-    gauge("local_sessions", "Local sessions: there are none.", integer(0));
+    gauge(
+        "local_sessions",
+        "Sessions that only this server knows (localSessionsEnabled).",
+        integer(local_sessions as u64),
+    );
     gauge("uptime", "Milliseconds since the server began to serve.", integer(*uptime_ms));
     gauge(
         "last_client_response_size",
@@ -87,6 +96,7 @@ pub fn gauges(status: &Status, descriptors: Descriptors) -> Vec<Sample> {
         "Bytes of the smallest reply, -1 before the first.",
         Value::Integer(*reply_bytes_min),
     );
+    gauges.extend(members_gauges(status));
     gauges.push(Sample {
         name: "digest_mismatches_count",
         key: None,
@@ -94,6 +104,84 @@ pub fn gauges(status: &Status, descriptors: Descriptors) -> Vec<Sample> {
         help: "Transactions after which the tree's digest was not the one they were written with.",
         value: integer(*digest_mismatches),
     });
+    gauges
+}
+
+/// What only a member of an ensemble has, and most of it only a leader.
+fn members_gauges(status: &Status) -> Vec<Sample> {
+    let Some(member) = &status.member else { return Vec::new() };
+    let mut gauges = Vec::new();
+    let mut gauge = |name, help, value| {
+        gauges.push(Sample { name, key: None, kind: Kind::Gauge, help, value });
+    };
+    if member.leads() {
+        let (followers, non_voting, observers) = member.synced();
+        gauge("learners", "Learners connected.", integer(member.learners.len() as u64));
+        gauge(
+            "synced_followers",
+            "Followers that have acknowledged that they have everything.",
+            integer(followers as u64),
+        );
+        gauge(
+            "synced_non_voting_followers",
+            "Those of them without a vote in the configuration in force.",
+            integer(non_voting as u64),
+        );
+        gauge(
+            "synced_observers",
+            "Observers that have acknowledged that they have everything.",
+            integer(observers as u64),
+        );
+        gauge(
+            "pending_syncs",
+            "Syncs of learners' clients that are not answered yet.",
+            integer(member.pending_syncs as u64),
+        );
+        gauge(
+            "leader_uptime",
+            "Milliseconds since this server began to lead.",
+            integer(status.uptime_ms),
+        );
+        gauge(
+            "last_proposal_size",
+            "Bytes of the last proposal, -1 before the first.",
+            Value::Integer(status.proposal_bytes_last),
+        );
+        gauge(
+            "max_proposal_size",
+            "Bytes of the largest proposal, -1 before the first.",
+            Value::Integer(status.proposal_bytes_max),
+        );
+        gauge(
+            "min_proposal_size",
+            "Bytes of the smallest proposal, -1 before the first.",
+            Value::Integer(status.proposal_bytes_min),
+        );
+    }
+    let voters = member.config.voters().count();
+    gauge("quorum_size", "Members with a vote.", integer(voters as u64));
+    for learner in &member.learners {
+        let Some((sid, _)) = learner.peer else { continue };
+        let mut gauge = |name, help, n| {
+            let (key, kind, value) = (Some(sid.0.to_string()), Kind::Gauge, integer(n));
+            gauges.push(Sample { name, key, kind, help, value });
+        };
+        gauge(
+            "learner_synced",
+            "1 when this learner has acknowledged that it has everything; zkserver's own.",
+            u64::from(learner.is_synced),
+        );
+        gauge(
+            "learner_silent_ms",
+            "Milliseconds since something was heard of this learner; zkserver's own.",
+            learner.silent_ms,
+        );
+        gauge(
+            "learner_unacknowledged_ms",
+            "Milliseconds for which this learner owes the acknowledgement of a proposal; zkserver's own.",
+            learner.unacknowledged_ms,
+        );
+    }
     gauges
 }
 

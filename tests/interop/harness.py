@@ -137,9 +137,10 @@ def new_directory(name):
     return directory
 
 
-def java_command(*arguments, classes=True):
+def java_command(*arguments, classes=True, jars=None):
     """The command line of a Java program that sees Apache ZooKeeper's jars and our compiled classes."""
-    classpath = f"{os.environ['INTEROP_JARS']}/*" + (f":{os.environ['INTEROP_CLASSES']}" if classes else "")
+    jars = jars or os.environ["INTEROP_JARS"]
+    classpath = f"{jars}/*" + (f":{os.environ['INTEROP_CLASSES']}" if classes else "")
     return ["java", *JAVA_OPTIONS, "-cp", classpath, *arguments]
 
 

@@ -23,6 +23,8 @@ MODULES = [
     "zkcli",
     "exchange",
     "apache_tools",
+    "mixed",
+    "migration",
 ]
 # No test takes a tenth of this; one that hangs must still end as a failed line.
 TEST_LIMIT_SECONDS = 120

@@ -55,6 +55,10 @@ pub struct Outcome {
 /// What a run met.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Figures {
+    /// Servers that have a vote when the run begins.
+    pub voters: usize,
+    /// Virtual time, in microseconds.
+    pub virtual_time: Micros,
     /// Operations that clients had answered.
     pub operations: u64,
     /// Faults.
@@ -104,6 +108,7 @@ pub fn alone_plan(seed: u64, keep: Keep) -> Plan {
 pub fn run(plan: Plan) -> Outcome {
     let began = Instant::now();
     let (test, seed, ensemble) = (plan.test, plan.seed, plan.ensemble.to_string());
+    let voters = plan.ensemble.voters().len();
     let mut world = World::new(plan);
     let ended = catch_unwind(AssertUnwindSafe(|| both_acts(&mut world)));
     let mut violations = std::mem::take(&mut world.stage.violations);
@@ -132,6 +137,8 @@ pub fn run(plan: Plan) -> Outcome {
         let at = world.stage.agenda.now();
         violations.push(Violation { property: "no_refusal", at, what });
     }
+    figures.voters = voters;
+    figures.virtual_time = world.stage.agenda.now();
     figures.operations = world.clients.iter().map(|client| client.completed).sum();
     figures.faults = world.faults.happened.len() as u64;
     figures.leaders = leaders(&history);
@@ -350,10 +357,15 @@ impl fmt::Display for Summary {
             values[runs / 2]
         };
         let total: u64 = self.figures.iter().map(|figures| figures.operations).sum();
+        let minutes = |many: bool| {
+            let of = self.figures.iter().filter(|run| run.voters >= 5 || !many);
+            of.map(|run| run.virtual_time).sum::<Micros>() / (60 * SECOND)
+        };
         write!(
             f,
             "{runs} runs, {} failed; median of a run: {} operations, {} faults, {} leaders, a leader \
-             {:.1} s into peace, {:.1} ms of real time ({:.1} ms of it checking); {total} operations",
+             {:.1} s into peace, {:.1} ms of real time ({:.1} ms of it checking); {total} operations in {} \
+             ensemble-minutes, {} of them with five or seven voters",
             self.failed.len(),
             median(&|run| run.operations),
             median(&|run| run.faults),
@@ -361,6 +373,8 @@ impl fmt::Display for Summary {
             median(&|run| run.to_a_leader) as f64 / 1e6,
             median(&|run| run.real) as f64 / 1e3,
             median(&|run| run.checking) as f64 / 1e3,
+            minutes(false),
+            minutes(true),
         )
     }
 }

@@ -140,16 +140,13 @@ fn a_switch_for_protection_is_a_switch() {
 #[test]
 fn a_key_without_effect_yet_is_named_once() {
     for line in [
-        "initLimit=10",
-        "syncLimit=5",
         "admin.serverPort=8080",
         "admin.enableServer=true",
-        "peerType=observer",
         "superUser=ops",
         "superUser.2=dev",
         "fips-mode=true",
         "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider",
-        "quorumListenOnAllIPs=true",
+        "observerMasterPort=2191",
     ] {
         let key = line.split('=').next().unwrap();
         let what = format!("line 3: {key} is known but not yet in effect in this version");
@@ -271,11 +268,11 @@ fn client_port_and_address_go_together() {
         ),
         (
             "clientPort=2182\nserver.1=h:2:3;2181",
-            "line 2: clientPort is 2182, but the server line 3 has 2181",
+            "line 2: clientPort is 2182, but the server line (line 3) has 2181",
         ),
         (
             "clientPort=2181\nclientPortAddress=10.0.0.2\nserver.1=h:2:3;2181",
-            "line 3: clientPortAddress and the server line 4 have different addresses",
+            "line 3: clientPortAddress and the server line (line 4) have different addresses",
         ),
     ] {
         assert_eq!(errors(&format!("dataDir=/d\n{lines}")), [told]);

@@ -4,12 +4,24 @@
 use std::fmt::{Display, Write as _};
 
 use crate::operator::java_text::{Address, Date};
-use crate::status::Dump;
+use crate::status::{Dump, TrackedSessions};
 
 /// Paths are any bytes, so the text is too.
 pub(super) fn dump(dump: &Dump) -> Vec<u8> {
     let mut text = "SessionTracker dump:\n".to_owned();
-    buckets("Session", dump.sessions.iter().map(|(at, id)| (*at, id)), &mut text);
+    match &dump.sessions {
+        TrackedSessions::Expiring(sessions) => {
+            buckets("Session", sessions.iter().map(|(at, id)| (*at, id)), &mut text);
+        }
+        TrackedSessions::Led(sessions) => {
+            let mut sessions = sessions.clone();
+            sessions.sort_unstable();
+            let _ = writeln!(text, "Global Sessions({}):", sessions.len());
+            for (id, timeout_ms) in sessions {
+                let _ = writeln!(text, "{id}\t{timeout_ms}ms");
+            }
+        }
+    }
     let owners = dump.ephemerals.len();
     let _ = writeln!(text, "ephemeral nodes dump:\nSessions with Ephemerals ({owners}):");
     let mut bytes = text.into_bytes();
@@ -51,11 +63,11 @@ mod tests {
     fn every_part_has_its_heading_and_its_count() {
         let at = 1_795_630_621_000;
         let told = dump(&Dump {
-            sessions: vec![
+            sessions: TrackedSessions::Expiring(vec![
                 (at + 2000, SessionId(0x1a)),
                 (at, SessionId(0x1b)),
                 (at + 2000, SessionId(-1)),
-            ],
+            ]),
             ephemerals: vec![(SessionId(0x1a), vec![b"/a".to_vec(), b"/\xff".to_vec()])],
             connections: vec![(at, "127.0.0.1:7".parse().unwrap(), SessionId(0x1b))],
         });

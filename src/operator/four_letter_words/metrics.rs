@@ -4,7 +4,8 @@ use std::fmt::{Display, Write as _};
 
 use crate::metrics::{Digest, Kind, Sample, Value};
 use crate::operator::java_text;
-use crate::status::{Descriptors, Status, gauges};
+use crate::proto::ServerState;
+use crate::status::{Descriptors, MemberStatus, Status, gauges};
 
 /// What tools look for comes first, as some read no further than 2048 bytes. Then Apache's order:
 /// what was counted, then what was measured.
@@ -14,16 +15,29 @@ pub(super) fn mntr(
     descriptors: Descriptors,
     mut metrics: Vec<Sample>,
 ) -> String {
-    let mut text = format!("zk_version\t{version}\nzk_server_state\tstandalone\n");
+    let member = status.member.as_deref();
+    let mode = member.map_or("standalone", MemberStatus::mode);
+    let mut text = format!("zk_version\t{version}\nzk_server_state\t{mode}\n");
+    if let Some(member) = member {
+        line("", "peer_state", &member.peer_state(), &mut text);
+        if let (ServerState::Observing, Some(leader)) = (member.stage.state, member.leader) {
+            line("", "observer_master_id", &leader.0, &mut text);
+        }
+    }
     for gauge in gauges(status, descriptors) {
         lines(&gauge, &mut text);
+    }
+    for learner in member.iter().flat_map(|member| &member.learners) {
+        if let Some((sid, _)) = learner.peer {
+            line("", &format!("{}_learner_state", sid.0), &learner.peer_state(), &mut text);
+        }
     }
     metrics.sort_by_key(|sample| match sample.kind {
         Kind::Gauge => 0,
         Kind::Counter => 1,
         Kind::Basic if sample.key.is_none() => 2,
-        Kind::Advanced => 3,
-        Kind::Basic => 4,
+        Kind::Advanced if sample.key.is_none() => 3,
+        Kind::Basic | Kind::Advanced => 4,
     });
     for sample in &metrics {
         lines(sample, &mut text);

@@ -16,10 +16,11 @@ pub(super) fn srvr(version: &str, status: &Status, clients: Option<&[ClientLine]
         }
         text.push('\n');
     }
+    let mode = status.member.as_ref().map_or("standalone", |member| member.mode());
     let _ = write!(
         text,
         "Latency min/avg/max: {}/{}/{}\nReceived: {}\nSent: {}\nConnections: {}\n\
-         Outstanding: {}\nZxid: {}\nMode: standalone\nNode count: {}\n",
+         Outstanding: {}\nZxid: {}\nMode: {mode}\nNode count: {}\n",
         status.latency_ms_min,
         java_text::double(status.latency_ms_avg),
         status.latency_ms_max,
@@ -30,5 +31,12 @@ pub(super) fn srvr(version: &str, status: &Status, clients: Option<&[ClientLine]
         status.last_zxid,
         status.znode_count,
     );
+    if status.member.as_ref().is_some_and(|member| member.leads()) {
+        let _ = writeln!(
+            text,
+            "Proposal sizes last/min/max: {}/{}/{}",
+            status.proposal_bytes_last, status.proposal_bytes_min, status.proposal_bytes_max,
+        );
+    }
     text
 }

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
-use crate::status::{DirSizes, Settings};
+use crate::proto::membership::{LearnerType, ServerAddress};
+use crate::status::{DirSizes, EnsembleSettings, MemberStatus, Settings};
 
-pub(super) fn conf(settings: &Settings, sizes: DirSizes) -> String {
+/// A member tells of its ensemble, too.
+pub(super) fn conf(settings: &Settings, sizes: DirSizes, member: Option<&MemberStatus>) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: &dyn std::fmt::Display| {
         let _ = writeln!(text, "{key}={value}");
@@ -21,7 +23,38 @@ pub(super) fn conf(settings: &Settings, sizes: DirSizes) -> String {
     line("maxSessionTimeout", &settings.max_session_timeout_ms);
     line("clientPortListenBacklog", &settings.client_port_listen_backlog.map_or(-1, i64::from));
     line("serverId", &settings.server_id);
+    if let (Some(ensemble), Some(member)) = (&settings.ensemble, member) {
+        text.push_str(&ensemble_conf(ensemble, member));
+    }
     text
+}
+
+/// The configuration in force ends it, without a newline.
+fn ensemble_conf(ensemble: &EnsembleSettings, member: &MemberStatus) -> String {
+    let own = member.config.members.get(&member.sid);
+    let ports = |port: fn(&ServerAddress) -> u16| {
+        let mut ports: Vec<String> = Vec::new();
+        for address in own.iter().flat_map(|own| &own.addresses) {
+            let port = port(address).to_string();
+            if !ports.contains(&port) {
+                ports.push(port);
+            }
+        }
+        ports.join("|")
+    };
+    let peer_type = match own.map(|own| own.learner_type) {
+        None | Some(LearnerType::Participant) => 0,
+        Some(LearnerType::Observer) => 1,
+    };
+    format!(
+        "initLimit={}\nsyncLimit={}\nelectionAlg=3\nelectionPort={}\nquorumPort={}\n\
+         peerType={peer_type}\nmembership: \n{}",
+        ensemble.init_limit_ticks,
+        ensemble.sync_limit_ticks,
+        ports(|address| address.election_port),
+        ports(|address| address.quorum_port),
+        member.config.to_text(),
+    )
 }
 
 pub(super) fn dirs(sizes: DirSizes) -> String {
@@ -53,9 +86,10 @@ mod tests {
             max_session_timeout_ms: 40_000,
             client_port_listen_backlog: None,
             server_id: 0,
+            ensemble: None,
         };
         assert_eq!(
-            conf(&settings, DirSizes { data: 7, log: 67_108_880 }),
+            conf(&settings, DirSizes { data: 7, log: 67_108_880 }, None),
             "clientPort=2181\nsecureClientPort=-1\ndataDir=/d/version-2\ndataDirSize=7\n\
              dataLogDir=/l/version-2\ndataLogSize=67108880\ntickTime=2000\nmaxClientCnxns=60\n\
              minSessionTimeout=4000\nmaxSessionTimeout=40000\nclientPortListenBacklog=-1\n\

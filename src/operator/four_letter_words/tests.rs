@@ -3,21 +3,28 @@
 use std::cell::Cell;
 
 use super::*;
-use crate::status::RequestStats;
+use crate::status::{EnsembleSettings, RequestStats};
+
+mod members;
 
 /// A server whose every answer is known.
 struct Sample {
     mask: Cell<i64>,
     resets: Cell<(u32, u32)>,
+    member: Option<Arc<MemberStatus>>,
 }
 
 fn sample() -> Sample {
-    Sample { mask: Cell::new(DEFAULT_TRACE_MASK), resets: Cell::new((0, 0)) }
+    Sample { mask: Cell::new(DEFAULT_TRACE_MASK), resets: Cell::new((0, 0)), member: None }
 }
 
 impl Sources for Sample {
     fn version(&self) -> &'static str {
         version(CompatibilityLevel::V3_9)
+    }
+
+    fn member(&self) -> Option<Arc<MemberStatus>> {
+        self.member.clone()
     }
 
     fn status(&self) -> Status {
@@ -40,6 +47,10 @@ impl Sources for Sample {
             reply_bytes_max: -1,
             watch_count: 0,
             uptime_ms: 10,
+            proposal_bytes_last: 62,
+            proposal_bytes_min: 48,
+            proposal_bytes_max: 260,
+            member: self.member.clone(),
         }
     }
 
@@ -74,7 +85,11 @@ impl Sources for Sample {
             min_session_timeout_ms: 4000,
             max_session_timeout_ms: 40_000,
             client_port_listen_backlog: None,
-            server_id: 0,
+            server_id: if self.member.is_some() { 1 } else { 0 },
+            ensemble: self
+                .member
+                .as_ref()
+                .map(|_| EnsembleSettings { init_limit_ticks: 10, sync_limit_ticks: 5 }),
         }
     }
 

@@ -103,6 +103,16 @@ impl Broadcast {
         self.commit.len() + usize::from(self.first_sync.is_some()) + self.syncs.len()
     }
 
+    /// Syncs that learners wait for.
+    pub fn pending_syncs(&self) -> usize {
+        self.syncs.len()
+    }
+
+    /// Sessions that only this server knows.
+    pub fn local_sessions(&self) -> usize {
+        self.chain.local_sessions()
+    }
+
     /// How many change records prep has made so far, and how many of them have retired.
     pub fn change_records(&self) -> (u64, u64) {
         self.chain.change_records()

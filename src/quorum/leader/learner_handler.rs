@@ -131,6 +131,23 @@ impl LearnerHandler {
         }
     }
 
+    /// When its last packet came, or something was sent that it must answer.
+    pub fn heard_ms(&self) -> u64 {
+        self.heard_ms
+    }
+
+    /// Since when it owes the acknowledgement of a proposal.
+    pub fn owes_since_ms(&self) -> Option<u64> {
+        let State::Serving(Serving { oldest, .. }) = &self.state else { return None };
+        oldest.map(|(_, sent_ms)| sent_ms)
+    }
+
+    /// The last proposal that it has not acknowledged.
+    pub fn owes_up_to(&self) -> Option<Zxid> {
+        let State::Serving(Serving { oldest, newest, .. }) = &self.state else { return None };
+        oldest.and(newest.map(|(zxid, _)| zxid))
+    }
+
     /// Its id, if its acknowledgements may count.
     pub fn acknowledger(&self) -> Option<Sid> {
         let peer = self.peer()?;

@@ -63,6 +63,11 @@ impl Broadcast {
         self.forwarding.len() + self.history.waiting()
     }
 
+    /// Sessions that only this server knows.
+    pub(super) fn local_sessions(&self) -> usize {
+        self.forwarding.local_sessions()
+    }
+
     /// The sessions that are served here.
     pub(super) fn sessions(&self, after: Option<PagePlace>, most: usize) -> SessionsPage {
         self.forwarding.sessions(after, most)

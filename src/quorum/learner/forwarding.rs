@@ -136,6 +136,11 @@ impl Forwarding {
         self.tracker.page(after, most)
     }
 
+    /// How many sessions only this server knows.
+    pub(super) fn local_sessions(&self) -> usize {
+        self.local.as_ref().map_or(0, LocalSessions::count)
+    }
+
     /// Ends local sessions that were silent for too long.
     pub(super) fn expire(&mut self, turn: &Turn<'_>, history: &mut History) {
         let Some(local) = &mut self.local else { return };

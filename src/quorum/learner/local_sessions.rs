@@ -79,6 +79,11 @@ impl LocalSessions {
         self.tracker.reopen(session, timeout_ms, now)
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.touches.len()
+    }
+
     /// Whether the session is a local one.
     pub(super) fn knows(&self, session: SessionId) -> bool {
         self.touches.contains_key(&session)

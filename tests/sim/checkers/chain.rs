@@ -95,7 +95,8 @@ impl Chain {
                     chain.commit(*zxid, *sid, *at)
                 }
                 // A quorum has acknowledged the leader's history: from now on it is everybody's.
-                ServerEvent::Established(_) => chain.commit(log.top(), *sid, *at),
+                // What it has proposed since, before that was seen, is not part of it.
+                ServerEvent::Established(epoch) => chain.commit(log.before(*epoch), *sid, *at),
                 ServerEvent::Started { last_zxid, .. } if before.epoch() == Epoch(0) => {
                     chain.forget(*last_zxid, before);
                     // What it finds on its disk it serves: it is its own quorum.

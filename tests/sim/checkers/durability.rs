@@ -50,7 +50,7 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
                     | ServerEvent::Applied { zxid, how: How::Commit, .. } => *zxid,
                     ServerEvent::Established(epoch) => {
                         established(run, (*sid, *epoch), &disks[sid], acknowledged, *at)?;
-                        disks[sid].top()
+                        disks[sid].before(*epoch)
                     }
                     _ => continue,
                 };
@@ -284,6 +284,19 @@ mod tests {
         let txn = play.propose(1, &[]);
         play.server(1, ServerEvent::Committed { zxid, txn });
         play.fails(check, &["server 1 knows 0x100000001 committed", "server 4 to 0x100000001"]);
+    }
+
+    #[test]
+    fn a_leader_that_is_seen_late_has_proposed_already() {
+        let mut play = Play::of_three();
+        play.lead(1, 1);
+        play.write(1, &[1, 2]);
+        play.restart(1);
+        play.lead(1, 2);
+        play.propose(1, &[1]);
+        // What it has in its epoch is not what a quorum has acknowledged of its history.
+        play.server(1, ServerEvent::Established(Epoch(2)));
+        play.passes(check);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Followed from what was requested, what the disk reported, and what a start found again.
 
-use zkserver::proto::Zxid;
+use zkserver::proto::{Epoch, Zxid};
 
 use crate::history::ServerEvent;
 
@@ -55,6 +55,12 @@ impl ServerLog {
     /// The last transaction that was given to the disk.
     pub fn top(&self) -> Zxid {
         self.entries.last().copied().unwrap_or(self.base)
+    }
+
+    /// The last transaction of earlier epochs that was given to the disk: with it the epoch begins.
+    pub fn before(&self, epoch: Epoch) -> Zxid {
+        let earlier = |zxid: &&Zxid| zxid.epoch() < epoch;
+        self.entries.iter().rev().find(earlier).copied().unwrap_or(self.base)
     }
 
     /// The last transaction that is durable, and the server knows.

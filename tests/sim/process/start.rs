@@ -1,21 +1,19 @@
 //! The start of a process: from what is on its disk to a driver that may take its first turn.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use zkserver::auth::AuthPolicy;
 use zkserver::metrics::Metrics;
-use zkserver::persistence::config_files::last_seen;
 use zkserver::persistence::restore::MemberRestoreOptions;
 use zkserver::persistence::snapshot::{SnapshotOptions, write_snapshot};
 use zkserver::persistence::sync_queue::MemberFiles;
 use zkserver::persistence::txn_log::ZeroFill;
 use zkserver::persistence::{
-    DataDir, DataDirOptions, Disk, RestoreOptions, SyncQueue, SyncQueueOptions, restore,
-    restore_member,
+    DataDir, DataDirOptions, RestoreOptions, SyncQueue, SyncQueueOptions, restore,
 };
 use zkserver::processor::connection::{ConnectionOptions, Surroundings};
 use zkserver::processor::connections::Connections;
@@ -23,16 +21,14 @@ use zkserver::processor::container_manager::ContainerOptions;
 use zkserver::processor::prep::PrepOptions;
 use zkserver::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
 use zkserver::proto::stat::OwnerEncoding;
-use zkserver::proto::{Epoch, LinkId, QuorumVerifier, Sid, Vote, Zxid};
-use zkserver::quorum::committed_log::CommittedLog;
-use zkserver::quorum::configs::Configs;
-use zkserver::quorum::durable::Tickets;
+use zkserver::proto::{Epoch, LinkId, QuorumVerifier, Sid, Zxid};
 use zkserver::quorum::member::{Member, MemberOptions};
 use zkserver::quorum::peer::QuorumPeer;
 use zkserver::quorum::standalone::Standalone;
 use zkserver::server::carry_out::CarryOut;
 use zkserver::server::driver::Driver;
 use zkserver::server::inbox::Inbox;
+use zkserver::server::member::{self, Started};
 use zkserver::session::SessionTracker;
 use zkserver::time::{Clock, Instant};
 use zkserver::tree::{Database, SharedDatabase, TreeOptions};
@@ -78,16 +74,7 @@ pub struct Beginning<'a> {
 struct Restored {
     database: Database,
     replayed: u64,
-    member: Option<Promises>,
-}
-
-struct Promises {
-    configs: Configs,
-    recent: Vec<(Zxid, bytes::Bytes)>,
-    accepted: Epoch,
-    current: Epoch,
-    has_data: bool,
-    may_vote: bool,
+    member: Option<Box<Member>>,
 }
 
 impl Process {
@@ -100,19 +87,16 @@ impl Process {
         let dir = Arc::new(dir);
         let restored = match ensemble.config() {
             None => restored_alone(&dir, character, seed)?,
-            Some(config) => restored_member(&dir, character, seed, is_new, config)?,
+            Some(config) => restored_member(sid, &dir, character, seed, is_new, config)?,
         };
         let Restored { mut database, replayed, member } = restored;
         let now = clock.now();
         let (last_zxid, digest) = (database.last_processed(), database.tree.digest());
         let (accepted, current, may_vote) =
             member.as_ref().map_or((Epoch(0), Epoch(0), true), |member| {
-                (member.accepted, member.current, member.may_vote)
+                (member.accepted_epoch, member.current_epoch, member.may_vote)
             });
         stage.server(sid, ServerEvent::Started { last_zxid, digest, accepted, current, may_vote });
-        let schedule =
-            SnapshotSchedule { snap_count: character.snap_count, snap_size_limit_bytes: None };
-        let sync = SyncRequestProcessor::new(schedule, seed, replayed, 0);
         let alone = member.is_none();
         let members = match member.as_ref() {
             None => vec![sid],
@@ -120,14 +104,15 @@ impl Process {
         };
         let current_config = member.as_ref().map(|member| member.configs.current.clone());
         // All of it is committed as soon as it is served.
-        let recent = member.iter().flat_map(|member| &member.recent);
+        let recent = member.iter().flat_map(|member| member.committed.iter());
         let claimed = recent.map(|(zxid, txn)| (*zxid, stage.history.txn(txn))).collect();
         let peer = match member {
             None => {
                 database.start_serving();
+                let sync = SyncRequestProcessor::new(character.schedule(), seed, replayed, 0);
                 alone_peer(sid, sync, seed, now, &database)
             }
-            Some(promises) => member_peer(sid, sync, seed, character, promises, &database),
+            Some(member) => QuorumPeer::member(*member),
         };
         let database = Arc::new(SharedDatabase::new(database));
         let metrics = Arc::new(Metrics::new(seed));
@@ -226,50 +211,27 @@ fn restored_alone(dir: &DataDir, character: Character, seed: u64) -> Result<Rest
 }
 
 fn restored_member(
+    sid: Sid,
     dir: &DataDir,
     character: Character,
     seed: u64,
     is_new: bool,
     config: &Arc<QuorumVerifier>,
 ) -> Result<Restored, String> {
-    let mut options = member_restore_options(character, seed);
-    options.restore.db_autocreate = is_new;
-    let restored = restore_member(dir, &options, &mut |_| ()).map_err(|e| e.to_string())?;
-    let history = restored.history;
-    let member = Promises {
-        configs: configs(&**dir.disk(), config)?,
-        recent: history.recent,
-        accepted: restored.accepted_epoch,
-        current: restored.current_epoch,
-        has_data: restored.has_data,
-        may_vote: restored.may_vote,
+    let mut restore = member_restore_options(character, seed);
+    restore.restore.db_autocreate = is_new;
+    let beginning = member::Beginning {
+        me: sid,
+        config: config.clone(),
+        config_file: Some(Path::new(CONFIG_FILE)),
+        options: member_options(character, seed),
+        restore,
+        schedule: character.schedule(),
+        seed,
     };
-    let replayed = history.report.txns_replayed;
-    Ok(Restored { database: history.database, replayed, member: Some(member) })
-}
-
-/// The configuration in force and the one that was proposed last, as the files have them; `first` is
-/// what the ensemble began with.
-fn configs(disk: &dyn Disk, first: &Arc<QuorumVerifier>) -> Result<Configs, String> {
-    let file = Path::new(CONFIG_FILE);
-    let dir = file.parent().expect("it has a folder");
-    let mut configs = Configs::new(first.clone());
-    for entry in disk.list(dir).map_err(|e| e.to_string())? {
-        let Some(version) = entry.name.strip_prefix("zoo.cfg.dynamic.") else { continue };
-        let Ok(version) = i64::from_str_radix(version, 16) else { continue };
-        let text = disk.read(&dir.join(&entry.name)).map_err(|e| e.to_string())?;
-        if version > configs.current.version {
-            let config = QuorumVerifier { version, ..QuorumVerifier::parse(&text)? };
-            configs = Configs::new(Arc::new(config));
-        }
-    }
-    if let Some(text) = last_seen(disk, file).map_err(|e| e.to_string())? {
-        let config = QuorumVerifier::parse(&text)?;
-        if config.version > configs.current.version {
-            configs.last_seen = Arc::new(config);
-        }
-    }
-    Ok(configs)
+    let started = member::start(dir, beginning, &mut |_| ()).map_err(|e| e.to_string())?;
+    let Started { member, database, report } = started;
+    Ok(Restored { database, replayed: report.txns_replayed, member: Some(Box::new(member)) })
 }
 
 fn alone_peer(
@@ -282,42 +244,6 @@ fn alone_peer(
     let sessions = SessionTracker::new(TICK_MS, sid.0 as u8, now.wall_ms);
     let (prep, containers) = (prep_options(seed), containers());
     QuorumPeer::standalone(Standalone::new(now, prep, sync, sessions, containers, database))
-}
-
-fn member_peer(
-    sid: Sid,
-    sync: SyncRequestProcessor,
-    seed: u64,
-    character: Character,
-    promises: Promises,
-    database: &Database,
-) -> QuorumPeer {
-    let Promises { configs, recent, accepted, current, has_data, may_vote } = promises;
-    let options = member_options(character, seed);
-    let last_logged = database.last_processed();
-    let committed = CommittedLog::restored(last_logged, recent, options.commit_log_count);
-    let vote = Vote { leader: sid, zxid: last_logged.to_long(), peer_epoch: i64::from(current.0) };
-    QuorumPeer::member(Member {
-        me: sid,
-        options,
-        configs,
-        accepted_epoch: accepted,
-        current_epoch: current,
-        tickets: Tickets::default(),
-        last_logged,
-        committed,
-        has_data,
-        may_vote,
-        database_is_current: true,
-        unlogged: false,
-        reloading: false,
-        round: 0,
-        vote: (vote, 0),
-        connected: BTreeSet::new(),
-        sync,
-        random: seed,
-        next_link: LinkId(0),
-    })
 }
 
 fn member_options(character: Character, seed: u64) -> MemberOptions {
@@ -351,6 +277,11 @@ fn containers() -> ContainerOptions {
 }
 
 impl Character {
+    /// When its snapshots are due.
+    fn schedule(self) -> SnapshotSchedule {
+        SnapshotSchedule { snap_count: self.snap_count, snap_size_limit_bytes: None }
+    }
+
     /// How its snapshots are written.
     pub(super) fn snapshots(self) -> SnapshotOptions {
         SnapshotOptions { digest: true, last_zxid: true, compression: self.compression }

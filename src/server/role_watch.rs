@@ -1,0 +1,211 @@
+//! What a member's role is, seen by the driver: counted as it changes, and published for the words.
+//!
+//! The core counts nothing and knows no metrics. Before and after its steps the driver shows what
+//! goes in and what comes out; a server that is alone has none of this.
+
+mod traffic;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use self::traffic::Traffic;
+use crate::metrics::Metrics;
+use crate::proto::{QuorumPacket, ServerState, Sid, Ticket};
+use crate::quorum::effect::{ClientEffect, DiskEffect, Input, LinkEffect};
+use crate::quorum::peer::QuorumPeer;
+use crate::status::{MemberStatus, Stage, ZabState};
+use crate::time::Instant;
+
+/// What only grows older is published again after so many milliseconds …
+const PERIOD_MS: u64 = 100;
+/// … or so many, if a learner has answered a PING.
+const SHORT_PERIOD_MS: u64 = 5;
+
+/// What a member is, as its driver has published it last.
+#[derive(Debug)]
+pub struct PublishedRole(Mutex<Arc<MemberStatus>>);
+
+impl PublishedRole {
+    /// The last that was published.
+    pub fn get(&self) -> Arc<MemberStatus> {
+        self.0.lock().clone()
+    }
+}
+
+/// Watches a member's role.
+#[derive(Debug)]
+pub struct RoleWatch {
+    me: Sid,
+    metrics: Arc<Metrics>,
+    traffic: Traffic,
+    stage: Stage,
+    /// Of the stage and the learners: what is told at once when it changes.
+    mark: u64,
+    times: Times,
+    /// The last publication …
+    last_ms: u64,
+    /// … and the next, if nothing changes before.
+    next_ms: u64,
+    published: Arc<PublishedRole>,
+}
+
+/// Moments, in milliseconds on the monotonic clock.
+#[derive(Debug)]
+struct Times {
+    looks_since: u64,
+    syncs_since: u64,
+    unavailable_since: u64,
+    serves_since: Option<u64>,
+    /// How long the last election took.
+    election_ms: Option<u64>,
+}
+
+impl RoleWatch {
+    /// Watches `peer` from `now` on; `None` for a server that is alone.
+    pub fn of(peer: &QuorumPeer, metrics: Arc<Metrics>, now: Instant) -> Option<Self> {
+        let status = peer.describe(now)?;
+        metrics.looking_count.add(1);
+        Some(RoleWatch::with(status, metrics))
+    }
+
+    fn with(status: MemberStatus, metrics: Arc<Metrics>) -> Self {
+        let now_ms = status.at_ms;
+        RoleWatch {
+            me: status.sid,
+            traffic: Traffic::new(metrics.clone()),
+            metrics,
+            stage: status.stage,
+            mark: 0,
+            times: Times {
+                looks_since: now_ms,
+                syncs_since: now_ms,
+                unavailable_since: now_ms,
+                serves_since: None,
+                election_ms: None,
+            },
+            last_ms: now_ms,
+            next_ms: now_ms,
+            published: Arc::new(PublishedRole(Mutex::new(Arc::new(status)))),
+        }
+    }
+
+    /// Where the words find it.
+    pub fn published(&self) -> Arc<PublishedRole> {
+        self.published.clone()
+    }
+
+    /// Whether requests are prepared here, and not forwarded.
+    pub fn prepares(&self) -> bool {
+        self.stage.state == ServerState::Leading
+    }
+
+    /// What the core is given next.
+    pub fn inputs(&mut self, inputs: &[Input], now: Instant) {
+        for input in inputs {
+            match input {
+                Input::Packet { link, packet } => {
+                    self.traffic.arrives(self.stage, *link, packet, now);
+                    if self.prepares() && matches!(packet, QuorumPacket::Ping { .. }) {
+                        // How silent the learners are is worth telling anew.
+                        self.next_ms = self.next_ms.min(self.last_ms + SHORT_PERIOD_MS);
+                    }
+                }
+                Input::LinkClosed { link, .. } => self.traffic.closed(*link),
+                Input::Persisted(ticket) => self.persisted(*ticket, now),
+                _ => {}
+            }
+        }
+    }
+
+    /// Everything up to that ticket is durable.
+    pub fn persisted(&mut self, ticket: Ticket, now: Instant) {
+        self.traffic.durable(self.stage, self.me, ticket, now);
+    }
+
+    /// What the disk is asked for.
+    pub fn disk(&mut self, peer: &QuorumPeer, effects: &[DiskEffect]) {
+        // The new role's first transactions are its own.
+        let stage = peer.stage().unwrap_or(self.stage);
+        self.traffic.logged(stage, effects);
+    }
+
+    /// What other servers are sent.
+    pub fn links(&mut self, peer: &QuorumPeer, links: &[LinkEffect], clients: &[ClientEffect]) {
+        if peer.stage().is_some_and(|stage| stage.state == ServerState::Leading) {
+            self.traffic.sent(links, clients);
+        }
+    }
+
+    /// The turn is over.
+    pub fn turn_ends(&mut self, peer: &QuorumPeer, now: Instant) {
+        let Some(stage) = peer.stage() else { return };
+        if let Some(member) = peer.as_member() {
+            self.traffic.committed(stage, member.committed.max(), now);
+        }
+        if stage != self.stage {
+            let before = std::mem::replace(&mut self.stage, stage);
+            self.changes(before, stage, now.mono_ms);
+        }
+        let own = (stage.state.to_int() as u64) << 8 | stage.zab as u64;
+        let mark = peer.learners_mark().wrapping_mul(31).wrapping_add(own);
+        if mark == self.mark && now.mono_ms < self.next_ms {
+            return;
+        }
+        self.mark = mark;
+        (self.last_ms, self.next_ms) = (now.mono_ms, now.mono_ms + PERIOD_MS);
+        let Some(mut status) = peer.describe(now) else { return };
+        status.election_ms = self.times.election_ms;
+        status.serving_since_ms = self.times.serves_since;
+        self.traffic.tell(&mut status);
+        *self.published.0.lock() = Arc::new(status);
+    }
+
+    fn changes(&mut self, before: Stage, stage: Stage, now_ms: u64) {
+        let (metrics, times) = (&self.metrics, &mut self.times);
+        let is_new_role = before.state != stage.state;
+        if is_new_role {
+            self.traffic.role_ends();
+        }
+        if before.zab == ZabState::Broadcast {
+            times.unavailable_since = now_ms;
+            times.serves_since = None;
+        }
+        if is_new_role && stage.state == ServerState::Looking {
+            metrics.looking_count.add(1);
+            times.looks_since = now_ms;
+        }
+        if before.state == ServerState::Looking && is_new_role {
+            let election_ms = now_ms - times.looks_since;
+            times.election_ms = Some(election_ms);
+            times.syncs_since = now_ms;
+            // An observer gives no vote, and Apache counts none of its elections.
+            if stage.state != ServerState::Observing {
+                metrics.election_time.record(election_ms);
+            }
+        }
+        if stage.zab == ZabState::Synchronization {
+            times.syncs_since = now_ms;
+        }
+        if stage.zab == ZabState::Broadcast {
+            times.serves_since = Some(now_ms);
+            let unavailable_ms = now_ms - times.unavailable_since;
+            metrics.unavailable_time.record(unavailable_ms);
+            let sync_ms = now_ms - times.syncs_since;
+            match stage.state {
+                ServerState::Leading => {
+                    metrics.leader_unavailable_time.record(unavailable_ms);
+                }
+                ServerState::Following => metrics.follower_sync_time.record(sync_ms),
+                ServerState::Observing => metrics.observer_sync_time.record(sync_ms),
+                ServerState::Looking => {}
+            }
+        }
+        if stage.state == ServerState::Leading && is_new_role {
+            metrics.begins_to_lead();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
