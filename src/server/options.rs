@@ -18,9 +18,10 @@ use crate::processor::container_manager::ContainerOptions;
 use crate::processor::large_requests::LargeRequests;
 use crate::processor::prep::PrepOptions;
 use crate::processor::sync::SnapshotSchedule;
+use crate::proto::Sid;
 use crate::proto::stat::OwnerEncoding;
 use crate::quorum::member::MemberOptions;
-use crate::status::Settings;
+use crate::status::{EnsembleSettings, Settings};
 use crate::tree::TreeOptions;
 
 /// Who may come in and do what.
@@ -201,7 +202,12 @@ pub fn member_restore(
 }
 
 /// What `conf` tells. A standalone server says that its id is 0, whatever its session ids have.
-pub fn settings(config: &Config, dir: &DataDir, client_port: u16) -> Settings {
+pub fn settings(
+    config: &Config,
+    member: Option<(Sid, &EnsembleConfig)>,
+    dir: &DataDir,
+    client_port: u16,
+) -> Settings {
     let absolute = |dir: &Path| std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     Settings {
         client_port,
@@ -212,8 +218,12 @@ pub fn settings(config: &Config, dir: &DataDir, client_port: u16) -> Settings {
         min_session_timeout_ms: config.min_session_timeout_ms,
         max_session_timeout_ms: config.max_session_timeout_ms,
         client_port_listen_backlog: config.client_port_listen_backlog,
-        server_id: 0,
-        ensemble: None,
+        server_id: member.map_or(0, |(me, _)| me.0),
+        ensemble: member.map(|(_, ensemble)| EnsembleSettings {
+            init_limit_ticks: ensemble.init_limit_ticks.into(),
+            sync_limit_ticks: ensemble.sync_limit_ticks.into(),
+            local_sessions: ensemble.local_sessions,
+        }),
     }
 }
 

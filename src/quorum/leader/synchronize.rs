@@ -19,10 +19,16 @@ impl Leader {
         for link in self.learners.links_where(|h| matches!(h.state(), State::Promised(..))) {
             let Some(handler) = self.learners.get_mut(link) else { continue };
             let State::Promised(peer, last_zxid) = *handler.state() else { continue };
-            // It may have lost, or be made to cut, what it acknowledged over an older link. All of
-            // that is sent to it again, and acknowledged again.
-            self.proposals.forget(peer.sid);
-            self.synchronize(turn, link, peer, last_zxid);
+            let own = self.proposals.outstanding_at(last_zxid);
+            let own = own.filter(|_| peer.kind == LearnerType::Participant);
+            // What it acknowledged over an older link it has, up to where it ends. Behind that it may
+            // have lost it: it is sent that again, and acknowledges it again.
+            self.proposals.forget(peer.sid, own);
+            // Cutting what is proposed here would be for nothing, and a server that does not know
+            // this leader would not stand it: the learner waits until it is committed.
+            if own.is_none() {
+                self.synchronize(turn, link, peer, last_zxid);
+            }
         }
     }
 

@@ -161,6 +161,31 @@ fn acks_of_a_rejoined_server_are_forgotten() {
     assert_eq!(told.last().map(String::as_str), Some("commit 0x100000001"));
 }
 
+/// What a follower logged of this leader's it is not made to cut: its acknowledgement was true and
+/// stays true, and the tree it comes with is right as soon as that is committed.
+#[test]
+fn who_comes_back_with_what_is_only_proposed_waits_until_it_is_committed() {
+    let mut play = Play::established(5, 0);
+    play.connect(1, 0);
+    play.settle();
+    play.says(2, ack(0x1_0000_0001));
+    play.connect(2, 0);
+    play.says(2, ack(0x1_0000_0002));
+    play.opened(12);
+    play.says(12, follower_info(2, 1));
+    assert_eq!(play.says(12, ack_epoch(0x1_0000_0001, None)), NOTHING);
+    let told = play.says(3, ack(0x1_0000_0001));
+    let expected = [
+        "to 12: DIFF 0x100000001",
+        "to 12: PROPOSAL 0x100000002",
+        "to 12: NEWLEADER 0x100000000",
+        "commit 0x100000001",
+    ];
+    assert_eq!(told[3..], expected);
+    play.settle();
+    assert_eq!(play.says(3, ack(0x1_0000_0002)), NOTHING, "that one was not there any more");
+}
+
 /// A leader whose committed log holds two transactions.
 fn with_a_short_committed_log() -> Play {
     let mut member = member(3, 0);
