@@ -34,7 +34,7 @@ pub mod restore;
 #[cfg(test)]
 mod restore_member_tests;
 #[cfg(test)]
-mod restore_tests;
+pub(crate) mod restore_tests;
 pub mod snapshot;
 pub mod snapshot_gate;
 pub mod sync_queue;

@@ -79,7 +79,7 @@ fn what_a_learner_acknowledges_overtakes_what_it_and_clients_ask_for() {
     inbox.push_first(Input::Persisted(Ticket(3)));
     let taken = take(&inbox, 256);
     assert_eq!(taken, ["ack 7", "persisted 3", "request 1", "client 5", "request 2", "closed"]);
-    assert!(inbox.lanes.lock().requests.is_empty());
+    assert!(inbox.lanes.lock().links.is_empty());
     assert_eq!(inbox.bytes.load(Ordering::Relaxed), 0);
 }
 
@@ -129,5 +129,63 @@ fn a_learner_whose_requests_wait_beyond_all_bounds_is_refused_and_others_are_not
     inbox.push(request(LEARNER, 65, 1 << 19)).unwrap();
     let all: usize = (0..64).map(|_| take(&inbox, 256).len()).sum();
     assert_eq!(all, 64);
-    assert!(inbox.is_empty() && inbox.lanes.lock().requests.is_empty());
+    assert!(inbox.is_empty() && inbox.lanes.lock().links.is_empty());
+}
+
+/// A socket read's packets are pushed together, and each still goes its way.
+#[test]
+fn packets_that_come_together_go_into_their_lanes() {
+    let inbox = Inbox::default();
+    let packet = |input| match input {
+        Input::Packet { packet, .. } => packet,
+        other => panic!("{other:?}"),
+    };
+    let came = [request(LEARNER, 1, 10), ack(LEARNER, 7), request(LEARNER, 2, 10), ack(LEARNER, 8)];
+    inbox.push_packets(LEARNER, came.map(packet)).unwrap();
+    inbox.push(closed(LEARNER)).unwrap();
+    assert_eq!(take(&inbox, 256), ["ack 7", "ack 8", "request 1", "request 2", "closed"]);
+    let came = [ack(LEADER, 1), request(LEADER, 1, 1), ack(LEADER, 2)];
+    inbox.push_packets(LEADER, came.map(packet)).unwrap();
+    assert_eq!(take(&inbox, 256), ["ack 1", "request 1", "ack 2"]);
+    assert!(inbox.lanes.lock().links.is_empty());
+    // What comes behind the one that is too much is not taken.
+    let came =
+        (0..70).map(|n| packet(request(LEARNER, n, 1 << 20))).chain([packet(ack(LEARNER, 9))]);
+    assert_eq!(inbox.push_packets(LEARNER, came), Err(TooManyRequests));
+    let all: usize = (0..70).map(|_| take(&inbox, 256).len()).sum();
+    assert_eq!(all, 63);
+}
+
+#[test]
+fn a_single_request_is_taken_however_large_it_is() {
+    let inbox = Inbox::default();
+    inbox.push(request(LEARNER, 1, 65 << 20)).unwrap();
+    assert_eq!(inbox.push(request(LEARNER, 2, 1)), Err(TooManyRequests));
+    assert_eq!(take(&inbox, 256), ["request 1"]);
+    inbox.push(request(LEARNER, 3, 1)).unwrap();
+}
+
+/// Whoever reads a link waits while much of what came over it does, and no other reader.
+#[test]
+fn a_link_of_which_much_waits_is_not_read_on() {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+    let proposal = |zxid| {
+        let txn = vec![0; 1 << 20].into();
+        QuorumPacket::Proposal { zxid: Zxid(zxid), txn }
+    };
+    let inbox = Inbox::default();
+    let mut cx = Context::from_waker(Waker::noop());
+    inbox.push_packets(LEADER, (0..3).map(proposal)).unwrap();
+    assert!(pin!(inbox.room(LEADER)).poll(&mut cx).is_ready());
+    inbox.push_packets(LEADER, (3..6).map(proposal)).unwrap();
+    let mut room = pin!(inbox.room(LEADER));
+    assert!(room.as_mut().poll(&mut cx).is_pending());
+    assert!(pin!(inbox.room(LEARNER)).poll(&mut cx).is_ready());
+    let mut inputs = Vec::new();
+    inbox.take(&mut inputs, 5);
+    assert!(room.as_mut().poll(&mut cx).is_pending(), "a moment before there is little");
+    inputs.clear();
+    inbox.take(&mut inputs, 1);
+    assert!(room.as_mut().poll(&mut cx).is_ready());
 }

@@ -1,0 +1,49 @@
+//! Dialling a leader: its name is looked up anew each time, and its addresses are tried together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shared;
+use super::link::Link;
+use crate::net::quorum_link::{self, LinkReader, LinkSocket, LinkSocketOptions};
+use crate::proto::{LinkId, Sid};
+
+impl Shared {
+    /// Dials the leader; the core hears whether that succeeded.
+    pub(super) fn dial(self: &Arc<Self>, id: LinkId, leader: Sid) {
+        let link = Link::new(id);
+        if !self.enter(&link) {
+            return;
+        }
+        let (shared, dialled) = (self.clone(), link.clone());
+        let task = self.runtime.spawn(async move {
+            match shared.connect(leader).await {
+                Ok((socket, reader)) => shared.serve(&dialled, socket, reader, None),
+                Err(why) => shared.is_over(&dialled, why),
+            }
+        });
+        link.dialled_by(task.abort_handle());
+    }
+
+    async fn connect(&self, leader: Sid) -> Result<(LinkSocket, LinkReader), String> {
+        let addresses: Vec<(String, u16)> = {
+            let members = self.members.lock();
+            let server = members.members.get(&leader);
+            let addresses = server.into_iter().flat_map(|server| &server.addresses);
+            addresses.map(|address| (address.host.clone(), address.quorum_port)).collect()
+        };
+        if addresses.is_empty() {
+            return Err(format!("{leader} is not in the configuration"));
+        }
+        let patience = Duration::from_millis(self.options.connect_timeout_ms);
+        let connecting = quorum_link::connect(&addresses);
+        let (stream, peer) = tokio::time::timeout(patience, connecting)
+            .await
+            .map_err(|_| format!("{leader} does not answer within {patience:?}"))??;
+        let options = LinkSocketOptions {
+            nodelay: self.options.follower_nodelay,
+            keep_alive: self.options.tcp_keep_alive,
+        };
+        Ok(quorum_link::link(stream, peer, options))
+    }
+}

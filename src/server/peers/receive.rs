@@ -1,0 +1,103 @@
+//! The task that reads what comes over a link, and tells the core: packets, trees, and the end.
+//!
+//! What always holds: the core hears of the link's end behind everything that came over it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use super::Shared;
+use super::accept::Stranger;
+use super::link::{Link, Over};
+use crate::net::quorum_link::LinkReader;
+use crate::persistence::snapshot::spool::{SnapshotSpool, SpoolError};
+use crate::proto::QuorumPacket;
+use crate::quorum::effect::Input;
+use crate::server::fatal::{ExitCode, die};
+
+/// About so many bytes of a tree are handed to the spool at once.
+const TREE_PIECE: usize = 256 << 10;
+
+/// Reads until the link ends.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    mut reader: LinkReader,
+    stranger: Option<Stranger>,
+) {
+    let Err(why) = packets(&shared, &link, &mut reader, stranger).await;
+    shared.is_over(&link, why);
+}
+
+async fn packets(
+    shared: &Arc<Shared>,
+    link: &Arc<Link>,
+    reader: &mut LinkReader,
+    mut stranger: Option<Stranger>,
+) -> Result<Infallible, String> {
+    let mut packets = Vec::new();
+    loop {
+        let came = reader.packets(link.other(), shared.options.max_field_bytes, &mut packets).await;
+        let tree_comes = matches!(packets.last(), Some(QuorumPacket::Snap { .. }));
+        if !packets.is_empty() {
+            drop(stranger.take());
+            let pushed = shared.inbox.push_packets(link.id, packets.drain(..));
+            pushed.map_err(|error| error.to_string())?;
+        }
+        came?;
+        if tree_comes {
+            tree(shared, link, reader).await?;
+        }
+        shared.inbox.room(link.id).await;
+    }
+}
+
+async fn tree(
+    shared: &Arc<Shared>,
+    link: &Arc<Link>,
+    reader: &mut LinkReader,
+) -> Result<(), String> {
+    let (dir, id, options) = (shared.dir.clone(), link.id, shared.options.clone());
+    let begin = move || {
+        let (tree, most) = (options.tree, options.max_field_bytes);
+        SnapshotSpool::new(&**dir.disk(), dir.snapshot_dir(), id, tree, most).map_err(in_words)
+    };
+    let mut spool = shared.slow(begin).await?;
+    while !spool.is_complete() {
+        let mut bytes = reader.bytes(TREE_PIECE).await?;
+        let take = move || {
+            let taken = spool.take(&bytes).map_err(in_words)?;
+            Ok((spool, bytes.split_off(taken)))
+        };
+        let rest;
+        (spool, rest) = shared.slow(take).await?;
+        if !rest.is_empty() {
+            reader.put_back(rest);
+        }
+    }
+    shared.slow(move || spool.finish().map_err(in_words)).await?;
+    shared.tell(Input::SnapshotArrived(link.id));
+    Ok(())
+}
+
+/// A disk that fails ends the process; anything else is in words.
+fn in_words(error: SpoolError) -> String {
+    match error {
+        SpoolError::Disk(error) => die(ExitCode::UnexpectedError, &error),
+        error => error.to_string(),
+    }
+}
+
+impl Shared {
+    /// The link has ended, for this reason if nobody has ended it before.
+    pub(super) fn is_over(&self, link: &Link, why: String) {
+        link.end(Over::Broken(why));
+        self.forget(link.id);
+        match link.over() {
+            Some(Over::Broken(why)) => {
+                tracing::debug!(link = link.id.0, peer = ?link.peer(), why, "a link has ended");
+                self.tell(Input::LinkClosed { link: link.id, why });
+            }
+            Some(Over::Closed) | None => {}
+        }
+    }
+}
