@@ -178,6 +178,8 @@ pub struct ToDisk {
     pub reports: Arc<Inbox>,
     /// Who takes snapshots.
     pub snapshots: SnapshotJobs,
+    /// Whether the driver may drive the queue itself.
+    pub by_driver: bool,
 }
 
 impl DiskDoor for ToDisk {
@@ -192,14 +194,15 @@ impl DiskDoor for ToDisk {
             snapshot |= matches!(effect, DiskEffect::RollAndSnapshot);
             disk_request(effect)
         });
-        let ticket = if alone && self.inbox.is_idle() && !self.reports.has_reports() {
-            // Nobody but the driver fills the inbox, so the thread stays idle meanwhile; and it
-            // reports before it waits, so no report of its own can come after this one.
-            Some(self.queue.process(now.mono_ms, &mut requests.collect()))
-        } else {
-            self.inbox.push(now.mono_ms, requests);
-            None
-        };
+        let ticket =
+            if self.by_driver && alone && self.inbox.is_idle() && !self.reports.has_reports() {
+                // Nobody but the driver fills the inbox, so the thread stays idle meanwhile; and it
+                // reports before it waits, so no report of its own can come after this one.
+                Some(self.queue.process(now.mono_ms, &mut requests.collect()))
+            } else {
+                self.inbox.push(now.mono_ms, requests);
+                None
+            };
         if snapshot {
             self.snapshots.take_one();
         }

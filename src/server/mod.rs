@@ -32,6 +32,7 @@ pub mod options;
 pub mod peers;
 pub mod progress;
 pub mod quota_figures;
+pub mod reload;
 pub mod role_watch;
 pub mod shared_driver;
 pub mod sweep;

@@ -3,12 +3,14 @@
 //! The core counts nothing and knows no metrics. Before and after its steps the driver shows what
 //! goes in and what comes out; a server that is alone has none of this.
 
+mod story;
 mod traffic;
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use self::story::Story;
 use self::traffic::Traffic;
 use crate::metrics::Metrics;
 use crate::proto::{QuorumPacket, ServerState, Sid, Ticket};
@@ -39,6 +41,7 @@ pub struct RoleWatch {
     me: Sid,
     metrics: Arc<Metrics>,
     traffic: Traffic,
+    story: Story,
     stage: Stage,
     /// Of the stage and the learners: what is told at once when it changes.
     mark: u64,
@@ -74,6 +77,7 @@ impl RoleWatch {
         RoleWatch {
             me: status.sid,
             traffic: Traffic::new(metrics.clone()),
+            story: Story::new(status.stage, now_ms),
             metrics,
             stage: status.stage,
             mark: 0,
@@ -158,6 +162,8 @@ impl RoleWatch {
         status.election_ms = self.times.election_ms;
         status.serving_since_ms = self.times.serves_since;
         self.traffic.tell(&mut status);
+        let idle_ms = now.mono_ms.saturating_sub(self.times.unavailable_since);
+        self.story.goes_on(&status, idle_ms);
         *self.published.0.lock() = Arc::new(status);
     }
 
