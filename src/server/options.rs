@@ -210,6 +210,7 @@ pub fn settings(
         ensemble: member.map(|(_, ensemble)| EnsembleSettings {
             init_limit_ticks: ensemble.init_limit_ticks.into(),
             sync_limit_ticks: ensemble.sync_limit_ticks.into(),
+            local_sessions: ensemble.local_sessions,
         }),
     }
 }
