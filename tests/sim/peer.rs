@@ -290,6 +290,8 @@ impl Peer {
     /// Its disk fails it: the process must end.
     fn disk_failed(&mut self, stage: &mut Stage, error: String) {
         self.state = State::Down { power: true };
+        // It may have set its history aside, and comes back without a vote then.
+        self.suspect = true;
         self.paused = false;
         self.waiting.clear();
         self.disk.restart(false);
