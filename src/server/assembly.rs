@@ -247,6 +247,7 @@ impl Server {
             free: care.free.clone(),
             trace_mask: DEFAULT_TRACE_MASK.into(),
             role: driver.role,
+            peers: ensemble.as_ref().map(|ensemble| ensemble.peers.clone()),
         };
         let words = Words::start(config.four_letter_whitelist.clone(), sources);
         let shared = Arc::new(Shared {
