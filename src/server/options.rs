@@ -155,13 +155,17 @@ pub fn member(
         init_limit: ensemble.init_limit_ticks.into(),
         sync_limit: ensemble.sync_limit_ticks.into(),
         connect_to_learner_master_limit: ensemble.connect_to_learner_master_limit_ticks.into(),
+        leader_connect_delay_ms: ensemble.leader_connect_delay_during_retry_ms,
         min_notification_ms: ensemble.min_notification_interval_ms,
         max_notification_ms: ensemble.max_notification_interval_ms,
         finalize_wait_ms: FINALIZE_WAIT_MS,
         observer_election_delay_ms: ensemble.observer_election_delay_ms,
+        observer_reconnect_delay_ms: ensemble.observer_reconnect_delay_ms,
         max_time_to_wait_for_epoch_ms: ensemble.max_time_to_wait_for_epoch_ms,
         commit_log_count: ensemble.commit_log_count as usize,
         force_snapshot_sync: ensemble.force_snapshot_sync,
+        max_concurrent_snap_syncs: ensemble.max_concurrent_snap_syncs as usize,
+        max_concurrent_diff_syncs: ensemble.max_concurrent_diff_syncs as usize,
         leader_serves: ensemble.leader_serves,
         observer_logs: ensemble.observer_logs(),
         reconfig_enabled: config.reconfig_enabled,
@@ -210,6 +214,7 @@ pub fn settings(
         ensemble: member.map(|(_, ensemble)| EnsembleSettings {
             init_limit_ticks: ensemble.init_limit_ticks.into(),
             sync_limit_ticks: ensemble.sync_limit_ticks.into(),
+            local_sessions: ensemble.local_sessions,
         }),
     }
 }
@@ -248,6 +253,10 @@ mod tests {
         assert_eq!((options.min_notification_ms, options.max_notification_ms), (200, 60_000));
         assert_eq!((options.finalize_wait_ms, options.observer_election_delay_ms), (200, 200));
         assert_eq!((options.max_time_to_wait_for_epoch_ms, options.commit_log_count), (None, 500));
+        assert_eq!(options.leader_connect_delay_ms, 100);
+        assert_eq!(options.observer_reconnect_delay_ms, 0);
+        assert_eq!(options.max_concurrent_snap_syncs, 10);
+        assert_eq!(options.max_concurrent_diff_syncs, 100);
         assert_eq!(options.last_counter, 0xffff_fffe);
         assert!(options.leader_serves && options.observer_logs && options.standalone_enabled);
         assert!(!options.force_snapshot_sync && !options.reconfig_enabled);
@@ -263,11 +272,17 @@ mod tests {
              observer.election.DelayMs=33\nleader.maxTimeToWaitForEpoch=34\ncommitLogCount=600\n\
              forceSnapshotSync=true\nleaderServes=no\nsyncEnabled=false\n\
              multiAddress.enabled=true\nlocalSessionsEnabled=true\n\
-             localSessionsUpgradingEnabled=true\n",
+             localSessionsUpgradingEnabled=true\nleaderConnectDelayDuringRetryMs=35\n\
+             observer.reconnectDelayMs=36\nleader.maxConcurrentSnapSyncs=37\n\
+             leader.maxConcurrentDiffSyncs=38\n",
         );
         assert_eq!((options.tick_ms, options.connect_to_learner_master_limit), (500, 3));
         assert_eq!((options.min_notification_ms, options.max_notification_ms), (31, 32));
         assert_eq!(options.observer_election_delay_ms, 33);
+        assert_eq!(options.leader_connect_delay_ms, 35);
+        assert_eq!(options.observer_reconnect_delay_ms, 36);
+        assert_eq!(options.max_concurrent_snap_syncs, 37);
+        assert_eq!(options.max_concurrent_diff_syncs, 38);
         assert_eq!(options.max_time_to_wait_for_epoch_ms, Some(34));
         assert_eq!(options.commit_log_count, 600);
         assert!(options.force_snapshot_sync && !options.leader_serves && !options.observer_logs);

@@ -26,6 +26,7 @@ MODULES = [
     "apache_tools",
     "mixed",
     "migration",
+    "words",
 ]
 # No test takes half of this; one that hangs must still end as a failed line.
 TEST_LIMIT_SECONDS = 240

@@ -59,8 +59,7 @@ async fn tree(
     let (dir, id, options) = (shared.dir.clone(), link.id, shared.options.clone());
     let begin = move || {
         let (tree, most) = (options.tree, options.max_field_bytes);
-        let spool = SnapshotSpool::new(&**dir.disk(), dir.snapshot_dir(), id, tree, most);
-        Ok(spool.unwrap_or_else(|error| die(ExitCode::UnexpectedError, &error)))
+        SnapshotSpool::new(&**dir.disk(), dir.snapshot_dir(), id, tree, most).map_err(in_words)
     };
     let mut spool = shared.slow(begin).await?;
     while !spool.is_complete() {
