@@ -263,8 +263,11 @@ fn leave(turn: &mut Turn<'_>, role: &mut Role, why: &str, successor: Option<Vote
         turn.effects.client.push(ClientEffect::StopServing);
     }
     let waits = state == ServerState::Observing && successor.is_none();
-    let most_ms = turn.member.options.observer_election_delay_ms;
-    let wait_ms = if waits && most_ms > 0 { turn.member.random_below(most_ms) } else { 0 };
+    // So that not all observers come at once, neither to those who vote nor to their leader.
+    let options = &turn.member.options;
+    let delays = [options.observer_election_delay_ms, options.observer_reconnect_delay_ms];
+    let below = |most_ms| if waits && most_ms > 0 { turn.member.random_below(most_ms) } else { 0 };
+    let wait_ms = delays.map(below).into_iter().fold(0, u64::saturating_add);
     let not_before = turn.now.mono_ms.saturating_add(wait_ms);
     let mut leaving = Leaving { unapplied, successor, not_before, ..Leaving::default() };
     leaving.go_on(turn);

@@ -53,6 +53,14 @@ pub fn connection(config: &Config, now_ms: u64, seed: u64) -> ConnectionOptions 
     }
 }
 
+/// How many unfinished requests a server may have before busy connections are not read. In an
+/// ensemble of more than two voters each has its part of what the leader can take.
+pub fn outstanding_limit(config: &Config) -> u64 {
+    let voters = config.ensemble.as_ref().map_or(1, |ensemble| ensemble.members.voters().count());
+    let share = if voters > 2 { voters as u64 - 1 } else { 1 };
+    (u64::from(config.global_outstanding_limit) / share).max(1)
+}
+
 fn large_requests(config: &Config) -> Option<Arc<LargeRequests>> {
     let threshold = usize::try_from(config.limits.large_request_threshold).ok()?;
     let max_bytes = config.limits.large_request_max_bytes as usize;
@@ -155,13 +163,17 @@ pub fn member(
         init_limit: ensemble.init_limit_ticks.into(),
         sync_limit: ensemble.sync_limit_ticks.into(),
         connect_to_learner_master_limit: ensemble.connect_to_learner_master_limit_ticks.into(),
+        leader_connect_delay_ms: ensemble.leader_connect_delay_during_retry_ms,
         min_notification_ms: ensemble.min_notification_interval_ms,
         max_notification_ms: ensemble.max_notification_interval_ms,
         finalize_wait_ms: FINALIZE_WAIT_MS,
         observer_election_delay_ms: ensemble.observer_election_delay_ms,
+        observer_reconnect_delay_ms: ensemble.observer_reconnect_delay_ms,
         max_time_to_wait_for_epoch_ms: ensemble.max_time_to_wait_for_epoch_ms,
         commit_log_count: ensemble.commit_log_count as usize,
         force_snapshot_sync: ensemble.force_snapshot_sync,
+        max_concurrent_snap_syncs: ensemble.max_concurrent_snap_syncs as usize,
+        max_concurrent_diff_syncs: ensemble.max_concurrent_diff_syncs as usize,
         leader_serves: ensemble.leader_serves,
         observer_logs: ensemble.observer_logs(),
         reconfig_enabled: config.reconfig_enabled,
@@ -210,6 +222,7 @@ pub fn settings(
         ensemble: member.map(|(_, ensemble)| EnsembleSettings {
             init_limit_ticks: ensemble.init_limit_ticks.into(),
             sync_limit_ticks: ensemble.sync_limit_ticks.into(),
+            local_sessions: ensemble.local_sessions,
         }),
     }
 }
@@ -248,11 +261,32 @@ mod tests {
         assert_eq!((options.min_notification_ms, options.max_notification_ms), (200, 60_000));
         assert_eq!((options.finalize_wait_ms, options.observer_election_delay_ms), (200, 200));
         assert_eq!((options.max_time_to_wait_for_epoch_ms, options.commit_log_count), (None, 500));
+        assert_eq!(options.leader_connect_delay_ms, 100);
+        assert_eq!(options.observer_reconnect_delay_ms, 0);
+        assert_eq!(options.max_concurrent_snap_syncs, 10);
+        assert_eq!(options.max_concurrent_diff_syncs, 100);
         assert_eq!(options.last_counter, 0xffff_fffe);
         assert!(options.leader_serves && options.observer_logs && options.standalone_enabled);
         assert!(!options.force_snapshot_sync && !options.reconfig_enabled);
         assert!(!options.multi_address && !options.local_sessions);
         assert!(!options.local_sessions_upgrade);
+    }
+
+    #[test]
+    fn the_outstanding_limit_is_shared_among_more_than_two_voters() {
+        let of = |voters: usize, limit: u32| {
+            let servers: String = (1..=voters).map(|n| format!("server.{n}=h{n}:1:2\n")).collect();
+            let text = format!(
+                "dataDir=/data\nclientPort=2181\ninitLimit=10\nsyncLimit=5\n\
+                 globalOutstandingLimit={limit}\n{servers}server.9=h9:1:2:observer\n"
+            );
+            // With one participant the observer would be refused.
+            let text = if voters > 1 { text } else { text.replace("server.9", "ignored") };
+            let parsed = parse(text.as_bytes(), "zoo.cfg").unwrap_or_else(|e| panic!("{e}"));
+            outstanding_limit(&parsed.config)
+        };
+        assert_eq!((of(1, 1000), of(2, 1000), of(3, 1000), of(5, 1000)), (1000, 1000, 500, 250));
+        assert_eq!(of(5, 1), 1);
     }
 
     #[test]
@@ -263,11 +297,17 @@ mod tests {
              observer.election.DelayMs=33\nleader.maxTimeToWaitForEpoch=34\ncommitLogCount=600\n\
              forceSnapshotSync=true\nleaderServes=no\nsyncEnabled=false\n\
              multiAddress.enabled=true\nlocalSessionsEnabled=true\n\
-             localSessionsUpgradingEnabled=true\n",
+             localSessionsUpgradingEnabled=true\nleaderConnectDelayDuringRetryMs=35\n\
+             observer.reconnectDelayMs=36\nleader.maxConcurrentSnapSyncs=37\n\
+             leader.maxConcurrentDiffSyncs=38\n",
         );
         assert_eq!((options.tick_ms, options.connect_to_learner_master_limit), (500, 3));
         assert_eq!((options.min_notification_ms, options.max_notification_ms), (31, 32));
         assert_eq!(options.observer_election_delay_ms, 33);
+        assert_eq!(options.leader_connect_delay_ms, 35);
+        assert_eq!(options.observer_reconnect_delay_ms, 36);
+        assert_eq!(options.max_concurrent_snap_syncs, 37);
+        assert_eq!(options.max_concurrent_diff_syncs, 38);
         assert_eq!(options.max_time_to_wait_for_epoch_ms, Some(34));
         assert_eq!(options.commit_log_count, 600);
         assert!(options.force_snapshot_sync && !options.leader_serves && !options.observer_logs);

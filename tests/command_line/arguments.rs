@@ -7,7 +7,7 @@ use crate::process::{BINARY, Place, stderr, stdout};
 #[test]
 fn a_configuration_is_checked_without_touching_anything() {
     let place = Place::new();
-    let file = place.zoo_cfg("zoo.cfg", "snapCuont=7\ninitLimit=5\n");
+    let file = place.zoo_cfg("zoo.cfg", "snapCuont=7\nadmin.serverPort=8081\n");
     let mut command = place.command(BINARY, &["--check-config", &file]);
     command.env("JVMFLAGS", "-Xmx1g -Dzookeeper.snapCount=5000");
     let output = command.output().unwrap();
@@ -20,7 +20,7 @@ fn a_configuration_is_checked_without_touching_anything() {
         "snapCount=5000 # JVMFLAGS".to_owned(),
         "maxClientCnxns=60 # default".to_owned(),
         format!("{file}: line 4: snapCuont is unknown and has no effect; did you mean snapCount?"),
-        format!("{file}: line 5: initLimit is known but not yet in effect in this version"),
+        format!("{file}: line 5: admin.serverPort is known but not yet in effect in this version"),
         "JVMFLAGS: -Xmx1g is ignored: there is no Java virtual machine here".to_owned(),
     ] {
         assert!(words.contains(&line), "{line}\n{told}");

@@ -118,7 +118,7 @@ fn every_metric_moves() {
     server.restart();
     seen.look(&server);
 
-    let (present, _) = document();
+    let (present, ..) = document();
     for metric in present {
         let moved = metric.keys().iter().any(|key| {
             let values = seen.0.get(&format!("zk_{key}"));

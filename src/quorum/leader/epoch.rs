@@ -29,7 +29,7 @@ pub enum Phase {
     Gathering {
         /// Who has come.
         seen: BTreeSet<Sid>,
-        /// The highest epoch that one of them, or anybody else who came, has promised to follow.
+        /// The highest epoch that one of them, or a member without a vote, has promised to follow.
         highest: Epoch,
     },
     /// The new epoch is on its way to the disk.

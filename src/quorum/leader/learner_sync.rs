@@ -7,7 +7,7 @@
 //! | the learner's last zxid `P` | what it is sent |
 //! |---|---|
 //! | is in the committed log | DIFF, and what is behind `P` |
-//! | is behind all that was committed | TRUNC to the last that was committed |
+//! | is behind all that was committed | TRUNC to the last that was committed; nothing yet, if the leader itself has proposed `P` |
 //! | is between two committed ones of its own epoch | TRUNC to the one before, and what is behind that |
 //! | is between two, the next of another epoch | SNAP: it is never cut across epochs by search |
 //! | is before all that is in memory | the same three, by what the log on the disk has |

@@ -17,6 +17,10 @@ use crate::proto::quorum_packet::{LearnerInfo, PROTOCOL_VERSION};
 use crate::proto::{Epoch, LinkId, QuorumPacket, Zxid};
 use crate::quorum::member::{Outcome, Turn};
 
+/// An elected server has missed at most so many epochs that others have promised to follow: in each
+/// of them somebody was elected, and a quorum came to it. A million of those take months.
+const MOST_EPOCHS_MISSED: u32 = 1 << 20;
+
 /// Why a packet was not taken.
 #[derive(Debug)]
 pub enum Trouble {
@@ -139,17 +143,20 @@ impl Leader {
             return Err(Trouble::Link(format!("expected protocol 0x10000, got {got:#x}")));
         }
         // Whoever knows a newer configuration must not be led by one who does not (C-232).
-        let (own, theirs) = (turn.member.configs.current.version, info.config_version);
+        let member = &*turn.member;
+        let (own, theirs) = (member.configs.current.version, info.config_version);
         if theirs > own {
             return Err(Trouble::Link(format!(
                 "expected a configuration of version {own:x} or older, got {theirs:x}"
             )));
         }
-        // Learners follow none behind that, and nobody could take the promise back.
-        if info.accepted_epoch >= Epoch::LAST {
+        // Nobody could take a promise back, and behind the last epoch there is none: whoever is
+        // believed in a jump to there ends the ensemble.
+        let most = member.accepted_epoch.0.saturating_add(MOST_EPOCHS_MISSED);
+        let most = most.min(Epoch::LAST.0 - 1);
+        if info.accepted_epoch.0 > most {
             let got = info.accepted_epoch;
-            let words = format!("expected an epoch below {}, got {got}", Epoch::LAST);
-            return Err(Trouble::Link(words));
+            return Err(Trouble::Link(format!("expected an epoch of at most {most}, got {got}")));
         }
         let peer = Peer { sid, kind };
         self.learners.replace(turn, sid, link);
@@ -159,7 +166,11 @@ impl Leader {
         let is_voter = Self::is_voter(turn, peer);
         match &mut self.phase {
             Phase::Gathering { seen, highest } => {
-                *highest = info.accepted_epoch.max(*highest);
+                // Observers' too: they would not follow an epoch below. Who is no member may wait
+                // until the ensemble has come as far.
+                if turn.member.configs.is_member(sid) {
+                    *highest = info.accepted_epoch.max(*highest);
+                }
                 if is_voter {
                     seen.insert(sid);
                 }

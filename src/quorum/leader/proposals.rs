@@ -14,7 +14,7 @@
 //! * A transaction stays here until it is both committed and durable here: what a leader logged and
 //!   did not apply is exactly this.
 //! * A server that comes back may have lost what it acknowledged before: its acknowledgements of
-//!   what is not committed yet are forgotten, and it gives them again.
+//!   what is not committed yet are forgotten, but for what it still has, and it gives them again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -212,10 +212,19 @@ impl Proposals {
         self.entries.range(..self.committed).filter_map(|entry| entry.config.clone())
     }
 
-    /// Forgets what `sid` has acknowledged of what is not committed yet.
-    pub fn forget(&mut self, sid: Sid) {
+    /// The transaction `zxid`, if it is one of those that are not committed yet.
+    pub fn outstanding_at(&self, zxid: Zxid) -> Option<Zxid> {
+        let at = self.entries.binary_search_by_key(&zxid, |entry| entry.zxid).ok()?;
+        (at >= self.committed).then_some(zxid)
+    }
+
+    /// Forgets what `sid` has acknowledged of what is not committed yet, behind `has` if it has
+    /// anything of that.
+    pub fn forget(&mut self, sid: Sid, has: Option<Zxid>) {
         for entry in self.entries.range_mut(self.committed..) {
-            entry.acks.retain(|other| *other != sid);
+            if has.is_none_or(|has| entry.zxid > has) {
+                entry.acks.retain(|other| *other != sid);
+            }
         }
     }
 

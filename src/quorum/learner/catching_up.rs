@@ -251,12 +251,14 @@ impl CatchingUp {
             turn.member.may_vote = true;
             return Err("the history is whole again: it joins with its vote".into());
         }
-        // Apache's leader tells what it saw last, also when that is only proposed: its COMMIT brings
-        // it into force, nothing else (C-269).
+        // Apache's leader tells what it saw last, also when that is only proposed: its COMMIT or
+        // INFORM brings it into force, nothing else (C-269). What this leader proposes has its epoch;
+        // a version of the epoch's start, or of an earlier one, is in force with the leader itself.
         let config = self.config.take();
         let config = config.filter(|config| {
             let brought_by = Zxid::from_long(config.version);
-            !self.history.uncommitted().any(|open| open.zxid == brought_by)
+            let is_proposed_here = brought_by > self.epoch.start();
+            !is_proposed_here || brought_by <= self.history.last_committed()
         });
         if let Some(config) = config {
             reconfiguration::establish(turn, about, &config)?;

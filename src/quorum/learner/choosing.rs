@@ -15,8 +15,9 @@
 //! [`Member::database_is_current`]: crate::quorum::member::Member::database_is_current
 
 use super::catching_up::CatchingUp;
-use super::words::unexpected;
+use super::words::{name, unexpected};
 use super::{About, Event, Next, Phase};
+use crate::proto::membership::LearnerType;
 use crate::proto::{Epoch, LinkId, QuorumPacket, Zxid};
 use crate::quorum::durable::Pending;
 use crate::quorum::effect::Restored;
@@ -86,6 +87,13 @@ impl Choosing {
         match packet {
             // Its zxid is for information.
             QuorumPacket::Diff { .. } => self.catch_up(turn, about),
+            QuorumPacket::Trunc { zxid } | QuorumPacket::Snap { zxid }
+                if self.may_count_on_more(turn, about, zxid) =>
+            {
+                let words =
+                    format!("expected {last} to stay, which this leader has proposed, got ");
+                Err((words + &name(&packet)).into())
+            }
             QuorumPacket::Trunc { zxid } if zxid > last => {
                 Err(format!("expected TRUNC to at most {last}, got {zxid}").into())
             }
@@ -104,6 +112,15 @@ impl Choosing {
             }
             packet => Err(unexpected("DIFF, TRUNC or SNAP", &packet)),
         }
+    }
+
+    /// Whether the leader may count on an acknowledgement of what would be lost with a history that
+    /// ends at `zxid`. What it proposed in this very epoch was acknowledged over an older link, and
+    /// Apache's leader does not forget that: it would commit what is here no more. As soon as it has
+    /// done so it sends something else; our leader sends nothing before.
+    fn may_count_on_more(&self, turn: &Turn<'_>, about: About, zxid: Zxid) -> bool {
+        let last = turn.member.last_logged;
+        about.kind == LearnerType::Participant && last.epoch() == self.epoch && zxid < last
     }
 
     fn restored(

@@ -137,6 +137,11 @@ impl History {
         })
     }
 
+    /// The last transaction that was committed and given to the log.
+    pub(super) fn last_committed(&self) -> Zxid {
+        self.committed
+    }
+
     /// What arrived and is not committed.
     pub(super) fn uncommitted(&self) -> impl Iterator<Item = &Received> {
         self.uncommitted.iter()

@@ -1,8 +1,10 @@
-//! A transaction as the leader sent it, found to be one: nothing else reaches the log.
+//! A transaction as the leader sent it, found to be the one that was announced: nothing else reaches
+//! the log. That its body can be read the packet's reader has seen, who is the only one that looks.
 
 use bytes::Bytes;
 
-use crate::proto::txns::{Txn, TxnRecord};
+use crate::jute::Reader;
+use crate::proto::txns::{Txn, TxnHeader, TxnRecord};
 use crate::proto::{OpCode, SessionId, Zxid};
 
 /// A sound transaction.
@@ -30,22 +32,21 @@ pub(super) enum What {
 }
 
 impl Received {
-    /// Reads the transaction that came with `zxid`.
+    /// Reads the header of the transaction that came with `zxid`.
     ///
     /// # Errors
     /// Bytes that are no transaction, or another one.
     pub(super) fn read(zxid: Zxid, txn: Bytes) -> Result<Self, String> {
-        let record = TxnRecord::read(&txn, usize::MAX)
+        let header = TxnHeader::read(&mut Reader::unlimited(&txn))
             .map_err(|why| format!("expected a transaction at {zxid}, got bytes: {why}"))?;
-        let header = record.header;
         if header.zxid != zxid {
             return Err(format!("expected the transaction {zxid}, got {}", header.zxid));
         }
-        let what = match record.txn {
-            Txn::CreateSession { .. } => What::CreateSession,
-            Txn::CloseSession { .. } => What::CloseSession,
-            Txn::Error { .. } => What::Failed,
-            _ if header.txn_type == OpCode::Reconfig.to_int() => What::Reconfig,
+        let what = match OpCode::from_int(header.txn_type) {
+            Some(OpCode::CreateSession) => What::CreateSession,
+            Some(OpCode::CloseSession) => What::CloseSession,
+            Some(OpCode::Reconfig) => What::Reconfig,
+            Some(OpCode::Error) => What::Failed,
             _ => What::Other,
         };
         Ok(Received { zxid, session: header.client_id, cxid: header.cxid, what, txn })
@@ -56,9 +57,8 @@ impl Received {
         if self.what != What::Reconfig {
             return None;
         }
-        let record = TxnRecord::read(&self.txn, usize::MAX).expect("it was read before");
-        match record.txn {
-            Txn::SetData { data: Some(text), .. } => Some(self.txn.slice_ref(text)),
+        match TxnRecord::read(&self.txn, usize::MAX).map(|record| record.txn) {
+            Ok(Txn::SetData { data: Some(text), .. }) => Some(self.txn.slice_ref(text)),
             _ => Some(Bytes::new()),
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Shared;
 use super::accept::Stranger;
 use super::link::{Link, Over};
+use super::signs::Signs;
 use crate::net::quorum_link::LinkReader;
 use crate::persistence::snapshot::spool::{SnapshotSpool, SpoolError};
 use crate::proto::QuorumPacket;
@@ -59,12 +60,13 @@ async fn tree(
     let (dir, id, options) = (shared.dir.clone(), link.id, shared.options.clone());
     let begin = move || {
         let (tree, most) = (options.tree, options.max_field_bytes);
-        let spool = SnapshotSpool::new(&**dir.disk(), dir.snapshot_dir(), id, tree, most);
-        Ok(spool.unwrap_or_else(|error| die(ExitCode::UnexpectedError, &error)))
+        SnapshotSpool::new(&**dir.disk(), dir.snapshot_dir(), id, tree, most).map_err(in_words)
     };
     let mut spool = shared.slow(begin).await?;
+    let mut signs = Signs::new(shared, id);
     while !spool.is_complete() {
         let mut bytes = reader.bytes(TREE_PIECE).await?;
+        signs.moved();
         let take = move || {
             let taken = spool.take(&bytes).map_err(in_words)?;
             Ok((spool, bytes.split_off(taken)))

@@ -72,7 +72,7 @@ fn who_cannot_be_a_learner_is_refused() {
         (LearnerInfo { protocol_version: 1, ..base.clone() }, "expected protocol 0x10000, got 0x1"),
         (
             LearnerInfo { accepted_epoch: crate::proto::Epoch(i32::MAX as u32), ..base },
-            "expected an epoch below 2147483647, got 2147483647",
+            "expected an epoch of at most 1048576, got 2147483647",
         ),
     ];
     for (info, why) in cases {

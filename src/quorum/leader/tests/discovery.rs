@@ -32,7 +32,7 @@ fn leaderinfo_leaves_only_after_accepted_epoch_is_durable() {
     assert_eq!(play.persisted(1), ["to 2: LEADERINFO 7", "to 3: LEADERINFO 7"]);
 }
 
-/// The new epoch is above every promise of a quorum, observers' too.
+/// The new epoch is above every promise of the members, observers' too.
 #[test]
 fn the_new_epoch_is_above_every_promise() {
     let mut play = Play::over(5, 1, &[0x3_0000_0001]);
@@ -43,6 +43,56 @@ fn the_new_epoch_is_above_every_promise() {
     assert_eq!(play.says(2, follower_info(2, 5)), NOTHING, "two of five are no quorum");
     play.opened(3);
     assert_eq!(play.says(3, follower_info(3, 2)), ["disk: acceptedEpoch 9, ticket 1"]);
+}
+
+/// Anybody can dial and claim anything.
+#[test]
+fn a_stranger_does_not_raise_the_epoch() {
+    let mut play = Play::over(3, 0, &[0x3_0000_0001]);
+    for sid in [2, 7] {
+        play.opened(sid);
+    }
+    assert_eq!(play.says(7, follower_info(7, 9000)), NOTHING);
+    assert_eq!(play.says(2, follower_info(2, 3)), ["disk: acceptedEpoch 4, ticket 1"]);
+}
+
+/// Epochs are used up once and for all: behind 2147483647 nobody could lead.
+#[test]
+fn who_claims_an_epoch_that_nobody_can_have_reached_is_refused() {
+    for established in [false, true] {
+        let mut play = Play::over(3, 0, &[0x3_0000_0001]);
+        if established {
+            play.establish([2]);
+        }
+        let most = play.member.accepted_epoch.0 + (1 << 20);
+        for absurd in [most + 1, Epoch::LAST.0 - 1, u32::MAX] {
+            play.opened(3);
+            let told = play.says(3, follower_info(3, absurd));
+            let words = format!("close 3: expected an epoch of at most {most}, got {absurd}");
+            assert_eq!(told, [words], "and it goes on");
+        }
+    }
+    let mut play = Play::over(3, 0, &[0x3_0000_0001]);
+    play.opened(3);
+    assert_eq!(
+        play.says(3, follower_info(3, 3 + (1 << 20))),
+        ["disk: acceptedEpoch 1048580, ticket 1"],
+        "as far is far, but possible"
+    );
+}
+
+/// The last epoch is never proposed.
+#[test]
+fn there_is_no_epoch_behind_the_last() {
+    let mut member = member(3, 0);
+    member.accepted_epoch = Epoch(Epoch::LAST.0 - 2);
+    let mut play = Play::of(member, &[]);
+    play.opened(3);
+    let told = play.says(3, follower_info(3, Epoch::LAST.0));
+    assert_eq!(told, ["close 3: expected an epoch of at most 2147483646, got 2147483647"]);
+    play.opened(2);
+    let told = play.says(2, follower_info(2, Epoch::LAST.0 - 1));
+    assert_eq!(told, ["disk: acceptedEpoch 2147483647, ticket 1"]);
 }
 
 #[test]

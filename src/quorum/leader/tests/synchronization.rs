@@ -161,6 +161,31 @@ fn acks_of_a_rejoined_server_are_forgotten() {
     assert_eq!(told.last().map(String::as_str), Some("commit 0x100000001"));
 }
 
+/// What a follower logged of this leader's it is not made to cut: its acknowledgement was true and
+/// stays true, and the tree it comes with is right as soon as that is committed.
+#[test]
+fn who_comes_back_with_what_is_only_proposed_waits_until_it_is_committed() {
+    let mut play = Play::established(5, 0);
+    play.connect(1, 0);
+    play.settle();
+    play.says(2, ack(0x1_0000_0001));
+    play.connect(2, 0);
+    play.says(2, ack(0x1_0000_0002));
+    play.opened(12);
+    play.says(12, follower_info(2, 1));
+    assert_eq!(play.says(12, ack_epoch(0x1_0000_0001, None)), NOTHING);
+    let told = play.says(3, ack(0x1_0000_0001));
+    let expected = [
+        "to 12: DIFF 0x100000001",
+        "to 12: PROPOSAL 0x100000002",
+        "to 12: NEWLEADER 0x100000000",
+        "commit 0x100000001",
+    ];
+    assert_eq!(told[3..], expected);
+    play.settle();
+    assert_eq!(play.says(3, ack(0x1_0000_0002)), NOTHING, "that one was not there any more");
+}
+
 /// A leader whose committed log holds two transactions.
 fn with_a_short_committed_log() -> Play {
     let mut member = member(3, 0);
@@ -248,4 +273,43 @@ fn what_is_committed_and_not_applied_goes_behind_the_tree() {
             "to 13: the tree at 0x100000003",
         ]
     );
+}
+
+/// `leader.maxConcurrentDiffSyncs` and its like: the ensemble may need a follower, never an observer.
+#[test]
+fn too_many_syncs_at_once_turn_observers_away_and_nobody_else() {
+    for (force_snapshot_sync, key) in
+        [(false, "leader.maxConcurrentDiffSyncs"), (true, "leader.maxConcurrentSnapSyncs")]
+    {
+        let mut member = member(3, 2);
+        let options = &mut member.options;
+        options.force_snapshot_sync = force_snapshot_sync;
+        // The other kind of sync does not count.
+        let most = if force_snapshot_sync {
+            &mut options.max_concurrent_snap_syncs
+        } else {
+            &mut options.max_concurrent_diff_syncs
+        };
+        *most = 1;
+        let mut play = Play::of(member, &HISTORY);
+        play.establish([2]);
+        for sid in [4, 5] {
+            play.opened(sid);
+            play.says(sid, observer_info(sid));
+        }
+        play.opened(3);
+        play.says(3, follower_info(3, 1));
+        let begun = |told: &[String]| told.iter().any(|line| line.contains("NEWLEADER"));
+        assert!(begun(&play.says(4, ack_epoch(0x1_0000_0002, Some(1)))));
+        assert_eq!(
+            play.says(5, ack_epoch(0x1_0000_0002, Some(1))),
+            [format!("close 5: 1 are synchronized already, as many as {key} allows")]
+        );
+        assert!(begun(&play.says(3, ack_epoch(0x1_0000_0002, Some(1)))), "a follower is served");
+        play.says(3, ack(2 << 32));
+        play.says(4, ack(2 << 32));
+        play.opened(15);
+        play.says(15, observer_info(5));
+        assert!(begun(&play.says(15, ack_epoch(0x1_0000_0002, Some(1)))), "there is room again");
+    }
 }

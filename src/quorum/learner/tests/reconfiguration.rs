@@ -196,6 +196,41 @@ fn a_configuration_whose_transaction_is_not_committed_is_not_in_force_with_uptod
     assert_eq!(play.member.configs.current.version, zxid.to_long());
 }
 
+/// C-269: an observer is not told of what is only proposed, but with NEWLEADER of an Apache leader.
+#[test]
+fn an_observer_takes_no_configuration_before_its_transaction() {
+    let mut play = Play::observer();
+    play.discovers();
+    play.hears(QuorumPacket::Diff { zxid: zxid(4, 2) });
+    let zxid = zxid(5, 1);
+    let mut config = QuorumVerifier::clone(&play.member.configs.current);
+    config.version = zxid.to_long();
+    config.members.remove(&Sid(3));
+    play.hears(new_leader_with(&config));
+    play.persisted();
+    assert_eq!(play.hears(QuorumPacket::UpToDate), ["send ACK 0x500000000", "serve"]);
+    assert_eq!(play.member.configs.current.version, 0);
+    let txn = reconfig(zxid, &config);
+    play.hears(QuorumPacket::InformAndActivate { zxid, designated: Sid(1), txn });
+    assert_eq!(play.member.configs.current.version, zxid.to_long());
+}
+
+/// One that its leader proposed and that was committed before NEWLEADER, or that is as old as the
+/// epoch, is in force.
+#[test]
+fn a_configuration_that_is_in_the_history_is_in_force_with_uptodate() {
+    let mut play = Play::observer();
+    play.discovers();
+    play.hears(QuorumPacket::Diff { zxid: zxid(4, 2) });
+    let version = zxid(5, 0);
+    let mut config = QuorumVerifier::clone(&play.member.configs.current);
+    config.version = version.to_long();
+    play.hears(new_leader_with(&config));
+    play.persisted();
+    play.hears(QuorumPacket::UpToDate);
+    assert_eq!(play.member.configs.current.version, version.to_long());
+}
+
 /// With `reconfigEnabled=false` the file says who the members are.
 #[test]
 fn nobody_is_reconfigured_where_that_is_switched_off() {

@@ -1,8 +1,9 @@
 //! Plays of the synchronization: what is durable when NEWLEADER is acknowledged.
 
 use super::super::testing::*;
+use super::super::words;
 use crate::proto::membership::LearnerType;
-use crate::proto::{LinkId, QuorumPacket, Zxid};
+use crate::proto::{Epoch, LinkId, QuorumPacket, Zxid};
 use crate::quorum::effect::Input;
 
 fn diff() -> QuorumPacket {
@@ -185,6 +186,32 @@ fn no_more_than_64_mib_wait_for_uptodate() {
     }
     let told = play.hears(big_proposal(5, 128));
     assert_eq!(told[1], "leaves: too much came that may not be logged before UPTODATE");
+}
+
+/// Apache's leader counts what a follower acknowledged over an older link: if that were cut off, it
+/// could commit, together with its own disk, what only its own disk has.
+#[test]
+fn nothing_is_cut_that_its_own_leader_has_proposed() {
+    let rejoins = |kind| {
+        let mut play = Play::of(2, kind, |member| {
+            member.accepted_epoch = Epoch(5);
+            member.current_epoch = Epoch(5);
+            member.last_logged = zxid(5, 3);
+        });
+        play.step(Input::LinkOpened(LinkId(0)));
+        play.hears(leader_info(5));
+        play
+    };
+    let (trunc, snap) = (|zxid| QuorumPacket::Trunc { zxid }, |zxid| QuorumPacket::Snap { zxid });
+    for packet in [trunc(zxid(5, 2)), trunc(zxid(4, 2)), snap(zxid(5, 2)), snap(zxid(4, 2))] {
+        let told = rejoins(LearnerType::Participant).hears(packet.clone());
+        let words = "leaves: expected 0x500000003 to stay, which this leader has proposed, got";
+        assert_eq!(told[1], format!("{words} {}", words::name(&packet)));
+    }
+    assert_eq!(rejoins(LearnerType::Participant).hears(snap(zxid(5, 3))), NOTHING);
+    // Nobody counts on an observer.
+    let cut = rejoins(LearnerType::Observer).hears(trunc(zxid(5, 2)));
+    assert_eq!(cut, ["disk: truncate to 0x500000002"]);
 }
 
 /// C-216: with a hole behind the cut the history would not be the leader's.
