@@ -192,11 +192,6 @@ impl Traffic {
         }
     }
 
-    /// How the leader has synchronized this server last.
-    pub(super) fn own_sync(&self) -> Option<SyncMode> {
-        self.own_sync
-    }
-
     fn acknowledged(&self, sid: Sid, zxid: Zxid, now: Instant) {
         if !zxid.0.is_multiple_of(ACKS_MEASURED_OF) {
             return;
