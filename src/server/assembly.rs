@@ -273,7 +273,7 @@ impl Server {
             word_bytes: 0.into(),
             clock: clock.clone(),
             metrics: metrics.clone(),
-            outstanding_limit: config.global_outstanding_limit.into(),
+            outstanding_limit: options::outstanding_limit(config),
         });
 
         let driver = spawn("driver", driver.run);
