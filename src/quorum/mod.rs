@@ -15,6 +15,7 @@ pub mod durable;
 pub mod effect;
 pub mod election;
 pub mod held_packets;
+pub mod lately;
 pub mod leader;
 pub mod learner;
 pub mod member;
