@@ -45,22 +45,6 @@ const READ_BYTES: usize = 128 << 10;
 /// … where less than this is left.
 const LEAST_READ_BYTES: usize = 16 << 10;
 
-/// Connects to the first of the addresses that answers.
-///
-/// # Errors
-/// In words: none does.
-pub async fn connect(addresses: &[(String, u16)]) -> Result<(TcpStream, SocketAddr), String> {
-    let mut last = "it has no address".to_owned();
-    for (host, port) in addresses {
-        let connected = TcpStream::connect((host.as_str(), *port)).await;
-        match connected.and_then(|stream| stream.peer_addr().map(|peer| (stream, peer))) {
-            Ok(connected) => return Ok(connected),
-            Err(error) => last = format!("{host}:{port}: {error}"),
-        }
-    }
-    Err(last)
-}
-
 /// Sets a connected socket. What cannot be set is said and left.
 pub fn link(
     stream: TcpStream,

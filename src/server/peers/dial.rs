@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::Shared;
 use super::link::Link;
+use crate::net::peer_addresses::{self, HostPort};
 use crate::net::quorum_link::{self, LinkReader, LinkSocket, LinkSocketOptions};
+use crate::proto::membership::ServerAddress;
 use crate::proto::{LinkId, Sid};
 
 impl Shared {
@@ -26,20 +28,23 @@ impl Shared {
     }
 
     async fn connect(&self, leader: Sid) -> Result<(LinkSocket, LinkReader), String> {
-        let addresses: Vec<(String, u16)> = {
+        let addresses: Vec<HostPort> = {
             let members = self.members.lock();
             let server = members.members.get(&leader);
             let addresses = server.into_iter().flat_map(|server| &server.addresses);
-            addresses.map(|address| (address.host.clone(), address.quorum_port)).collect()
+            let host_port = |address: &ServerAddress| HostPort {
+                host: address.host.clone(),
+                port: address.quorum_port,
+            };
+            addresses.map(host_port).collect()
         };
         if addresses.is_empty() {
             return Err(format!("{leader} is not in the configuration"));
         }
         let patience = Duration::from_millis(self.options.connect_timeout_ms);
-        let connecting = quorum_link::connect(&addresses);
-        let (stream, peer) = tokio::time::timeout(patience, connecting)
-            .await
-            .map_err(|_| format!("{leader} does not answer within {patience:?}"))??;
+        let connecting = peer_addresses::dial(&addresses, patience);
+        let stream = connecting.await.map_err(|error| error.to_string())?;
+        let peer = stream.peer_addr().map_err(|error| error.to_string())?;
         let options = LinkSocketOptions {
             nodelay: self.options.follower_nodelay,
             keep_alive: self.options.tcp_keep_alive,
