@@ -8,6 +8,10 @@ use std::process;
 use super::fatal::ExitCode;
 use crate::config::{self, File, Given, Parsed};
 use crate::persistence::{Disk, RealDisk};
+use crate::proto::Sid;
+
+/// The file in the data directory that says which member of the ensemble this server is.
+const MY_ID: &str = "myid";
 
 /// What the command line asks for.
 #[derive(Debug, Clone, Default)]
@@ -87,9 +91,35 @@ fn unreadable(path: &Path, error: &dyn Display) -> Refusal {
     Refusal { hints: Vec::new(), errors: vec![told] }
 }
 
+/// Which member of its ensemble the server is, by the file `myid`, and the configuration of that
+/// member; `None` for a server that is alone.
+///
+/// # Errors
+/// The file is missing or wrong, or the server cannot be that member.
+pub fn who_is_it(parsed: Parsed) -> Result<(Parsed, Option<Sid>), Refusal> {
+    let Some(ensemble) = &parsed.config.ensemble else { return Ok((parsed, None)) };
+    let refused = |error: String| Refusal { hints: Vec::new(), errors: vec![error] };
+    let path = parsed.config.data_dir.join(MY_ID);
+    let is_there = RealDisk.exists(&path).map_err(|error| refused(error.to_string()))?;
+    let text = is_there.then(|| RealDisk.read(&path)).transpose();
+    let text = text.map_err(|error| refused(error.to_string()))?;
+    let me = config::member_id(ensemble, &path, text.as_deref()).map_err(refused)?;
+    let parsed = parsed.as_member(me).map_err(|errors| Refusal {
+        hints: errors.hints().collect(),
+        errors: errors.lines().collect(),
+    })?;
+    Ok((parsed, Some(me)))
+}
+
+/// Of a member, where there is a file to tell which; a configuration may be looked at elsewhere.
+fn of_the_member(parsed: Parsed) -> Result<Parsed, Refusal> {
+    let has_id = RealDisk.exists(&parsed.config.data_dir.join(MY_ID)).unwrap_or(false);
+    if has_id { who_is_it(parsed).map(|(parsed, _)| parsed) } else { Ok(parsed) }
+}
+
 /// Tells what `command` comes to, and touches nothing.
 pub fn check(command: &CommandLine) -> process::ExitCode {
-    match configuration(command) {
+    match configuration(command).and_then(of_the_member) {
         Ok(parsed) => {
             // Whoever closes the pipe early has seen enough.
             let _ = write!(std::io::stdout(), "{}", parsed.report());
