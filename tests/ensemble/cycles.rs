@@ -109,7 +109,7 @@ impl World {
         let voters = random.pick(&[3, 3, 5]);
         let observers = random.pick(&[0, 0, 1]);
         let snap_count = random.pick(&["50", "300", "100000"]);
-        let factor = random.pick(&["-1", "0.33", "1000"]);
+        let factor = random.pick(&["-1", "0.33", "0"]);
         let settings = [("snapCount", snap_count), ("snapshotSizeFactor", factor)];
         let ensemble = Ensemble::start(voters, observers, &settings);
         let crowd = Crowd::start(&ensemble, CLIENTS, random.next());

@@ -20,6 +20,11 @@ mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
 mod crowd;
+#[path = "../monitoring/document.rs"]
+#[allow(dead_code, reason = "another suite asks for more")]
+mod document;
+#[path = "../monitoring/expressions.rs"]
+mod expressions;
 #[path = "../sim/history.rs"]
 #[allow(dead_code, reason = "the simulator asks for more")]
 mod history;
@@ -41,5 +46,6 @@ mod sessions;
 mod silence;
 mod strangers;
 mod synchronization;
+mod words;
 
 use common::bodies;
