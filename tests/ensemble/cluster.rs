@@ -377,6 +377,16 @@ impl Member {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
+    /// The process's resident memory in KiB.
+    #[track_caller]
+    pub fn resident_kib(&self) -> u64 {
+        let process = self.process.as_ref().expect("a running server");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()));
+        let status = status.expect("a live process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
+    }
+
     /// `dataDir`.
     pub fn data_dir(&self) -> PathBuf {
         self.dir.join("data")

@@ -19,6 +19,7 @@ mod client;
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
+mod configurations;
 mod crowd;
 #[path = "../sim/history.rs"]
 #[allow(dead_code, reason = "the simulator asks for more")]
