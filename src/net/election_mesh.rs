@@ -51,9 +51,10 @@ use crate::time::Clock;
 pub struct MeshOptions {
     /// The own id.
     pub me: Sid,
-    /// How long a dial may take, names and all, in milliseconds (`cnxTimeout`).
+    /// How long a dial may take, names and all, in milliseconds; 0 is as long as the system takes
+    /// (`cnxTimeout`).
     pub connect_timeout_ms: u64,
-    /// How long whoever connects may take to say who it is, in milliseconds
+    /// How long whoever connects may take to say who it is, in milliseconds; 0 is without end
     /// (`quorumCnxnTimeoutMs`, or syncLimit ticks).
     pub greeting_timeout_ms: u64,
     /// Whether the system probes silent connections (`tcpKeepAlive`).
@@ -158,7 +159,6 @@ impl ElectionMesh {
             listening: watch::Sender::new(false),
             refusals: LogLimit::default(),
             strangers: LogLimit::default(),
-            nonsense: LogLimit::default(),
         });
         mesh.set_members(members);
         Ok(ElectionMesh { mesh })
@@ -218,10 +218,8 @@ struct Mesh {
     listening: watch::Sender<bool>,
     /// Lines of the log about connections that were not taken, …
     refusals: LogLimit,
-    /// … about servers that are no members, …
+    /// … and about servers that are no members.
     strangers: LogLimit,
-    /// … and about messages that are none.
-    nonsense: LogLimit,
 }
 
 /// Everybody else.
@@ -345,7 +343,7 @@ impl Mesh {
     }
 
     fn connect_timeout(&self) -> Duration {
-        Duration::from_millis(self.options.connect_timeout_ms)
+        limit(self.options.connect_timeout_ms)
     }
 
     fn log_refusal(&self, what: std::fmt::Arguments<'_>) {
@@ -353,4 +351,9 @@ impl Mesh {
             tracing::warn!(withheld, "election connection refused: {what}");
         }
     }
+}
+
+/// A time limit as Java has it, where 0 is none.
+fn limit(ms: u64) -> Duration {
+    if ms == 0 { Duration::MAX } else { Duration::from_millis(ms) }
 }

@@ -45,28 +45,12 @@ const READ_BYTES: usize = 128 << 10;
 /// … where less than this is left.
 const LEAST_READ_BYTES: usize = 16 << 10;
 
-/// Connects to the first of the addresses that answers.
+/// Sets a connected socket. What cannot be set is said and left.
 ///
 /// # Errors
-/// In words: none does.
-pub async fn connect(addresses: &[(String, u16)]) -> Result<(TcpStream, SocketAddr), String> {
-    let mut last = "it has no address".to_owned();
-    for (host, port) in addresses {
-        let connected = TcpStream::connect((host.as_str(), *port)).await;
-        match connected.and_then(|stream| stream.peer_addr().map(|peer| (stream, peer))) {
-            Ok(connected) => return Ok(connected),
-            Err(error) => last = format!("{host}:{port}: {error}"),
-        }
-    }
-    Err(last)
-}
-
-/// Sets a connected socket. What cannot be set is said and left.
-pub fn link(
-    stream: TcpStream,
-    peer: SocketAddr,
-    options: LinkSocketOptions,
-) -> (LinkSocket, LinkReader) {
+/// The other end is gone already.
+pub fn link(stream: TcpStream, options: LinkSocketOptions) -> io::Result<(LinkSocket, LinkReader)> {
+    let peer = stream.peer_addr()?;
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     if let Err(error) = stream.set_nodelay(options.nodelay) {
         tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
@@ -77,7 +61,7 @@ pub fn link(
         tracing::debug!(%peer, %error, "SO_KEEPALIVE could not be set");
     }
     let (reader, writer) = stream.into_split();
-    (LinkSocket { writer, peer }, LinkReader { reader, input: BytesMut::new() })
+    Ok((LinkSocket { writer, peer }, LinkReader { reader, input: BytesMut::new() }))
 }
 
 impl LinkSocket {
@@ -116,22 +100,20 @@ impl LinkSocket {
         self.writer.writable().await
     }
 
-    /// Writes all of it.
+    /// Writes some of it, at least a byte, as soon as it can be written.
     ///
     /// # Errors
     /// The other end is gone.
-    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
+    pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
             match self.writer.try_write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.writer.writable().await?;
                 }
-                Err(error) => return Err(error),
+                written => return written,
             }
         }
-        Ok(())
     }
 
     /// Ends the link: who waits for it wakes. What was written may still arrive.

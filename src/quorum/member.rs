@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::committed_log::CommittedLog;
 use super::configs::Configs;
 use super::durable::{Pending, Tickets};
+use super::early_links::EarlyLinks;
 use super::effect::{ClientEffect, DiskEffect, Effects, LinkEffect, Restored};
 use crate::processor::container_manager::ContainerOptions;
 use crate::processor::prep::PrepOptions;
@@ -117,6 +118,8 @@ pub struct Member {
     pub random: u64,
     /// The number of the next link that it dials.
     pub next_link: LinkId,
+    /// Learners that have come while a leader was looked for.
+    pub early: EarlyLinks,
 }
 
 /// How a role goes on after an input.

@@ -12,6 +12,7 @@
 pub mod committed_log;
 pub mod configs;
 pub mod durable;
+pub mod early_links;
 pub mod effect;
 pub mod election;
 pub mod held_packets;

@@ -68,6 +68,11 @@ struct Leaving {
     heard: BTreeMap<Sid, Notification>,
 }
 
+/// A learner that comes while this server looks for a leader is kept waiting so long: whoever has
+/// voted for it knows a little earlier that it leads.
+const EARLY_MS: u64 = 400;
+const DOES_NOT_LEAD: &str = "this server does not lead";
+
 impl QuorumPeer {
     /// A server that is alone.
     pub fn standalone(role: Standalone) -> Self {
@@ -85,7 +90,11 @@ impl QuorumPeer {
         match &mut self.0 {
             Kind::Alone(standalone) => standalone.step(now, input, db, effects),
             Kind::Member(member, role) => {
-                step_member(&mut Turn { now, db, member, effects }, role, input)
+                let mut turn = Turn { now, db, member, effects };
+                step_member(&mut turn, role, input);
+                if !turn.member.early.is_empty() {
+                    attend_early_links(&mut turn, role);
+                }
             }
         }
     }
@@ -111,13 +120,18 @@ impl QuorumPeer {
 
     /// When the peer wants a [`Input::Tick`], on the monotonic clock in milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        match &self.0 {
-            Kind::Alone(standalone) => standalone.next_deadline(),
-            Kind::Member(member, Role::Leaving(leaving)) => leaving.next_deadline(member),
-            Kind::Member(_, Role::Looking(election)) => Some(election.next_deadline()),
-            Kind::Member(_, Role::Leading(leader)) => leader.next_deadline(),
-            Kind::Member(_, Role::Learning(learner)) => learner.next_deadline(),
-        }
+        let (deadline, early) = match &self.0 {
+            Kind::Alone(standalone) => return standalone.next_deadline(),
+            Kind::Member(member, Role::Leaving(leaving)) => {
+                (leaving.next_deadline(member), member.early.next_deadline())
+            }
+            Kind::Member(member, Role::Looking(election)) => {
+                (Some(election.next_deadline()), member.early.next_deadline())
+            }
+            Kind::Member(_, Role::Leading(leader)) => return leader.next_deadline(),
+            Kind::Member(_, Role::Learning(learner)) => return learner.next_deadline(),
+        };
+        [deadline, early].into_iter().flatten().min()
     }
 
     /// What it does, as its votes tell; `None` for a server that is alone.
@@ -160,11 +174,26 @@ fn step_member(turn: &mut Turn<'_>, role: &mut Role, input: Input) {
             turn.member.connected.remove(peer);
         }
         Input::LinkOpened(link) if link.is_accepted() && !matches!(role, Role::Leading(_)) => {
-            turn.close(*link, "this server does not lead");
+            let until_ms = turn.now.mono_ms.saturating_add(EARLY_MS);
+            let may_lead = !matches!(role, Role::Learning(_)) && turn.member.is_voter();
+            if !may_lead || !turn.member.early.keep(*link, until_ms) {
+                turn.close(*link, DOES_NOT_LEAD);
+            }
             return;
         }
+        Input::LinkClosed { link, .. } => turn.member.early.forget(*link),
         _ => {}
     }
+    let input = match input {
+        Input::Packet { link, packet } if turn.member.early.has(link) => {
+            if !turn.member.early.hear(link, packet) {
+                turn.member.early.forget(link);
+                turn.close(link, DOES_NOT_LEAD);
+            }
+            return;
+        }
+        input => input,
+    };
     match role {
         Role::Leaving(leaving) => {
             leaving.take(turn, input);
@@ -199,6 +228,24 @@ fn step_member(turn: &mut Turn<'_>, role: &mut Role, input: Input) {
                 leave(turn, role, &why, successor);
             }
         }
+    }
+}
+
+/// Gives the links that have waited to the leader that this server has become, or ends those that
+/// wait in vain.
+fn attend_early_links(turn: &mut Turn<'_>, role: &mut Role) {
+    let in_vain = match role {
+        Role::Leading(_) => {
+            for input in turn.member.early.inputs() {
+                step_member(turn, role, input);
+            }
+            return;
+        }
+        Role::Learning(_) => turn.member.early.take(),
+        Role::Leaving(_) | Role::Looking(_) => turn.member.early.overdue(turn.now.mono_ms),
+    };
+    for link in in_vain {
+        turn.close(link, DOES_NOT_LEAD);
     }
 }
 

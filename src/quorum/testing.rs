@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::committed_log::CommittedLog;
 use super::configs::Configs;
 use super::durable::Tickets;
+use super::early_links::EarlyLinks;
 use super::effect::{ClientEffect, DiskEffect, LinkEffect};
 use super::member::{Member, MemberOptions};
 use crate::processor::container_manager::ContainerOptions;
@@ -100,6 +101,7 @@ pub(crate) fn member(me: i64, config: &QuorumVerifier) -> Member {
         sync: SyncRequestProcessor::new(schedule, 7, 0, 0),
         random: 7,
         next_link: LinkId(0),
+        early: EarlyLinks::default(),
         options,
     }
 }

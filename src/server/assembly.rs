@@ -247,6 +247,7 @@ impl Server {
             free: care.free.clone(),
             trace_mask: DEFAULT_TRACE_MASK.into(),
             role: driver.role,
+            peers: ensemble.as_ref().map(|ensemble| ensemble.peers.clone()),
         };
         let words = Words::start(config.four_letter_whitelist.clone(), sources);
         let shared = Arc::new(Shared {
@@ -272,7 +273,7 @@ impl Server {
             word_bytes: 0.into(),
             clock: clock.clone(),
             metrics: metrics.clone(),
-            outstanding_limit: config.global_outstanding_limit.into(),
+            outstanding_limit: options::outstanding_limit(config),
         });
 
         let driver = spawn("driver", driver.run);

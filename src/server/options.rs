@@ -53,6 +53,14 @@ pub fn connection(config: &Config, now_ms: u64, seed: u64) -> ConnectionOptions 
     }
 }
 
+/// How many unfinished requests a server may have before busy connections are not read. In an
+/// ensemble of more than two voters each has its part of what the leader can take.
+pub fn outstanding_limit(config: &Config) -> u64 {
+    let voters = config.ensemble.as_ref().map_or(1, |ensemble| ensemble.members.voters().count());
+    let share = if voters > 2 { voters as u64 - 1 } else { 1 };
+    (u64::from(config.global_outstanding_limit) / share).max(1)
+}
+
 fn large_requests(config: &Config) -> Option<Arc<LargeRequests>> {
     let threshold = usize::try_from(config.limits.large_request_threshold).ok()?;
     let max_bytes = config.limits.large_request_max_bytes as usize;
@@ -262,6 +270,23 @@ mod tests {
         assert!(!options.force_snapshot_sync && !options.reconfig_enabled);
         assert!(!options.multi_address && !options.local_sessions);
         assert!(!options.local_sessions_upgrade);
+    }
+
+    #[test]
+    fn the_outstanding_limit_is_shared_among_more_than_two_voters() {
+        let of = |voters: usize, limit: u32| {
+            let servers: String = (1..=voters).map(|n| format!("server.{n}=h{n}:1:2\n")).collect();
+            let text = format!(
+                "dataDir=/data\nclientPort=2181\ninitLimit=10\nsyncLimit=5\n\
+                 globalOutstandingLimit={limit}\n{servers}server.9=h9:1:2:observer\n"
+            );
+            // With one participant the observer would be refused.
+            let text = if voters > 1 { text } else { text.replace("server.9", "ignored") };
+            let parsed = parse(text.as_bytes(), "zoo.cfg").unwrap_or_else(|e| panic!("{e}"));
+            outstanding_limit(&parsed.config)
+        };
+        assert_eq!((of(1, 1000), of(2, 1000), of(3, 1000), of(5, 1000)), (1000, 1000, 500, 250));
+        assert_eq!(of(5, 1), 1);
     }
 
     #[test]

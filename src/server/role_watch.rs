@@ -151,7 +151,8 @@ impl RoleWatch {
             let before = std::mem::replace(&mut self.stage, stage);
             self.changes(before, stage, now.mono_ms);
         }
-        let own = (stage.state.to_int() as u64) << 8 | stage.zab as u64;
+        let sync = self.traffic.own_sync().map_or(0, |mode| 1 + mode as u64);
+        let own = (stage.state.to_int() as u64) << 16 | (stage.zab as u64) << 8 | sync;
         let mark = peer.learners_mark().wrapping_mul(31).wrapping_add(own);
         if mark == self.mark && now.mono_ms < self.next_ms {
             return;
@@ -163,7 +164,7 @@ impl RoleWatch {
         status.serving_since_ms = self.times.serves_since;
         self.traffic.tell(&mut status);
         let idle_ms = now.mono_ms.saturating_sub(self.times.unavailable_since);
-        self.story.goes_on(&status, idle_ms);
+        self.story.goes_on(&status, self.traffic.own_sync(), idle_ms);
         *self.published.0.lock() = Arc::new(status);
     }
 

@@ -13,6 +13,7 @@ use super::disk_room::FreeBytes;
 use super::environment::environment;
 use super::inbox::Inbox;
 use super::jobs::open_descriptors;
+use super::peers::PeersHandle;
 use super::quota_figures::quota_figures;
 use super::role_watch::PublishedRole;
 use crate::metrics::{Metrics, Sample};
@@ -65,6 +66,8 @@ pub struct WordSources {
     pub trace_mask: AtomicI64,
     /// What a member of an ensemble is; `None` for a server that is alone.
     pub role: Option<Arc<PublishedRole>>,
+    /// Its links with other servers.
+    pub peers: Option<PeersHandle>,
 }
 
 impl Sources for WordSources {
@@ -73,7 +76,22 @@ impl Sources for WordSources {
     }
 
     fn member(&self) -> Option<Arc<MemberStatus>> {
-        self.role.as_ref().map(|role| role.get())
+        let mut member = self.role.as_ref()?.get();
+        if let Some(peers) = &self.peers
+            && !member.learners.is_empty()
+        {
+            let links = peers.links();
+            for learner in &mut Arc::make_mut(&mut member).learners {
+                let Some((address, queued_bytes)) = links.get(&learner.link) else { continue };
+                learner.address = Some(*address);
+                learner.queued_bytes = *queued_bytes as u64;
+            }
+        }
+        Some(member)
+    }
+
+    fn is_running(&self) -> bool {
+        self.role.as_ref().is_none_or(|role| role.get().is_running())
     }
 
     fn status(&self) -> Status {

@@ -21,6 +21,11 @@ mod cluster;
 mod common;
 mod configurations;
 mod crowd;
+#[path = "../monitoring/document.rs"]
+#[allow(dead_code, reason = "another suite asks for more")]
+mod document;
+#[path = "../monitoring/expressions.rs"]
+mod expressions;
 #[path = "../sim/history.rs"]
 #[allow(dead_code, reason = "the simulator asks for more")]
 mod history;
@@ -42,5 +47,6 @@ mod sessions;
 mod silence;
 mod strangers;
 mod synchronization;
+mod words;
 
 use common::bodies;

@@ -13,6 +13,7 @@ use zkserver::proto::{Epoch, LinkId, QuorumVerifier, Sid, Vote, Zxid};
 use zkserver::quorum::committed_log::CommittedLog;
 use zkserver::quorum::configs::Configs;
 use zkserver::quorum::durable::Tickets;
+use zkserver::quorum::early_links::EarlyLinks;
 use zkserver::quorum::member::{Member, MemberOptions};
 use zkserver::tree::Database;
 
@@ -81,6 +82,7 @@ impl Beginning {
             sync: SyncRequestProcessor::new(schedule, 7, 0, 0),
             random: 7,
             next_link: LinkId(0),
+            early: EarlyLinks::default(),
         };
         (member, db)
     }

@@ -21,10 +21,11 @@ const PIECE: usize = 8 << 10;
 /// Buffers up to this size are kept when they are empty.
 const KEPT: usize = 64 << 10;
 
-/// Messages that a server may send within [`PERIOD_MS`] and have them all heard at once. An
-/// election among many servers sends each some dozens.
-const MOST_PER_PERIOD: u32 = 500;
+/// What a server may send within [`PERIOD_MS`] and have it heard at once, a message and each of
+/// its pages counting as one. An election among many servers sends each some dozens.
+const MOST_PER_PERIOD: usize = 200;
 const PERIOD_MS: u64 = 100;
+const PAGE: usize = 4 << 10;
 
 /// Moves the messages of a connection until it ends, and tells that it has.
 pub async fn serve(
@@ -37,9 +38,11 @@ pub async fn serve(
 ) {
     let (Won::First(why) | Won::Second(why)) =
         race(read(&mesh, &peer, id, &stream, input), write(&peer, id, &stream, &wake)).await;
-    if peer.ended(&*mesh.events, id) {
+    if peer.ended(&*mesh.events, id)
+        && let Some(withheld) = peer.admits_line(&mesh)
+    {
         let peer = peer.sid();
-        tracing::info!(%peer, "election connection is over: {why}");
+        tracing::info!(%peer, withheld, "election connection is over: {why}");
     }
 }
 
@@ -62,9 +65,14 @@ async fn read(
             input.advance(size);
             match notification {
                 Ok(notification) => peer.hear(&*mesh.events, id, notification),
-                Err(what) => log_nonsense(mesh, peer, &what),
+                Err(what) => {
+                    if let Some(withheld) = peer.admits_line(mesh) {
+                        let peer = peer.sid();
+                        tracing::warn!(%peer, withheld, "an election message is ignored: {what}");
+                    }
+                }
             }
-            pace.keep(mesh).await;
+            pace.keep(mesh, 1 + size / PAGE).await;
         }
         if input.is_empty() && input.capacity() > KEPT {
             input = BytesMut::new();
@@ -74,13 +82,6 @@ async fn read(
             Ok(_) => {}
             Err(error) => return error.to_string(),
         }
-    }
-}
-
-fn log_nonsense(mesh: &Mesh, peer: &Peer, what: &str) {
-    if let Some(withheld) = mesh.nonsense.admit(mesh.options.clock.now().mono_ms) {
-        let peer = peer.sid();
-        tracing::warn!(%peer, withheld, "an election message is ignored: {what}");
     }
 }
 
@@ -140,16 +141,16 @@ pub async fn write_some(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
 #[derive(Default)]
 struct Pace {
     since_ms: u64,
-    heard: u32,
+    heard: usize,
 }
 
 impl Pace {
-    async fn keep(&mut self, mesh: &Mesh) {
+    async fn keep(&mut self, mesh: &Mesh, count: usize) {
         let now_ms = mesh.options.clock.now().mono_ms;
         if now_ms >= self.since_ms + PERIOD_MS {
             *self = Pace { since_ms: now_ms, heard: 0 };
         }
-        self.heard += 1;
+        self.heard += count;
         if self.heard >= MOST_PER_PERIOD {
             tokio::time::sleep(Duration::from_millis(PERIOD_MS)).await;
         }

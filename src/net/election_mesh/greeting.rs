@@ -13,6 +13,9 @@ use crate::proto::election_greeting::ANONYMOUS_OBSERVER;
 use crate::proto::vote::next_election_message;
 use crate::proto::{ElectionGreeting, Notification, Sid};
 
+/// Addresses that a server can say it is called back at. Each may be a name to look up.
+const MOST_TOLD: usize = 4;
+
 /// Hears who has connected, and acts upon it.
 ///
 /// # Errors
@@ -35,7 +38,7 @@ pub async fn receive(mesh: &Arc<Mesh>, stream: TcpStream) -> Result<(), String> 
         ));
     }
     if sid < me || sid == ANONYMOUS_OBSERVER {
-        let told = greeting.reachable().cloned().map(HostPort::from).collect();
+        let told = greeting.reachable().take(MOST_TOLD).cloned().map(HostPort::from).collect();
         return call_back(mesh, sid, told);
     }
     if mesh.peer(sid).is_none() {

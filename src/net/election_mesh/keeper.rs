@@ -21,6 +21,9 @@ const LEAST_PAUSE: Duration = Duration::from_millis(20);
 /// … and when nobody is, at first so much and in the end so much.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// The same for a server that is asked to call back. Apache ZooKeeper accepts nobody else while it
+/// tries, which takes long if it cannot reach this server.
+const LAST_PAUSE_OF_ASKING: Duration = Duration::from_secs(60);
 /// A connection that lasted so long was one: when it breaks, it is made anew at once. In
 /// milliseconds.
 const STABLE_MS: u64 = 1_000;
@@ -35,6 +38,8 @@ pub async fn keep(mesh: Arc<Mesh>, peer: Arc<Peer>) {
     let mut listening = mesh.listening.subscribe();
     let _ = tokio::time::timeout(UNTIL_LISTENING, listening.wait_for(|is| *is)).await;
     let now_ms = || mesh.options.clock.now().mono_ms;
+    let is_asked = peer.sid() > mesh.options.me;
+    let last_pause = if is_asked { LAST_PAUSE_OF_ASKING } else { LAST_PAUSE };
     let mut pause = None;
     let mut said = None;
     loop {
@@ -53,14 +58,14 @@ pub async fn keep(mesh: Arc<Mesh>, peer: Arc<Peer>) {
                 continue;
             }
         }
-        pause = Some(pause.map_or(FIRST_PAUSE, |pause| LAST_PAUSE.min(pause * 2)));
+        pause = Some(pause.map_or(FIRST_PAUSE, |pause| last_pause.min(pause * 2)));
         let addresses = match peer.errand() {
             Errand::Dial(addresses) => addresses,
             Errand::Leave if mesh.forget(&peer) => return,
             Errand::Leave => continue,
         };
         let words = match dial(&mesh, &peer, &addresses).await {
-            Ok(()) if peer.sid() < mesh.options.me => continue,
+            Ok(()) if !is_asked => continue,
             Ok(()) => match tokio::time::timeout(CALL_BACK, wanted.wait_for(|is| !*is)).await {
                 Ok(_) => continue,
                 Err(_) => "it does not call back".to_owned(),

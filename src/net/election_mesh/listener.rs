@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::{Mesh, MeshStartError, greeting};
+use super::{Mesh, MeshStartError, greeting, limit};
 use crate::net::client_listener;
 use crate::net::peer_addresses::HostPort;
 
@@ -21,6 +21,9 @@ const MOST_HALF_OPEN: usize = 64;
 const BACKLOG: i32 = 128;
 /// Between two tries to listen, as in Apache ZooKeeper.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// A name can lead to where this server was before it was moved, for as long as name servers
+/// remember that: so often is tried at least whether it leads here.
+const TRIES_WHILE_A_NAME_IS_STALE: u32 = 30;
 /// How often it is said that an own name still means nothing.
 const NAMES_SAID_EVERY: u32 = 30;
 
@@ -74,10 +77,12 @@ pub async fn listen(mesh: Arc<Mesh>, own: Vec<HostPort>) {
         all.spawn(listen_on(mesh.clone(), host, port));
     }
     while let Some(ended) = all.join_next().await {
-        // An address on which nobody listens any more is as bad as none: others may know no other.
-        if let Ok(why) = ended {
-            mesh.events.deaf(why);
+        let Ok(why) = ended else { continue };
+        if all.is_empty() {
+            return mesh.events.deaf(why);
         }
+        // That is what several addresses are for.
+        tracing::error!("elections are held on the other addresses only: {why}");
     }
 }
 
@@ -106,7 +111,15 @@ async fn listen_on(mesh: Arc<Mesh>, host: Option<String>, port: u16) -> MeshStar
             Some(host) => HostPort { host: host.clone(), port }.to_string(),
             None => format!("*:{port}"),
         };
-        if mesh.options.bind_retries != 0 && failures >= mesh.options.bind_retries {
+        let is_name = host.as_deref().is_some_and(|host| host.parse::<IpAddr>().is_err());
+        let most = match mesh.options.bind_retries {
+            0 => u32::MAX,
+            most if is_name && error.kind() == io::ErrorKind::AddrNotAvailable => {
+                most.max(TRIES_WHILE_A_NAME_IS_STALE)
+            }
+            most => most,
+        };
+        if failures >= most {
             return MeshStartError::CannotListen { address, error };
         }
         tracing::warn!(%address, failures, "elections wait for the own port: {error}");
@@ -162,7 +175,7 @@ fn admit(mesh: &Arc<Mesh>, stream: TcpStream, from: SocketAddr) {
     let full = mesh.half_open.add(|number| {
         let mesh = mesh.clone();
         let task = async move {
-            let patience = Duration::from_millis(mesh.options.greeting_timeout_ms);
+            let patience = limit(mesh.options.greeting_timeout_ms);
             let received = tokio::time::timeout(patience, greeting::receive(&mesh, stream)).await;
             mesh.half_open.done(number);
             match received {

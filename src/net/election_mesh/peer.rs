@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use super::{Mesh, MeshEvents, connection};
+use crate::net::log_limit::LogLimit;
 use crate::net::peer_addresses::HostPort;
 use crate::proto::{Notification, Sid};
 
@@ -24,6 +25,8 @@ pub struct Peer {
     /// Whether there is something for its keeper to do.
     wanted: watch::Sender<bool>,
     hurry: Notify,
+    /// Lines of the log about its connections.
+    lines: LogLimit,
 }
 
 #[derive(Default)]
@@ -84,7 +87,16 @@ impl Peer {
             line: Mutex::new(line),
             wanted: watch::Sender::new(is_member),
             hurry: Notify::new(),
+            lines: LogLimit::default(),
         }
+    }
+
+    /// Whether a line about its connections may be written; if so, how many were withheld before
+    /// it. Those that are no members share one limit: there is no end to their ids.
+    pub fn admits_line(&self, mesh: &Mesh) -> Option<u64> {
+        let is_member = !self.line.lock().configured.is_empty();
+        let lines = if is_member { &self.lines } else { &mesh.strangers };
+        lines.admit(mesh.options.clock.now().mono_ms)
     }
 
     /// Its id.

@@ -1,6 +1,7 @@
 //! Meshes on real sockets of the own machine. Nothing here waits for a time, only for what must
 //! come.
 
+mod apache;
 mod bytes_on_the_wire;
 mod hostile;
 mod names;

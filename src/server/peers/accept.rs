@@ -46,17 +46,15 @@ impl Shared {
             }
             return;
         }
-        let link = Link::new(LinkId(self.next_accepted.fetch_add(1, Ordering::Relaxed)));
-        if !self.enter(&link) {
-            return;
-        }
-        let stranger = Stranger::new(self.clone());
         let options = LinkSocketOptions {
             nodelay: self.options.leader_nodelay,
             keep_alive: self.options.tcp_keep_alive,
         };
-        let (socket, reader) = quorum_link::link(stream, peer, options);
-        self.serve(&link, socket, reader, Some(stranger));
+        let Ok((socket, reader)) = quorum_link::link(stream, options) else { return };
+        let link = Link::new(LinkId(self.next_accepted.fetch_add(1, Ordering::Relaxed)));
+        if self.enter(&link) {
+            self.serve(&link, socket, reader, Some(Stranger::new(self.clone())));
+        }
     }
 }
 

@@ -1,10 +1,11 @@
-//! Dialling a leader: its name is looked up anew each time, and its addresses are tried together.
+//! Dialling a leader, once: whether and when it is tried again is the core's decision.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
 use super::link::Link;
+use crate::net::peer_addresses::{self, HostPort};
 use crate::net::quorum_link::{self, LinkReader, LinkSocket, LinkSocketOptions};
 use crate::proto::{LinkId, Sid};
 
@@ -26,24 +27,22 @@ impl Shared {
     }
 
     async fn connect(&self, leader: Sid) -> Result<(LinkSocket, LinkReader), String> {
-        let addresses: Vec<(String, u16)> = {
+        let addresses: Vec<HostPort> = {
             let members = self.members.lock();
             let server = members.members.get(&leader);
             let addresses = server.into_iter().flat_map(|server| &server.addresses);
-            addresses.map(|address| (address.host.clone(), address.quorum_port)).collect()
+            addresses.map(|at| HostPort { host: at.host.clone(), port: at.quorum_port }).collect()
         };
         if addresses.is_empty() {
             return Err(format!("{leader} is not in the configuration"));
         }
         let patience = Duration::from_millis(self.options.connect_timeout_ms);
-        let connecting = quorum_link::connect(&addresses);
-        let (stream, peer) = tokio::time::timeout(patience, connecting)
-            .await
-            .map_err(|_| format!("{leader} does not answer within {patience:?}"))??;
+        let stream = peer_addresses::dial(&addresses, patience).await;
+        let stream = stream.map_err(|error| error.to_string())?;
         let options = LinkSocketOptions {
             nodelay: self.options.follower_nodelay,
             keep_alive: self.options.tcp_keep_alive,
         };
-        Ok(quorum_link::link(stream, peer, options))
+        quorum_link::link(stream, options).map_err(|error| error.to_string())
     }
 }

@@ -45,6 +45,8 @@ struct State {
     bytes: usize,
     /// The link's task sends a stretch of the log, or a tree.
     busy: bool,
+    /// It does or did, and something waits behind since.
+    behind: bool,
     /// The tree for the first place that waits for one.
     tree: Option<Box<SnapshotStream>>,
     /// What a learner may need of the log stays.
@@ -194,11 +196,18 @@ impl Link {
         self.state.lock().busy = false;
     }
 
-    /// Writes what the socket takes, and says what is to be done then. For the task that writes.
-    pub(super) fn next(&self) -> Next {
+    /// Writes what the socket takes, and says what is to be done then; and whether something of what
+    /// waited behind a tree or a stretch of the log has left. For the task that writes.
+    pub(super) fn next(&self) -> (Next, bool) {
         let mut state = self.state.lock();
+        let (before, behind) = (state.bytes, state.behind);
         self.write(&mut state);
-        let State { over: None, socket: Some(socket), .. } = &*state else {
+        let has_left = behind && state.bytes < before;
+        (self.after_writing(&mut state), has_left)
+    }
+
+    fn after_writing(&self, state: &mut State) -> Next {
+        let State { over: None, socket: Some(socket), .. } = state else {
             return if state.over.is_some() { Next::End } else { Next::Idle };
         };
         let socket = socket.clone();
@@ -207,14 +216,14 @@ impl Link {
             Some(Waiting::Packets(_)) => Next::Full(socket),
             Some(&Waiting::Log { after, through }) => {
                 state.waiting.pop_front();
-                state.busy = true;
+                (state.busy, state.behind) = (true, true);
                 Next::Log { socket, after, through }
             }
             Some(Waiting::Tree) => match state.tree.take() {
                 None => Next::Idle,
                 Some(tree) => {
                     state.waiting.pop_front();
-                    state.busy = true;
+                    (state.busy, state.behind) = (true, true);
                     Next::Tree { socket, tree }
                 }
             },
@@ -250,6 +259,7 @@ impl Link {
                 Err(error) => return self.finish(state, Over::Broken(error.to_string())),
             }
         }
+        state.behind &= !state.waiting.is_empty();
     }
 
     fn finish(&self, state: &mut State, over: Over) {

@@ -18,6 +18,7 @@ mod dial;
 mod link;
 mod receive;
 mod send;
+mod signs;
 #[cfg(test)]
 mod tests;
 
@@ -268,7 +269,7 @@ impl PeersHandle {
     pub fn links(&self) -> BTreeMap<LinkId, (SocketAddr, usize)> {
         let links = self.shared.links.lock();
         let entry = |link: &Arc<Link>| Some((link.id, (link.peer()?, link.waiting_bytes())));
-        links.by_id.values().filter_map(entry).collect()
+        links.by_id.values().filter(|link| !link.is_over()).filter_map(entry).collect()
     }
 
     /// Ends every link, and accepts no more.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Shared;
 use super::accept::Stranger;
 use super::link::{Link, Over};
+use super::signs::Signs;
 use crate::net::quorum_link::LinkReader;
 use crate::persistence::snapshot::spool::{SnapshotSpool, SpoolError};
 use crate::proto::QuorumPacket;
@@ -62,8 +63,10 @@ async fn tree(
         SnapshotSpool::new(&**dir.disk(), dir.snapshot_dir(), id, tree, most).map_err(in_words)
     };
     let mut spool = shared.slow(begin).await?;
+    let mut signs = Signs::new(shared, id);
     while !spool.is_complete() {
         let mut bytes = reader.bytes(TREE_PIECE).await?;
+        signs.moved();
         let take = move || {
             let taken = spool.take(&bytes).map_err(in_words)?;
             Ok((spool, bytes.split_off(taken)))

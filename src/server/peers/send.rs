@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::link::{Link, Next, Over};
+use super::signs::Signs;
 use crate::net::quorum_link::LinkSocket;
 use crate::persistence::snapshot::SnapshotStream;
 use crate::persistence::txn_log::LogError;
@@ -19,8 +20,13 @@ const LOG_PIECE: usize = 256 << 10;
 
 /// Writes until the link ends.
 pub(super) async fn run(shared: Arc<Shared>, link: Arc<Link>) {
+    let mut signs = Signs::new(&shared, link.id);
     loop {
-        let sent = match link.next() {
+        let (next, has_left) = link.next();
+        if has_left {
+            signs.moved();
+        }
+        let sent = match next {
             Next::End => return,
             Next::Idle => {
                 link.work.notified().await;
@@ -28,12 +34,12 @@ pub(super) async fn run(shared: Arc<Shared>, link: Arc<Link>) {
             }
             Next::Full(socket) => socket.writable().await.map_err(|error| error.to_string()),
             Next::Log { socket, after, through } => {
-                let sent = log(&shared, &link, &socket, after, through).await;
+                let sent = log(&shared, &link, &socket, (after, through), &mut signs).await;
                 link.is_free();
                 sent
             }
             Next::Tree { socket, tree } => {
-                let sent = send_tree(&shared, &socket, tree).await;
+                let sent = send_tree(&shared, &socket, tree, &mut signs).await;
                 link.is_free();
                 sent
             }
@@ -48,8 +54,8 @@ async fn log(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
     socket: &LinkSocket,
-    after: Zxid,
-    through: Zxid,
+    (after, through): (Zxid, Zxid),
+    signs: &mut Signs,
 ) -> Result<(), String> {
     let (dir, max_field) = (shared.dir.clone(), shared.options.max_field_bytes);
     let open = move || LogRange::new(&dir, after, through, max_field).map_err(in_words);
@@ -68,12 +74,22 @@ async fn log(
             Ok((Some(range), bytes))
         };
         let (rest, bytes) = shared.slow(read).await?;
-        socket.write_all(&bytes).await.map_err(|error| error.to_string())?;
+        write(socket, &bytes, signs).await?;
         match rest {
             Some(rest) => range = rest,
             None => return Ok(()),
         }
     }
+}
+
+async fn write(socket: &LinkSocket, bytes: &[u8], signs: &mut Signs) -> Result<(), String> {
+    let mut left = bytes;
+    while !left.is_empty() {
+        let written = socket.write(left).await.map_err(|error| error.to_string())?;
+        left = &left[written..];
+        signs.moved();
+    }
+    Ok(())
 }
 
 /// A disk that fails ends the process; anything else is in words.
@@ -88,11 +104,12 @@ async fn send_tree(
     shared: &Arc<Shared>,
     socket: &LinkSocket,
     mut tree: Box<SnapshotStream>,
+    signs: &mut Signs,
 ) -> Result<(), String> {
     let mut bytes = Vec::new();
     QuorumPacket::Snap { zxid: tree.zxid() }.write(&mut bytes);
     loop {
-        socket.write_all(&bytes).await.map_err(|error| error.to_string())?;
+        write(socket, &bytes, signs).await?;
         bytes.clear();
         let database = shared.database.clone();
         let read = move || {
@@ -102,7 +119,7 @@ async fn send_tree(
         let more;
         (tree, bytes, more) = shared.slow(read).await?;
         if !more {
-            return socket.write_all(&bytes).await.map_err(|error| error.to_string());
+            return write(socket, &bytes, signs).await;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Two servers' links over loopback.
 
 mod ends;
+mod hostile;
 mod order;
 
 use std::sync::Arc;
@@ -52,6 +53,8 @@ struct Server {
     mesh: Arc<Noted>,
     home: Home,
     came: Vec<Input>,
+    /// How often bytes have moved.
+    signs: usize,
 }
 
 fn runtime() -> Runtime {
@@ -109,7 +112,7 @@ impl Server {
             metrics: Arc::new(Metrics::new(1)),
         };
         let (peers, handle) = Peers::start(start).unwrap();
-        Server { peers, handle, inbox, database, clock, mesh, home, came: Vec::new() }
+        Server { peers, handle, inbox, database, clock, mesh, home, came: Vec::new(), signs: 0 }
     }
 
     fn turn(&mut self, effects: impl IntoIterator<Item = LinkEffect>) {
@@ -130,6 +133,13 @@ impl Server {
             self.inbox.wait(Some(until), &*self.clock);
             let mut came = Vec::new();
             self.inbox.take(&mut came, 256);
+            came.retain(|input| match input {
+                Input::BytesMoved(_) => {
+                    self.signs += 1;
+                    false
+                }
+                _ => true,
+            });
             came.reverse();
             self.came = came;
             assert!(self.clock.now().mono_ms < until, "nothing comes");

@@ -16,8 +16,6 @@ pub(super) struct Story {
     stage: Stage,
     /// When the stage before serving began, in milliseconds.
     since_ms: u64,
-    /// How the leader synchronizes this server.
-    sync: Option<SyncMode>,
     learners: BTreeMap<LinkId, Learner>,
 }
 
@@ -33,21 +31,20 @@ struct Learner {
 impl Story {
     /// It begins with a server that looks for a leader.
     pub(super) fn new(stage: Stage, now_ms: u64) -> Self {
-        Story { stage, since_ms: now_ms, sync: None, learners: BTreeMap::new() }
+        Story { stage, since_ms: now_ms, learners: BTreeMap::new() }
     }
 
-    /// Tells what is new. `idle_ms` is for how long the server has not served.
-    pub(super) fn goes_on(&mut self, now: &MemberStatus, idle_ms: u64) {
+    /// Tells what is new. `sync` is how this server was synchronized last, and `idle_ms` for how long
+    /// it has not served.
+    pub(super) fn goes_on(&mut self, now: &MemberStatus, sync: Option<SyncMode>, idle_ms: u64) {
         let before = std::mem::replace(&mut self.stage, now.stage);
         if before.state != now.stage.state {
             self.since_ms = now.at_ms;
-            self.sync = None;
             self.learners.clear();
             self.role_begins(now);
         }
-        self.sync = now.sync.or(self.sync);
         if before.zab != ZabState::Broadcast && now.stage.zab == ZabState::Broadcast {
-            self.serves(now, idle_ms);
+            self.serves(now, Sync(sync), idle_ms);
         }
         if now.stage.state == ServerState::Leading {
             self.learners(now);
@@ -69,10 +66,10 @@ impl Story {
         }
     }
 
-    fn serves(&self, now: &MemberStatus, idle_ms: u64) {
+    fn serves(&self, now: &MemberStatus, sync: Sync, idle_ms: u64) {
         let (epoch, last) = (now.current_epoch.0, now.last_logged);
         let sync_ms = now.at_ms - self.since_ms;
-        let (leader, sync) = (At(now, now.leader), Sync(self.sync));
+        let leader = At(now, now.leader);
         match now.stage.state {
             ServerState::Looking => {}
             ServerState::Leading => {

@@ -175,6 +175,11 @@ impl Traffic {
         }
     }
 
+    /// How this server is synchronized, as far as its leader has said.
+    pub(super) fn own_sync(&self) -> Option<SyncMode> {
+        self.own_sync
+    }
+
     /// Says how learners are synchronized, or this server is, and hears who the learners are.
     pub(super) fn tell(&mut self, status: &mut MemberStatus) {
         let known = status.learners.iter().filter_map(|at| Some((at.link, at.peer?.0)));

@@ -50,6 +50,9 @@ fn a_stretch_of_the_log_has_its_place() {
     }
     assert_eq!(learner.packet(DIALLED), commit(1));
     assert_eq!(learner.packet(DIALLED), commit(2));
+    learner.send(DIALLED, [ack(1)]);
+    assert_eq!(leader.packet(ACCEPTED), ack(1));
+    assert!(leader.signs > 0 && learner.signs == 0, "packets are signs enough");
 }
 
 /// The place is kept before the tree is there, and the learner has all of it in its spool when it is
@@ -77,6 +80,7 @@ fn a_tree_has_its_place() {
     );
     let digest = found.unwrap().database.tree.digest();
     assert_eq!(digest, leader.database.read().tree.digest());
+    assert!(learner.signs > 0, "it is a sign of life that a tree comes");
     assert_eq!(learner.packet(DIALLED), commit(1));
     assert_eq!(learner.packet(DIALLED), commit(2));
 }
