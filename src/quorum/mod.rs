@@ -16,6 +16,7 @@ pub mod early_links;
 pub mod effect;
 pub mod election;
 pub mod held_packets;
+pub mod lately;
 pub mod leader;
 pub mod learner;
 pub mod member;

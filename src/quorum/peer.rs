@@ -172,6 +172,7 @@ fn step_member(turn: &mut Turn<'_>, role: &mut Role, input: Input) {
         }
         Input::Mesh { peer, up: false } => {
             turn.member.connected.remove(peer);
+            turn.member.lately.forget(*peer);
         }
         Input::LinkOpened(link) if link.is_accepted() && !matches!(role, Role::Leading(_)) => {
             let until_ms = turn.now.mono_ms.saturating_add(EARLY_MS);
@@ -217,6 +218,9 @@ fn step_member(turn: &mut Turn<'_>, role: &mut Role, input: Input) {
         Role::Leading(_) | Role::Learning(_) => {
             if let Input::Notified { from, notification } = &input {
                 election::answer(turn, role.state(), *from, notification);
+                if turn.member.configs.is_member(*from) {
+                    turn.member.lately.hear(turn.now.mono_ms, *from, notification);
+                }
                 return;
             }
             let outcome = match role {
@@ -269,7 +273,10 @@ fn leave(turn: &mut Turn<'_>, role: &mut Role, why: &str, successor: Option<Vote
     let below = |most_ms| if waits && most_ms > 0 { turn.member.random_below(most_ms) } else { 0 };
     let wait_ms = delays.map(below).into_iter().fold(0, u64::saturating_add);
     let not_before = turn.now.mono_ms.saturating_add(wait_ms);
-    let mut leaving = Leaving { unapplied, successor, not_before, ..Leaving::default() };
+    // Who has noticed before this server that the leader is gone has told its vote already.
+    let within_ms = turn.member.options.min_notification_ms;
+    let heard = turn.member.lately.take(turn.now.mono_ms, within_ms);
+    let mut leaving = Leaving { unapplied, successor, not_before, heard };
     leaving.go_on(turn);
     *role = Role::Leaving(Box::new(leaving));
 }

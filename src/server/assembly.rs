@@ -15,7 +15,7 @@ use self::clients::ClientPort;
 use self::member::Ensemble;
 use super::carry_out::CarryOut;
 use super::clock::{RealClock, random_seed};
-use super::configuration::{CommandLine, Refusal, configuration};
+use super::configuration::{CommandLine, Refusal, configuration, who_is_it};
 use super::disk_care::{Care, DiskCare};
 use super::disk_thread::{DiskInbox, SharedSyncQueue, ToDisk};
 use super::doors::{JobsDoor, LinkDoor, NoPeers};
@@ -31,14 +31,14 @@ use super::word_sources::WordSources;
 use super::words::Words;
 use super::{disk_thread, logging, options};
 use crate::auth::AuthPolicy;
-use crate::config::{Config, LogFormat, LogLevels, Parsed, member_id};
+use crate::config::{Config, LogFormat, LogLevels};
 use crate::metrics::Metrics;
 use crate::net::Submit;
 use crate::net::client_connection::{ClientConnection, Shared};
 use crate::net::limits::ConnectionLimits;
 use crate::net::log_limit::LogLimit;
 use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, version};
-use crate::persistence::{DataDir, Disk, MemberFiles, RealDisk, SyncQueue};
+use crate::persistence::{DataDir, MemberFiles, SyncQueue};
 use crate::processor::connection::Surroundings;
 use crate::processor::connection_queue::CloseReason;
 use crate::processor::connections::Connections;
@@ -90,23 +90,6 @@ pub fn serve(command: &CommandLine) -> process::ExitCode {
     Server::start(config, me).run_until_signal();
     logging::finish();
     process::ExitCode::SUCCESS
-}
-
-/// Which member of its ensemble the server is, by the file `myid`; `None` for a server that is
-/// alone.
-fn who_is_it(parsed: Parsed) -> Result<(Parsed, Option<Sid>), Refusal> {
-    let Some(ensemble) = &parsed.config.ensemble else { return Ok((parsed, None)) };
-    let refused = |error: String| Refusal { hints: Vec::new(), errors: vec![error] };
-    let path = parsed.config.data_dir.join("myid");
-    let is_there = RealDisk.exists(&path).map_err(|error| refused(error.to_string()))?;
-    let text = is_there.then(|| RealDisk.read(&path)).transpose();
-    let text = text.map_err(|error| refused(error.to_string()))?;
-    let me = member_id(ensemble, &path, text.as_deref()).map_err(refused)?;
-    let parsed = parsed.as_member(me).map_err(|errors| Refusal {
-        hints: errors.hints().collect(),
-        errors: errors.lines().collect(),
-    })?;
-    Ok((parsed, Some(me)))
 }
 
 fn welcome(config: &Config) {

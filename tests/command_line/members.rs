@@ -106,6 +106,26 @@ fn a_member_that_may_have_forgotten_something_says_so_and_looks_for_a_leader() {
     assert_eq!(answer, "This ZooKeeper instance is not currently serving requests\n");
 }
 
+/// What the refusal says is followed to the letter.
+#[test]
+fn a_member_whose_data_is_damaged_is_told_how_to_get_that_of_the_others() {
+    let mut home = Home::with_id("1", "");
+    let data = home.place.path("data/version-2");
+    for (name, text) in [("snapshot.500000007", "?"), ("acceptedEpoch", "5"), ("currentEpoch", "5")]
+    {
+        home.place.write(&format!("data/version-2/{name}"), text);
+    }
+    let output = home.ends();
+    assert_ends(&output, 1, "none of the 1 snapshots");
+    let told = stdout(&output);
+    let (_, command) = told.split_once("needs only its epoch files: ").expect("a command");
+    let (command, _) = command.split_once("; the server stops").expect("its end");
+    let shell = home.place.command("sh", &["-c", command]).output().expect("a shell");
+    assert!(data.join("aside/snapshot.500000007").exists(), "{shell:?}");
+    let told = home.until_said("started as a member");
+    assert!(told.contains("joins without a vote"), "{told}");
+}
+
 /// The operator's word that an empty database is meant.
 #[test]
 fn a_member_that_is_told_to_initialize_has_a_vote() {

@@ -294,6 +294,29 @@ fn votes_that_come_between_two_roles_are_not_lost() {
     assert_eq!(told.last().map(String::as_str), Some("dial server 3"), "{told:?}");
 }
 
+/// The followers of a leader that dies notice one after the other. Who is the first has told its
+/// vote to those that followed still, and tells it again only after a while.
+#[test]
+fn votes_that_came_a_moment_before_the_leader_was_lost_count() {
+    for (age_ms, elected) in [(0, true), (200, true), (201, false)] {
+        let mut play = Play::looking();
+        play.follows();
+        play.step(Input::Mesh { peer: Sid(3), up: false });
+        let vote = Vote { leader: Sid(1), zxid: zxid(2, 5).to_long(), peer_epoch: 2 };
+        let (state, config) = (ServerState::Looking, None);
+        let notification = Notification { state, vote, round: 2, version: 2, config };
+        let told = play.step(Input::Notified { from: Sid(1), notification });
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("tell 1: following, 3"), "{told:?}");
+        play.now_ms += age_ms;
+        assert_eq!(play.lost(TO_LEADER), ["StopServing"]);
+        let told = play.step(Input::Tick);
+        looks_again(&told, zxid(1, 2), 2);
+        let dials = told.last().is_some_and(|last| last == "dial server 1");
+        assert_eq!(dials, elected, "{age_ms} ms: {told:?}");
+    }
+}
+
 /// Anybody can claim any id, and a notification may bring half a megabyte: only members' words wait.
 #[test]
 fn what_strangers_say_between_two_roles_is_not_kept() {
