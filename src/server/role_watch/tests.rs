@@ -134,6 +134,24 @@ fn a_role_has_its_times() {
     assert_eq!(watch.times.election_ms, Some(100));
 }
 
+#[test]
+fn a_change_is_published_at_once_and_age_from_time_to_time() {
+    let mut watch = watch(Arc::new(Metrics::new(0)), LEADS);
+    assert!(watch.is_due(7, 1000), "for the first time");
+    assert!(!watch.is_due(7, 1001));
+    assert!(watch.is_due(8, 1001), "another mark");
+    assert!(!watch.is_due(8, 1000 + PERIOD_MS - 1));
+    assert!(watch.is_due(8, 1000 + PERIOD_MS));
+    let answers = (0..2 * ANSWERS_PER_PERIOD).filter(|_| {
+        watch.answered = true;
+        watch.is_due(8, 1001 + PERIOD_MS)
+    });
+    assert_eq!(answers.count(), ANSWERS_PER_PERIOD as usize, "answers to PINGs, but not all");
+    assert!(watch.is_due(8, 1000 + 2 * PERIOD_MS));
+    watch.answered = true;
+    assert!(watch.is_due(8, 1001 + 2 * PERIOD_MS), "they are counted anew");
+}
+
 fn watch(metrics: Arc<Metrics>, stage: Stage) -> RoleWatch {
     let status = crate::status::MemberStatus {
         at_ms: 1000,
