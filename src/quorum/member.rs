@@ -8,7 +8,9 @@ use bytes::Bytes;
 use super::committed_log::CommittedLog;
 use super::configs::Configs;
 use super::durable::{Pending, Tickets};
+use super::early_links::EarlyLinks;
 use super::effect::{ClientEffect, DiskEffect, Effects, LinkEffect, Restored};
+use super::lately::Lately;
 use crate::processor::container_manager::ContainerOptions;
 use crate::processor::prep::PrepOptions;
 use crate::processor::sync::SyncRequestProcessor;
@@ -111,12 +113,16 @@ pub struct Member {
     pub vote: (Vote, i64),
     /// The servers to which the election mesh has a live connection.
     pub connected: BTreeSet<Sid>,
+    /// What they have said while this server had a leader.
+    pub lately: Lately,
     /// When snapshots are due.
     pub sync: SyncRequestProcessor,
     /// A seed that moves with every use: for waits that should differ.
     pub random: u64,
     /// The number of the next link that it dials.
     pub next_link: LinkId,
+    /// Learners that have come while a leader was looked for.
+    pub early: EarlyLinks,
 }
 
 /// How a role goes on after an input.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::committed_log::CommittedLog;
 use super::configs::Configs;
 use super::durable::Tickets;
+use super::early_links::EarlyLinks;
 use super::effect::{ClientEffect, DiskEffect, LinkEffect};
 use super::member::{Member, MemberOptions};
 use crate::processor::container_manager::ContainerOptions;
@@ -97,9 +98,11 @@ pub(crate) fn member(me: i64, config: &QuorumVerifier) -> Member {
         round: 0,
         vote: (Vote { leader: Sid(me), zxid: 0, peer_epoch: 0 }, 0),
         connected: BTreeSet::new(),
+        lately: Default::default(),
         sync: SyncRequestProcessor::new(schedule, 7, 0, 0),
         random: 7,
         next_link: LinkId(0),
+        early: EarlyLinks::default(),
         options,
     }
 }

@@ -15,7 +15,7 @@ use self::clients::ClientPort;
 use self::member::Ensemble;
 use super::carry_out::CarryOut;
 use super::clock::{RealClock, random_seed};
-use super::configuration::{CommandLine, Refusal, configuration};
+use super::configuration::{CommandLine, Refusal, configuration, who_is_it};
 use super::disk_care::{Care, DiskCare};
 use super::disk_thread::{DiskInbox, SharedSyncQueue, ToDisk};
 use super::doors::{JobsDoor, LinkDoor, NoPeers};
@@ -25,20 +25,20 @@ use super::inbox::Inbox;
 use super::jobs::{SnapshotJobs, zero_filler};
 use super::load::{Loaded, load};
 use super::role_watch::PublishedRole;
-use super::shared_driver::SharedDriver;
+use super::shared_driver::{SharedDriver, TurnInPlace};
 use super::throttle::Throttle;
 use super::word_sources::WordSources;
 use super::words::Words;
 use super::{disk_thread, logging, options};
 use crate::auth::AuthPolicy;
-use crate::config::{Config, LogFormat, LogLevels, Parsed, member_id};
+use crate::config::{Config, LogFormat, LogLevels};
 use crate::metrics::Metrics;
 use crate::net::Submit;
 use crate::net::client_connection::{ClientConnection, Shared};
 use crate::net::limits::ConnectionLimits;
 use crate::net::log_limit::LogLimit;
 use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, version};
-use crate::persistence::{DataDir, Disk, MemberFiles, RealDisk, SyncQueue};
+use crate::persistence::{DataDir, MemberFiles, SyncQueue};
 use crate::processor::connection::Surroundings;
 use crate::processor::connection_queue::CloseReason;
 use crate::processor::connections::Connections;
@@ -92,23 +92,6 @@ pub fn serve(command: &CommandLine) -> process::ExitCode {
     process::ExitCode::SUCCESS
 }
 
-/// Which member of its ensemble the server is, by the file `myid`; `None` for a server that is
-/// alone.
-fn who_is_it(parsed: Parsed) -> Result<(Parsed, Option<Sid>), Refusal> {
-    let Some(ensemble) = &parsed.config.ensemble else { return Ok((parsed, None)) };
-    let refused = |error: String| Refusal { hints: Vec::new(), errors: vec![error] };
-    let path = parsed.config.data_dir.join("myid");
-    let is_there = RealDisk.exists(&path).map_err(|error| refused(error.to_string()))?;
-    let text = is_there.then(|| RealDisk.read(&path)).transpose();
-    let text = text.map_err(|error| refused(error.to_string()))?;
-    let me = member_id(ensemble, &path, text.as_deref()).map_err(refused)?;
-    let parsed = parsed.as_member(me).map_err(|errors| Refusal {
-        hints: errors.hints().collect(),
-        errors: errors.lines().collect(),
-    })?;
-    Ok((parsed, Some(me)))
-}
-
 fn welcome(config: &Config) {
     let port = config.client_port.unwrap_or_default();
     tracing::info!(
@@ -141,6 +124,7 @@ struct Server {
 /// The driver, where its thread and the connections find it.
 struct Turned {
     submit: Arc<dyn Submit>,
+    in_place: Arc<dyn TurnInPlace>,
     run: Box<dyn FnOnce() + Send>,
     /// Where a member's role is published.
     role: Option<Arc<PublishedRole>>,
@@ -276,11 +260,16 @@ impl Server {
             outstanding_limit: options::outstanding_limit(config),
         });
 
-        let driver = spawn("driver", driver.run);
+        if let Some(ensemble) = &ensemble {
+            ensemble.peers.driven_by(driver.in_place.clone());
+        }
+        let run = driver.run;
         let disk = spawn("disk", {
             let (disk_inbox, inbox) = (disk_inbox.clone(), inbox.clone());
-            move || disk_thread::run(&queue, &disk_inbox, &inbox)
+            let in_place = driver.in_place;
+            move || disk_thread::run(&queue, &disk_inbox, &inbox, &*in_place)
         });
+        let driver = spawn("driver", run);
         let address = port.as_ref().map(|port| port.address);
         let clients = port.map(|port| port.open(config, &shared));
         let millis = clock.now().mono_ms;
@@ -363,7 +352,8 @@ impl AroundDriver {
         let driver = Driver::new(peer, database, doors, clients, metrics, clock.clone());
         let role = driver.role();
         let driver = Arc::new(SharedDriver::new(driver, throttle, inbox, clock));
-        Turned { submit: driver.clone(), run: Box::new(move || driver.run()), role }
+        let (submit, in_place) = (driver.clone(), driver.clone());
+        Turned { submit, in_place, run: Box::new(move || driver.run()), role }
     }
 }
 

@@ -12,8 +12,8 @@ use super::progress::{HowFar, Progress};
 use crate::config::{Config, EnsembleConfig};
 use crate::metrics::Metrics;
 use crate::persistence::{
-    DataDir, Disk, Ledger, Origin, RealDisk, Refusal, RestoreReport, RestoreStage, Restored,
-    restore_telling,
+    DataDir, Disk, Ledger, Origin, RealDisk, Refusal, RestoreError, RestoreReport, RestoreStage,
+    Restored, restore_telling, shell_word,
 };
 use crate::proto::{Sid, Zxid};
 use crate::quorum::member::Member;
@@ -168,18 +168,44 @@ fn read_member(
         Ok(Started { member, database, report }) => {
             Read { database, member: Some(Box::new(member)), report, needs_snapshot: false }
         }
-        Err(StartError::Restore(refusal)) => refused(refusal),
+        Err(StartError::Restore(refusal)) => refused_member(dir, refusal),
         Err(error @ StartError::Disk(_)) => die(ExitCode::UnexpectedError, &error),
         Err(error @ StartError::Config { .. }) => die(ExitCode::InvalidInvocation, &error),
     }
 }
 
 fn refused<T>(refusal: Refusal) -> T {
+    tell_notices(&refusal);
+    die(ExitCode::UnexpectedError, &refusal)
+}
+
+/// Whatever a member has lost, the others have. The epoch files stay, so that it knows that it has
+/// lost something, and is synchronized before it votes.
+fn refused_member<T>(dir: &DataDir, refusal: Refusal) -> T {
+    tell_notices(&refusal);
+    let is_damage = !matches!(
+        refusal.error,
+        RestoreError::Disk(_) | RestoreError::Epoch(_) | RestoreError::TtlNode(_)
+    );
+    if !is_damage {
+        die(ExitCode::UnexpectedError, &refusal)
+    }
+    let (snapshots, logs) = (shell_word(dir.snapshot_dir()), shell_word(dir.log_dir()));
+    die(
+        ExitCode::UnexpectedError,
+        &format!(
+            "{refusal}; or, if the other members hold a quorum, this one can get everything from \
+             them, and needs only its epoch files: mkdir {snapshots}/aside; mv \
+             {snapshots}/snapshot.* {logs}/log.* {snapshots}/aside/"
+        ),
+    )
+}
+
+fn tell_notices(refusal: &Refusal) {
     // First what was noticed on the way: it may be the cause.
     for notice in &refusal.notices {
         tracing::warn!("{notice}");
     }
-    die(ExitCode::UnexpectedError, &refusal)
 }
 
 /// A word of how far a restore is, if it takes long.

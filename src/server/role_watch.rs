@@ -163,7 +163,9 @@ impl RoleWatch {
         status.serving_since_ms = self.times.serves_since;
         self.traffic.tell(&mut status);
         let idle_ms = now.mono_ms.saturating_sub(self.times.unavailable_since);
-        self.story.goes_on(&status, idle_ms);
+        if let Some(member) = peer.as_member() {
+            self.story.goes_on(&status, self.traffic.own_sync(), idle_ms, &member.connected);
+        }
         *self.published.0.lock() = Arc::new(status);
     }
 

@@ -13,7 +13,7 @@ use crate::roads::Id;
 pub enum Damage {
     /// Everything but `myid`.
     AllDeleted,
-    /// The newest snapshot.
+    /// The newest snapshot, if there is an older one.
     SnapshotMissing,
     /// `acceptedEpoch`.
     AcceptedEpochDeleted,
@@ -40,9 +40,8 @@ impl Damage {
         let dir = member.version_dir();
         match self {
             Damage::AllDeleted => std::fs::remove_dir_all(&dir).expect("version-2"),
-            // Without its logs, a snapshot's loss would be a loss of history.
             Damage::SnapshotMissing => {
-                if let Some(newest) = member.files("snapshot").last() {
+                if let [.., _, newest] = &member.files("snapshot")[..] {
                     std::fs::remove_file(newest).expect("a snapshot");
                 }
             }
@@ -102,6 +101,31 @@ fn the_data_is_deleted() {
 #[test]
 fn a_snapshot_is_missing() {
     one_member_is_struck(Damage::SnapshotMissing, true, 31);
+}
+
+/// Logs without any snapshot are no history (ZOOKEEPER-2325): the member refuses to start and says so.
+/// Without its directory it joins as a new one.
+#[test]
+fn all_snapshots_are_missing() {
+    let mut ensemble = Ensemble::start(3, 0, &[]);
+    let mut crowd = Crowd::start(&ensemble, 4, 37);
+    crowd.goes_on(30);
+    let id = ensemble.follower();
+    crowd.fault(format!("all snapshots of {id} are lost"));
+    ensemble.member(id).kill();
+    for path in ensemble.members[&id].files("snapshot") {
+        std::fs::remove_file(path).expect("a snapshot");
+    }
+    ensemble.member(id).start();
+    let status = crate::common::eventually("the member ends", || ensemble.member(id).ended());
+    assert_eq!(status.code(), Some(1));
+    ensemble.member(id).kill();
+    crowd.goes_on(20);
+    Damage::AllDeleted.strike(&ensemble.members[&id]);
+    ensemble.member(id).start();
+    ensemble.leader();
+    crowd.goes_on(20);
+    crowd.judge(&mut ensemble);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use zkserver::proto::{Epoch, LinkId, QuorumVerifier, Sid, Vote, Zxid};
 use zkserver::quorum::committed_log::CommittedLog;
 use zkserver::quorum::configs::Configs;
 use zkserver::quorum::durable::Tickets;
+use zkserver::quorum::early_links::EarlyLinks;
 use zkserver::quorum::member::{Member, MemberOptions};
 use zkserver::tree::Database;
 
@@ -78,9 +79,11 @@ impl Beginning {
             round: 0,
             vote: (Vote { leader: me, zxid: 0, peer_epoch: 0 }, 0),
             connected: BTreeSet::new(),
+            lately: Default::default(),
             sync: SyncRequestProcessor::new(schedule, 7, 0, 0),
             random: 7,
             next_link: LinkId(0),
+            early: EarlyLinks::default(),
         };
         (member, db)
     }

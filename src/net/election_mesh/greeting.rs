@@ -16,7 +16,8 @@ use crate::proto::{ElectionGreeting, Notification, Sid};
 /// Addresses that a server can say it is called back at. Each may be a name to look up.
 const MOST_TOLD: usize = 4;
 
-/// Hears who has connected, and acts upon it.
+/// Hears who has connected, and acts upon it. Nothing is wrong with one that leaves without a
+/// word: it was called meanwhile, or looks whether anybody listens here.
 ///
 /// # Errors
 /// In words: why it is not taken.
@@ -28,7 +29,10 @@ pub async fn receive(mesh: &Arc<Mesh>, stream: TcpStream) -> Result<(), String> 
             input.advance(size);
             break greeting;
         }
-        more(&stream, &mut input).await?;
+        match more(&stream, &mut input).await {
+            Err(_) if input.is_empty() => return Ok(()),
+            read => read?,
+        }
     };
     let me = mesh.options.me;
     let sid = greeting.sid;
