@@ -13,7 +13,7 @@ use crate::persistence::{
     RestoreReport, RestoreStage, restore_member,
 };
 use crate::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
-use crate::proto::{LinkId, QuorumVerifier, Sid, Vote};
+use crate::proto::{LinkId, QuorumVerifier, Sid, Vote, Zxid};
 use crate::quorum::committed_log::CommittedLog;
 use crate::quorum::configs::Configs;
 use crate::quorum::durable::Tickets;
@@ -95,6 +95,7 @@ pub fn start(
         may_vote,
         database_is_current: true,
         unlogged: false,
+        acknowledged: Zxid::ZERO,
         reloading: false,
         round: 0,
         vote: (vote, 0),
