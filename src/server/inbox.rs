@@ -195,8 +195,7 @@ impl Lane {
 /// Bytes that a REQUEST keeps alive.
 fn weight(request: &ForwardedRequest) -> usize {
     const FIXED: usize = 128;
-    let auth = request.auth.iter().map(|(scheme, id)| FIXED + scheme.len() + id.len());
-    FIXED + request.body.len() + auth.sum::<usize>()
+    FIXED + request.body.len() + request.auth.wire().len()
 }
 
 /// Bytes that any other packet keeps alive.

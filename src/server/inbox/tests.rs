@@ -1,7 +1,7 @@
 //! What comes first, what keeps its order, and who is woken.
 
 use super::*;
-use crate::proto::{ConnectionId, SessionId, Ticket, Zxid};
+use crate::proto::{AuthInfo, ConnectionId, SessionId, Ticket, Zxid};
 use crate::server::clock::RealClock;
 use crate::time::Instant;
 
@@ -23,7 +23,8 @@ const LEADER: LinkId = LinkId(0);
 
 fn request(link: LinkId, cxid: i32, bytes: usize) -> Input {
     let body = vec![0; bytes].into();
-    let request = ForwardedRequest { session: SessionId(1), cxid, op: 1, body, auth: Vec::new() };
+    let request =
+        ForwardedRequest { session: SessionId(1), cxid, op: 1, body, auth: AuthInfo::default() };
     Input::Packet { link, packet: QuorumPacket::Request(request) }
 }
 
