@@ -25,7 +25,7 @@ use super::inbox::Inbox;
 use super::jobs::{SnapshotJobs, zero_filler};
 use super::load::{Loaded, load};
 use super::role_watch::PublishedRole;
-use super::shared_driver::SharedDriver;
+use super::shared_driver::{SharedDriver, TurnInPlace};
 use super::throttle::Throttle;
 use super::word_sources::WordSources;
 use super::words::Words;
@@ -124,6 +124,7 @@ struct Server {
 /// The driver, where its thread and the connections find it.
 struct Turned {
     submit: Arc<dyn Submit>,
+    in_place: Arc<dyn TurnInPlace>,
     run: Box<dyn FnOnce() + Send>,
     /// Where a member's role is published.
     role: Option<Arc<PublishedRole>>,
@@ -259,11 +260,16 @@ impl Server {
             outstanding_limit: options::outstanding_limit(config),
         });
 
-        let driver = spawn("driver", driver.run);
+        if let Some(ensemble) = &ensemble {
+            ensemble.peers.driven_by(driver.in_place.clone());
+        }
+        let run = driver.run;
         let disk = spawn("disk", {
             let (disk_inbox, inbox) = (disk_inbox.clone(), inbox.clone());
-            move || disk_thread::run(&queue, &disk_inbox, &inbox)
+            let in_place = driver.in_place;
+            move || disk_thread::run(&queue, &disk_inbox, &inbox, &*in_place)
         });
+        let driver = spawn("driver", run);
         let address = port.as_ref().map(|port| port.address);
         let clients = port.map(|port| port.open(config, &shared));
         let millis = clock.now().mono_ms;
@@ -346,7 +352,8 @@ impl AroundDriver {
         let driver = Driver::new(peer, database, doors, clients, metrics, clock.clone());
         let role = driver.role();
         let driver = Arc::new(SharedDriver::new(driver, throttle, inbox, clock));
-        Turned { submit: driver.clone(), run: Box::new(move || driver.run()), role }
+        let (submit, in_place) = (driver.clone(), driver.clone());
+        Turned { submit, in_place, run: Box::new(move || driver.run()), role }
     }
 }
 

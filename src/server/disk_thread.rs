@@ -16,6 +16,7 @@ use super::doors::DiskDoor;
 use super::fatal::{ExitCode, die};
 use super::inbox::Inbox;
 use super::jobs::SnapshotJobs;
+use super::shared_driver::TurnInPlace;
 use crate::metrics::Metrics;
 use crate::persistence::{DiskRequest, Persisted, SyncQueue};
 use crate::proto::Ticket;
@@ -210,11 +211,14 @@ impl DiskDoor for ToDisk {
     }
 }
 
-/// The thread: until stopped, writes, syncs and reports; then closes the log.
-pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox) {
+/// The thread: until stopped, writes, syncs and reports; then closes the log. Where its report is all
+/// that the driver waits for, it turns it: nobody has to wake for the acknowledgement.
+pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox, driver: &dyn TurnInPlace) {
     let mut batch = Vec::new();
     while let Some(since_ms) = inbox.take(&mut batch) {
-        reports.push_first(Input::Persisted(queue.process(since_ms, &mut batch)));
+        if reports.report(Input::Persisted(queue.process(since_ms, &mut batch))) {
+            driver.turn_in_place();
+        }
     }
     queue.close();
 }

@@ -16,8 +16,9 @@
 //! behind what others ask for, and what comes behind them must not: a learner's link ends when too
 //! many of its REQUESTs wait.
 //!
-//! The driver's thread waits here; but whoever submits while it waits, and nothing else does, is
-//! told so, and may turn the driver in its place.
+//! The driver's thread waits here; but whoever brings something while it waits, and nothing else
+//! does, is told so, and may turn the driver in its place: a client's task, a link's, the disk's
+//! thread.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -89,6 +90,11 @@ impl Lanes {
         self.first.is_empty() && self.then.is_empty()
     }
 
+    /// Whether the thread waits, and nothing is here that it has been woken for.
+    fn thread_waits_for_anything(&self) -> bool {
+        self.is_empty() && self.waiting.is_some() && !self.woken
+    }
+
     /// Adds an input in its lane.
     fn push(&mut self, input: Input) -> Result<(), TooManyRequests> {
         match Lane::of(&input) {
@@ -125,6 +131,16 @@ impl Lanes {
         }
         reader
     }
+}
+
+/// What became of packets that were pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pushed {
+    /// As with [`Inbox::submit`].
+    pub only: bool,
+    /// So much of what came over the link waits that it must not be read on before there is
+    /// [room](Inbox::room).
+    pub full: bool,
 }
 
 /// Where an input waits.
@@ -215,8 +231,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Adds packets that came over a link, each in its lane. Before more are read, there must be
-    /// [room](Self::room) for them.
+    /// Adds packets that came over a link, each in its lane.
     ///
     /// # Errors
     /// A REQUEST among them that is too much; what came before it is added. Nothing may be pushed
@@ -225,24 +240,25 @@ impl Inbox {
         &self,
         link: LinkId,
         packets: impl IntoIterator<Item = QuorumPacket>,
-    ) -> Result<(), TooManyRequests> {
+    ) -> Result<Pushed, TooManyRequests> {
         let mut lanes = self.lanes.lock();
+        let only = lanes.thread_waits_for_anything();
         let mut inputs = packets.into_iter().map(|packet| Input::Packet { link, packet });
         let pushed = inputs.try_for_each(|input| lanes.push(input));
-        self.wake_if(lanes.waiting.is_some());
-        pushed
+        let waiting = lanes.links.get(&link).map_or(0, |waiting| waiting.first);
+        if !only || pushed.is_err() {
+            self.wake_if(lanes.waiting.is_some());
+        }
+        pushed.map(|()| Pushed { only, full: waiting > FULL_BYTES_OF_A_LINK })
     }
 
-    /// Waits while so much of what came over the link waits that it must not be read on. To be
-    /// called by the one who reads it.
+    /// Waits until little of what came over the link waits. To be called by the one who reads it.
     pub async fn room(&self, link: LinkId) {
-        let mut most = FULL_BYTES_OF_A_LINK;
         std::future::poll_fn(|cx| {
             let mut lanes = self.lanes.lock();
             match lanes.links.get_mut(&link) {
-                Some(waiting) if waiting.first > most => {
+                Some(waiting) if waiting.first > ENOUGH_BYTES_OF_A_LINK => {
                     waiting.reader = Some(cx.waker().clone());
-                    most = ENOUGH_BYTES_OF_A_LINK;
                     Poll::Pending
                 }
                 _ => Poll::Ready(()),
@@ -258,7 +274,18 @@ impl Inbox {
         self.wake_if(lanes.waiting.is_some());
     }
 
-    /// Adds a report of the disk.
+    /// Adds a report of the disk. True as with [`submit`](Self::submit).
+    pub fn report(&self, input: Input) -> bool {
+        let mut lanes = self.lanes.lock();
+        let only = lanes.thread_waits_for_anything();
+        lanes.first.push_back((input, 0));
+        if !only {
+            self.wake_if(lanes.waiting.is_some());
+        }
+        only
+    }
+
+    /// Adds a report of the disk, or something as urgent.
     pub fn push_first(&self, input: Input) {
         let mut lanes = self.lanes.lock();
         lanes.first.push_back((input, 0));
@@ -272,7 +299,7 @@ impl Inbox {
         let weight = submissions.iter().map(Submission::weight).sum();
         self.bytes.fetch_add(weight, Ordering::Relaxed);
         let mut lanes = self.lanes.lock();
-        let only = lanes.is_empty() && lanes.waiting.is_some() && !lanes.woken;
+        let only = lanes.thread_waits_for_anything();
         lanes.then.push_back((Input::Submitted(submissions), weight));
         if !only {
             self.wake_if(lanes.waiting.is_some());

@@ -153,10 +153,21 @@ impl Setup {
 /// The command line that starts the server under test with this configuration file, which says the
 /// same as `settings`; `launcher` are words in front of it.
 pub fn command(launcher: Vec<String>, config: &Path, settings: &[(String, String)]) -> Command {
+    let line = std::env::var("ZKSERVER_TEST_COMMAND").ok();
+    command_of(line.as_deref(), launcher, config, settings)
+}
+
+/// The same of the server that `line` names, or of the one that cargo built.
+pub fn command_of(
+    line: Option<&str>,
+    launcher: Vec<String>,
+    config: &Path,
+    settings: &[(String, String)],
+) -> Command {
     let mut words = launcher;
     let config = config.display().to_string();
-    match std::env::var("ZKSERVER_TEST_COMMAND") {
-        Ok(line) => {
+    match line {
+        Some(line) => {
             for word in line.split_whitespace() {
                 if word == "{properties}" {
                     words.extend(settings.iter().map(|(key, value)| format!("-D{key}={value}")));
@@ -165,7 +176,7 @@ pub fn command(launcher: Vec<String>, config: &Path, settings: &[(String, String
                 }
             }
         }
-        Err(_) => {
+        None => {
             let server = [env!("CARGO_BIN_EXE_zkserver"), "--config"];
             words.extend(server.map(str::to_owned));
             words.push(config);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::server::{command, free_port};
+use crate::common::server::{command, command_of, free_port};
 use crate::common::{Hello, RawClient, bodies, flag, op};
 use crate::roads::{Id, Port, Roads};
 
@@ -50,6 +50,8 @@ pub struct Member {
     pub id: Id,
     /// Whether it has no vote.
     pub is_observer: bool,
+    /// The command line of another server than the one under test, as in `ZKSERVER_TEST_COMMAND`.
+    pub stranger: Option<String>,
     dir: PathBuf,
     settings: Vec<(String, String)>,
     port: u16,
@@ -70,6 +72,7 @@ impl Ensemble {
             let mut member = Member {
                 id: *id,
                 is_observer,
+                stranger: None,
                 dir: dir.path().join(id.to_string()),
                 settings: Vec::new(),
                 port: free_port(),
@@ -116,6 +119,11 @@ impl Ensemble {
     #[track_caller]
     pub fn member(&mut self, id: Id) -> &mut Member {
         self.members.get_mut(&id).expect("a member")
+    }
+
+    /// Whether some of the members are other servers than the one under test.
+    pub fn has_strangers(&self) -> bool {
+        self.members.values().any(|member| member.stranger.is_some())
     }
 
     /// Everybody's id but this one's.
@@ -202,29 +210,12 @@ impl Ensemble {
     #[track_caller]
     pub fn compare(&mut self) -> Tree {
         let leader = self.leader();
-        // Each server notes its digest at every 128th transaction.
-        let mut client = self.members[&leader].client();
-        client.create("/digests", b"", flag::PERSISTENT);
-        let body = bodies::set_data("/digests", Some(b"x"), -1);
-        client.submit_many(140, op::SET_DATA, &body);
-        let mut last = 0;
-        for _ in 0..140 {
-            last = client.reply().ok().zxid;
-        }
-        let noted = last & !127;
         let running: Vec<Id> =
             self.members.values().filter(|member| member.is_running()).map(|m| m.id).collect();
+        let digests = self.digests(leader, &running);
         // A session is a transaction: they are all there before anything is read.
         let mut readers: BTreeMap<Id, RawClient> =
             running.iter().map(|id| (*id, self.members[id].client())).collect();
-        let digests = self.wait(&format!("all have applied {last:x}"), |members| {
-            let of = |id: &Id| Some((*id, members[id].digest_at(noted)?));
-            let caught_up = |id: &Id| members[id].zxid().is_some_and(|zxid| zxid >= last);
-            running
-                .iter()
-                .all(caught_up)
-                .then(|| running.iter().map(of).collect::<Option<Vec<_>>>())?
-        });
         // Sessions without a client may end meanwhile: then it is read again.
         let trees: Vec<(Id, Tree)> = self.wait("all trees are read at one zxid", |members| {
             let zxids = || running.iter().map(|id| members[id].zxid()).collect::<Option<Vec<_>>>();
@@ -249,15 +240,42 @@ impl Ensemble {
             }
         }
         for (id, digest) in &digests {
-            assert_eq!(
-                *digest, digests[0].1,
-                "digests of servers {id} and {} at {noted:x}",
-                running[0]
-            );
+            assert_eq!(*digest, digests[0].1, "digests of servers {id} and {}", running[0]);
+            // Others count as well what passes through states that never were, while they start.
+            if self.members[id].stranger.is_some() {
+                continue;
+            }
             let mismatches = self.members[id].mntr("zk_digest_mismatches_count");
             assert_eq!(mismatches.as_deref(), Some("0"), "digest mismatches of server {id}");
         }
         trees.into_iter().next().expect("a running member").1
+    }
+
+    /// Everybody's digest behind one transaction, once all have applied it.
+    #[track_caller]
+    fn digests(&mut self, leader: Id, running: &[Id]) -> Vec<(Id, String)> {
+        let mut client = self.members[&leader].client();
+        client.create("/digests", b"", flag::PERSISTENT);
+        let body = bodies::set_data("/digests", Some(b"x"), -1);
+        for _ in 0..10 {
+            // Each server notes its digest at every 128th transaction.
+            client.submit_many(140, op::SET_DATA, &body);
+            let mut last = 0;
+            for _ in 0..140 {
+                last = client.reply().ok().zxid;
+            }
+            self.wait(&format!("all have applied {last:x}"), |members| {
+                let caught_up = |id: &Id| members[id].zxid().is_some_and(|zxid| zxid >= last);
+                running.iter().all(caught_up).then_some(())
+            });
+            let noted = last & !127;
+            let of = |id: &Id| Some((*id, self.members[id].digest_at(noted)?));
+            // Who was given the tree behind that transaction has not noted it.
+            if let Some(digests) = running.iter().map(of).collect() {
+                return digests;
+            }
+        }
+        panic!("somebody notes no digests\n{}", self.report());
     }
 }
 
@@ -310,7 +328,10 @@ impl Member {
             .expect("zoo.cfg");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path());
         let log = log.expect("server.log");
-        let mut command = command(Vec::new(), &config, &self.settings);
+        let mut command = match &self.stranger {
+            Some(line) => command_of(Some(line), Vec::new(), &config, &self.settings),
+            None => command(Vec::new(), &config, &self.settings),
+        };
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("handle")).stderr(log);
         command.current_dir(&self.dir);
         self.process = Some(command.spawn().expect("the server's command runs"));
@@ -375,6 +396,16 @@ impl Member {
     /// Where it listens for clients.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// The process's resident memory in KiB.
+    #[track_caller]
+    pub fn resident_kib(&self) -> u64 {
+        let process = self.process.as_ref().expect("a running server");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()));
+        let status = status.expect("a live process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
     }
 
     /// `dataDir`.

@@ -8,6 +8,8 @@
 //! ```text
 //! ZK_FAULT_CYCLES=300 cargo test --release --test ensemble random_faults -- --nocapture
 //! ZK_FAULT_LEDGER=path   where the slices stand (target/fault-cycles.txt)
+//! ZK_FAULT_STRANGERS=…   every second member by this command line (tests/README.md), such as
+//!                        Apache ZooKeeper
 //! ZK_FAULT_SEED=17       only the slice of that seed, whatever the ledger says
 //! ```
 
@@ -111,7 +113,15 @@ impl World {
         let snap_count = random.pick(&["50", "300", "100000"]);
         let factor = random.pick(&["-1", "0.33", "0"]);
         let settings = [("snapCount", snap_count), ("snapshotSizeFactor", factor)];
-        let ensemble = Ensemble::start(voters, observers, &settings);
+        let mut ensemble = Ensemble::new(voters, observers, &settings);
+        // Every second member, from the first or the second on.
+        if let Ok(line) = std::env::var("ZK_FAULT_STRANGERS") {
+            let first = random.below(2) as Id;
+            let strangers = ensemble.members.values_mut().filter(|m| m.id % 2 == first);
+            strangers.for_each(|member| member.stranger = Some(line.clone()));
+        }
+        ensemble.members.values_mut().for_each(|member| member.start());
+        ensemble.leader();
         let crowd = Crowd::start(&ensemble, CLIENTS, random.next());
         crowd.goes_on(10);
         World { ensemble, crowd, random, backups: BTreeMap::new() }
@@ -192,16 +202,24 @@ impl World {
             }
             Fault::Damaged(damage) => {
                 let id = self.random.pick(&[leader, follower]);
+                let id = self.ours(id);
                 self.without(id, |world| damage.strike(&world.ensemble.members[&id]));
             }
             Fault::Backup => {
                 let id = self.random.pick(&voters);
+                let id = self.ours(id);
                 self.without(id, |world| world.exchange_with_backup(id));
             }
         }
         self.ensemble.roads.mend();
         self.ensemble.leader();
         self.crowd.goes_on(5);
+    }
+
+    /// That voter, or another if it is a stranger: what those make of damage is their own affair.
+    fn ours(&self, id: Id) -> Id {
+        let is_ours = |id: &Id| self.ensemble.members[id].stranger.is_none();
+        if is_ours(&id) { id } else { self.voters().into_iter().find(is_ours).unwrap_or(id) }
     }
 
     /// kill -9; and again a little later.

@@ -19,6 +19,7 @@ mod client;
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
+mod configurations;
 mod crowd;
 #[path = "../monitoring/document.rs"]
 #[allow(dead_code, reason = "another suite asks for more")]

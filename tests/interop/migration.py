@@ -133,8 +133,7 @@ def migrate(old, new, back, count=3, how="stop", observers=0, **settings):
     """All servers of the kind `old` become ones of the kind `new` and then of the kind `back`, followers first."""
     with ensemble("migration", [old] * count, [old] * observers, **settings) as members:
         filled = contents.fill(members.leader(), ipv6=False)
-        filled.first.close()
-        filled.second.close()
+        filled.end()
         holder = Holder(members)
         writers = [Writer(members, name) for name in ("a", "b")]
         for kind in (new, back):

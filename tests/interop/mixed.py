@@ -92,8 +92,7 @@ def every_way(kinds, observers=(), many="SNAP"):
         filled = contents.fill(members[3], ipv6=False)
         members.compare()
         # What follows takes longer than these sessions live.
-        filled.first.close()
-        filled.second.close()
+        filled.end()
         for learner in [members[1], *(m for m in members if m.observer)]:
             absence(members, learner, FEW, "DIFF")
             absence(members, learner, MANY, many)

@@ -21,13 +21,15 @@ impl Leader {
             let State::Promised(peer, last_zxid) = *handler.state() else { continue };
             let own = self.proposals.outstanding_at(last_zxid);
             let own = own.filter(|_| peer.kind == LearnerType::Participant);
-            // What it acknowledged over an older link it has, up to where it ends. Behind that it may
-            // have lost it: it is sent that again, and acknowledges it again.
+            // What it acknowledged over an older link it may have lost, behind where its history ends:
+            // it is sent that again, and acknowledges it again. Up to there it has it on its disk,
+            // and says so by ACKEPOCH; an ACK may have been lost with the older link.
             self.proposals.forget(peer.sid, own);
-            // Cutting what is proposed here would be for nothing, and a server that does not know
-            // this leader would not stand it: the learner waits until it is committed.
-            if own.is_none() {
-                self.synchronize(turn, link, peer, last_zxid);
+            match own {
+                // Cutting what is proposed here would be for nothing: the learner waits until it is
+                // committed.
+                Some(own) => self.proposals.ack_through(peer.sid, own),
+                None => self.synchronize(turn, link, peer, last_zxid),
             }
         }
     }

@@ -148,6 +148,8 @@ fn packets_that_come_together_go_into_their_lanes() {
     inbox.push_packets(LEADER, came.map(packet)).unwrap();
     assert_eq!(take(&inbox, 256), ["ack 1", "request 1", "ack 2"]);
     assert!(inbox.lanes.lock().links.is_empty());
+    // Nobody waits, so nobody is to turn the driver.
+    assert_eq!(inbox.push_packets(LEADER, []), Ok(Pushed { only: false, full: false }));
     // What comes behind the one that is too much is not taken.
     let came =
         (0..70).map(|n| packet(request(LEARNER, n, 1 << 20))).chain([packet(ack(LEARNER, 9))]);
@@ -176,9 +178,8 @@ fn a_link_of_which_much_waits_is_not_read_on() {
     };
     let inbox = Inbox::default();
     let mut cx = Context::from_waker(Waker::noop());
-    inbox.push_packets(LEADER, (0..3).map(proposal)).unwrap();
-    assert!(pin!(inbox.room(LEADER)).poll(&mut cx).is_ready());
-    inbox.push_packets(LEADER, (3..6).map(proposal)).unwrap();
+    assert!(!inbox.push_packets(LEADER, (0..3).map(proposal)).unwrap().full);
+    assert!(inbox.push_packets(LEADER, (3..6).map(proposal)).unwrap().full);
     let mut room = pin!(inbox.room(LEADER));
     assert!(room.as_mut().poll(&mut cx).is_pending());
     assert!(pin!(inbox.room(LEARNER)).poll(&mut cx).is_ready());
@@ -188,4 +189,26 @@ fn a_link_of_which_much_waits_is_not_read_on() {
     inputs.clear();
     inbox.take(&mut inputs, 1);
     assert!(room.as_mut().poll(&mut cx).is_ready());
+}
+
+/// Whoever brings the first thing while the thread waits may turn the driver; whoever comes behind
+/// it wakes the thread.
+#[test]
+fn only_who_brings_the_only_input_is_told_so() {
+    let packet = || [QuorumPacket::Commit { zxid: Zxid(8) }];
+    let persisted = || Input::Persisted(Ticket(1));
+    let inbox = Inbox::default();
+    assert!(!inbox.push_packets(LEADER, packet()).unwrap().only, "the thread is at work");
+    take(&inbox, 256);
+    inbox.lanes.lock().waiting = Some(u64::MAX);
+    assert!(inbox.push_packets(LEADER, packet()).unwrap().only);
+    assert!(!inbox.report(persisted()), "somebody turns the driver");
+    take(&inbox, 256);
+    assert!(inbox.report(persisted()));
+    take(&inbox, 256);
+    // The thread was woken, and is not there yet.
+    inbox.lanes.lock().woken = true;
+    assert!(!inbox.report(persisted()));
+    take(&inbox, 256);
+    assert!(!inbox.push_packets(LEADER, packet()).unwrap().only);
 }

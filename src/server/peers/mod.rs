@@ -25,8 +25,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -37,6 +37,7 @@ use self::link::{Link, Over};
 use super::doors::LinkDoor;
 use super::fatal::{ExitCode, die};
 use super::inbox::Inbox;
+use super::shared_driver::TurnInPlace;
 use crate::metrics::Metrics;
 use crate::net::link_buffer::LinkBuffer;
 use crate::net::log_limit::LogLimit;
@@ -140,6 +141,7 @@ struct Shared {
     /// Accepted links over which nothing has come.
     strangers: AtomicUsize,
     refusals: LogLimit,
+    driver: OnceLock<Arc<dyn TurnInPlace>>,
 }
 
 #[derive(Default)]
@@ -170,6 +172,7 @@ impl Peers {
             next_accepted: AtomicU64::new(LinkId::FIRST_ACCEPTED.0),
             strangers: AtomicUsize::new(0),
             refusals: LogLimit::default(),
+            driver: OnceLock::new(),
         });
         shared.listen(me)?;
         let peers = Peers { shared: shared.clone(), mesh: mesh.clone(), outlets: Vec::new() };
@@ -244,6 +247,12 @@ impl LinkDoor for Peers {
 }
 
 impl PeersHandle {
+    /// From now on whoever brings the only input turns this driver in its thread's place.
+    pub fn driven_by(&self, driver: Arc<dyn TurnInPlace>) {
+        // There is one driver; who gives another is not heard.
+        let _ = self.shared.driver.set(driver);
+    }
+
     /// Sends SNAP and the tree in the place that was kept for it. It blocks for nothing, and does
     /// not take the database.
     pub fn send_snapshot(&self, link: LinkId, capture: SnapshotCapture) {
@@ -288,6 +297,14 @@ impl Shared {
     /// The core hears of it in its lane.
     fn tell(&self, input: Input) {
         self.inbox.push(input).expect("only a learner's requests can be too many");
+    }
+
+    /// The driver has something to do, and its thread was not woken.
+    fn turn(&self) {
+        match self.driver.get() {
+            Some(driver) => driver.turn_in_place(),
+            None => self.inbox.wake_before(None),
+        }
     }
 
     /// Enters a link; `false` if there are to be no more.

@@ -39,16 +39,23 @@ async fn packets(
     loop {
         let came = reader.packets(link.other(), shared.options.max_field_bytes, &mut packets).await;
         let tree_comes = matches!(packets.last(), Some(QuorumPacket::Snap { .. }));
+        let mut full = false;
         if !packets.is_empty() {
             drop(stranger.take());
             let pushed = shared.inbox.push_packets(link.id, packets.drain(..));
-            pushed.map_err(|error| error.to_string())?;
+            let pushed = pushed.map_err(|error| error.to_string())?;
+            full = pushed.full;
+            if pushed.only {
+                shared.turn();
+            }
         }
         came?;
         if tree_comes {
             tree(shared, link, reader).await?;
         }
-        shared.inbox.room(link.id).await;
+        if full {
+            shared.inbox.room(link.id).await;
+        }
     }
 }
 

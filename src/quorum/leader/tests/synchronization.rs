@@ -186,6 +186,23 @@ fn who_comes_back_with_what_is_only_proposed_waits_until_it_is_committed() {
     assert_eq!(play.says(3, ack(0x1_0000_0002)), NOTHING, "that one was not there any more");
 }
 
+/// What it acknowledged may have been lost with the link: that it has it counts as well, or with one
+/// server down both would wait for ever.
+#[test]
+fn who_comes_back_with_what_is_only_proposed_has_acknowledged_it() {
+    let mut play = Play::established(3, 0);
+    play.connect(1, 0);
+    play.settle();
+    play.opened(12);
+    play.says(12, follower_info(2, 1));
+    let told = play.says(12, ack_epoch(0x1_0000_0001, None));
+    for expected in
+        ["commit 0x100000001", "to 12: DIFF 0x100000001", "to 12: NEWLEADER 0x100000000"]
+    {
+        assert!(told.iter().any(|line| line == expected), "{expected}: {told:?}");
+    }
+}
+
 /// A leader whose committed log holds two transactions.
 fn with_a_short_committed_log() -> Play {
     let mut member = member(3, 0);
