@@ -9,6 +9,7 @@ import contextlib
 import os
 
 import contents
+import exchange
 import matrix
 import raw
 from ensemble import JARS, OURS, ensemble
@@ -299,3 +300,32 @@ def syncs_between_writes_ours_leads():
 @test
 def syncs_between_writes_apache_leads():
     syncs_between_writes([OURS, "apache-3.8", "apache-3.9"])
+
+
+def under_load(kinds):
+    """Clients of every member change the tree as fast as they can: every transaction makes the same of every tree, digest
+    by digest, and no server counts a mismatch."""
+    with ensemble("load", kinds) as members:
+        leader = members.leader()
+        with contextlib.closing(members.client(leader)) as client:
+            client.create("/load")
+            for parent in range(exchange.Load.PARENTS):
+                client.create(f"/load/{parent}")
+        loads = [exchange.Load(member.port, seed) for seed, member in enumerate(members)]
+        wait_until(lambda: all(load.answered > 2000 for load in loads), "every member answers much", 60)
+        for load in loads:
+            load.stop()
+            load.client.close()
+        members.compare()
+        count = sum(load.answered for load in loads)
+    matrix.ran("load on every member, digest by digest", f"{matrix.names(kinds)}, which leads", f"{count} requests; equal")
+
+
+@test
+def under_load_apache_leads():
+    under_load([OURS, "apache-3.8", OURS, "apache-3.9"])
+
+
+@test
+def under_load_ours_leads():
+    under_load(["apache-3.9", "apache-3.8", OURS])
