@@ -28,7 +28,8 @@ use zkserver::tools::log_command;
                   zkserver -Dzookeeper.snapCount=50000 zoo.cfg\n\n\
                   -D in the variables SERVER_JVMFLAGS and JVMFLAGS is read too. Exit codes: 0 stopped in\n\
                   order, 1 an error, 2 wrong arguments or configuration, 3 the data directory cannot be used,\n\
-                  10 a snapshot could not be written."
+                  10 a snapshot could not be written, 14 a port for other servers could not be\n\
+                  bound."
 )]
 struct Arguments {
     /// The configuration: a zoo.cfg as Apache ZooKeeper reads it, or TOML if its name ends in .toml

@@ -68,7 +68,10 @@ pub struct ClientLine {
 /// What `dump` tells.
 #[derive(Debug, Clone, Default)]
 pub struct Dump {
-    /// The sessions.
+    /// The sessions that only this server knows, each with the moment at which it expires if it stays
+    /// silent, milliseconds since 1970; `None` where there can be none.
+    pub local_sessions: Option<Vec<(i64, SessionId)>>,
+    /// The sessions; where there can be local ones, the global ones.
     pub sessions: TrackedSessions,
     /// The sessions that own ephemerals, each with their paths.
     pub ephemerals: Vec<(SessionId, Vec<Vec<u8>>)>,
@@ -130,6 +133,8 @@ pub struct Settings {
 pub struct EnsembleSettings {
     pub init_limit_ticks: u64,
     pub sync_limit_ticks: u64,
+    /// `localSessionsEnabled`.
+    pub local_sessions: bool,
 }
 
 /// Bytes on disk.

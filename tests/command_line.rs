@@ -7,6 +7,8 @@ mod common;
 
 #[path = "command_line/arguments.rs"]
 mod arguments;
+#[path = "command_line/members.rs"]
+mod members;
 #[path = "command_line/process.rs"]
 mod process;
 #[path = "command_line/scripts.rs"]

@@ -6,6 +6,11 @@
 
 mod common;
 
+#[path = "monitoring/document.rs"]
+#[allow(dead_code, reason = "another suite asks for more")]
+mod document;
+#[path = "monitoring/expressions.rs"]
+mod expressions;
 #[path = "monitoring/moves.rs"]
 mod moves;
 #[path = "monitoring/stall.rs"]

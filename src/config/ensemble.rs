@@ -88,10 +88,6 @@ pub struct EnsembleConfig {
 
     /// `multiAddress.enabled`: a member may have several addresses.
     pub multi_address: bool,
-    /// `multiAddress.reachabilityCheckEnabled`.
-    pub reachability_check: bool,
-    /// `multiAddress.reachabilityCheckTimeoutMs`, ms.
-    pub reachability_check_timeout_ms: u64,
 }
 
 /// Fewer committed transactions Apache does not keep.
@@ -134,8 +130,6 @@ impl Default for EnsembleConfig {
             local_sessions: false,
             local_sessions_upgrading: false,
             multi_address: false,
-            reachability_check: true,
-            reachability_check_timeout_ms: 1000,
         }
     }
 }
@@ -228,10 +222,6 @@ impl EnsembleConfig {
             "localSessionsEnabled" => self.local_sessions = boolean(value)?,
             "localSessionsUpgradingEnabled" => self.local_sessions_upgrading = boolean(value)?,
             "multiAddress.enabled" => self.multi_address = boolean(value)?,
-            "multiAddress.reachabilityCheckEnabled" => self.reachability_check = boolean(value)?,
-            "multiAddress.reachabilityCheckTimeoutMs" => {
-                self.reachability_check_timeout_ms = decimal(value, 1..=MAX)?;
-            }
             _ => return Ok(None),
         }
         Ok(Some(Taken::AsGiven))
@@ -278,11 +268,6 @@ impl EnsembleConfig {
             ("localSessionsEnabled", self.local_sessions.to_string()),
             ("localSessionsUpgradingEnabled", self.local_sessions_upgrading.to_string()),
             ("multiAddress.enabled", self.multi_address.to_string()),
-            ("multiAddress.reachabilityCheckEnabled", self.reachability_check.to_string()),
-            (
-                "multiAddress.reachabilityCheckTimeoutMs",
-                self.reachability_check_timeout_ms.to_string(),
-            ),
         ];
         let mut pairs: Vec<(String, String)> =
             pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
@@ -343,7 +328,7 @@ mod tests {
 
     #[test]
     fn every_key_is_taken_and_told_and_changes_no_other() {
-        assert_eq!(defaults().len(), 32);
+        assert_eq!(defaults().len(), 30);
         for (key, default) in defaults() {
             let given = match (key.as_str(), default.as_str()) {
                 ("electionAlg", _) => "3",
@@ -397,8 +382,6 @@ mod tests {
             ("localSessionsEnabled", "false"),
             ("localSessionsUpgradingEnabled", "false"),
             ("multiAddress.enabled", "false"),
-            ("multiAddress.reachabilityCheckEnabled", "true"),
-            ("multiAddress.reachabilityCheckTimeoutMs", "1000"),
         ] {
             assert_eq!(value_of(&EnsembleConfig::default(), key), default, "{key}");
         }
@@ -440,8 +423,6 @@ mod tests {
             ("localSessionsEnabled", "1", "true or false"),
             ("localSessionsUpgradingEnabled", "1", "true or false"),
             ("multiAddress.enabled", "1", "true or false"),
-            ("multiAddress.reachabilityCheckEnabled", "1", "true or false"),
-            ("multiAddress.reachabilityCheckTimeoutMs", "0", "from 1"),
         ] {
             let allowed = EnsembleConfig::default().take(key, value).expect("known").unwrap_err();
             assert!(allowed.contains(words), "{key}={value}: {allowed}");

@@ -57,8 +57,10 @@ pub enum Why {
     Batching,
     /// It sets up Java's logging.
     Logging,
-    /// It is about what servers do for each other.
-    Ensemble,
+    /// It lets a member judge a write before its leader does.
+    LeaderJudges,
+    /// It makes the Java server try an address before it dials it.
+    Racing,
 }
 
 /// Which values ask for protection. An empty value never does.
@@ -188,7 +190,7 @@ const KEYS: &[Key] = &[
     ignored("flushDelay", Why::Batching),
     ignored("maxWriteQueuePollTime", Why::Batching),
     ignored("maxBatchSize", Why::Batching),
-    ignored("enableEagerACLCheck", Why::Ensemble),
+    ignored("enableEagerACLCheck", Why::LeaderJudges),
     in_effect("enforceQuota"),
     in_effect("request_throttle_max_requests"),
     in_effect("request_throttle_stall_time"),
@@ -241,8 +243,8 @@ const KEYS: &[Key] = &[
     of_members("syncEnabled"),
     in_effect("reconfigEnabled"),
     of_members("multiAddress.enabled"),
-    of_members("multiAddress.reachabilityCheckEnabled"),
-    of_members("multiAddress.reachabilityCheckTimeoutMs"),
+    ignored("multiAddress.reachabilityCheckEnabled", Why::Racing),
+    ignored("multiAddress.reachabilityCheckTimeoutMs", Why::Racing),
     of_members("leaderServes"),
     of_members("cnxTimeout"),
     of_members("quorumCnxnTimeoutMs"),

@@ -93,6 +93,11 @@ impl Draft {
             self.wrong(pointer, "the path of a file");
             return Vec::new();
         }
+        let path = Path::new(&pointer.value);
+        if path.is_relative() && !path.starts_with(".") {
+            let what = "is relative to the directory the server is started in".to_owned();
+            self.notice(NoticeKind::Warning, pointer, what);
+        }
         let Some(dynamic) = dynamic else {
             let what = "names the file of the members, which was not read".to_owned();
             self.refuse(&pointer.written, Some(pointer.origin), what);

@@ -153,7 +153,14 @@ impl Draft {
                         "sets up Java's logging; here the log goes to standard output, \
                          and log.level and log.format say how"
                     }
-                    Why::Ensemble => "changes nothing at a server that is alone",
+                    Why::LeaderJudges => {
+                        "lets a member of the Java server's ensemble judge a write before it passes \
+                         it on; here the leader judges, as there without this key"
+                    }
+                    Why::Racing => {
+                        "makes the Java server try out an address before it dials it; here all of \
+                         a server's addresses are dialled, and the first to answer is taken"
+                    }
                 };
                 self.notice(NoticeKind::Ignored, setting, format!("is ignored: it {reason}"));
             }

@@ -2,7 +2,7 @@
 //!
 //! Comments and order are shortened; the keys and values are those of the products named.
 
-use super::{Config, File, Given, NoticeKind, Parsed, parse, resolve};
+use super::{Config, EnsembleConfig, File, Given, NoticeKind, Parsed, parse, resolve};
 use crate::proto::Sid;
 
 fn read(text: &str) -> Parsed {
@@ -170,18 +170,8 @@ fn the_sample_in_toml_means_the_same() {
 
     // The same with every comment sign before a key taken away, but for the super user's digest,
     // which has no usable example.
-    let uncommented = |text: &str, separator: &str| -> String {
-        let is_key = |line: &&str| {
-            let key = line.trim_start_matches('#').split(separator).next().unwrap_or_default();
-            line.contains(separator)
-                && !line.contains("superDigest")
-                && !key.is_empty()
-                && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '"'))
-        };
-        let lines = text.lines().filter(is_key).map(|line| line.trim_start_matches('#'));
-        lines.collect::<Vec<_>>().join("\n")
-    };
-    let (cfg, toml) = (uncommented(cfg, "="), uncommented(toml, " = "));
+    let (cfg, toml) =
+        (uncommented(cfg, "=", "superDigest"), uncommented(toml, " = ", "superDigest"));
     let (from_cfg, from_toml) = (read(&cfg), in_toml(&toml));
     assert_eq!(from_toml.config, from_cfg.config);
     assert_eq!(from_toml.notices.len(), from_cfg.notices.len(), "{:?}", from_toml.notices);
@@ -190,10 +180,65 @@ fn the_sample_in_toml_means_the_same() {
     assert!(keys(&from_toml).len() > 30);
 }
 
+/// The lines of a sample that are keys, commented out or not, without `but` and the comment signs.
+fn uncommented(text: &str, separator: &str, but: &str) -> String {
+    let is_key = |line: &&str| {
+        let key = line.trim_start_matches('#').split(separator).next().unwrap_or_default();
+        line.contains(separator)
+            && !line.contains(but)
+            && !key.is_empty()
+            && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '"'))
+            || *line == "[server]"
+    };
+    let lines = text.lines().filter(is_key).map(|line| line.trim_start_matches('#'));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_sample_of_an_ensemble() {
+    let text = include_str!("../../conf/zoo_ensemble.cfg");
+    let parsed = read(text);
+    assert_eq!(parsed.notices, []);
+    let member = parsed.clone().as_member(Sid(3)).unwrap();
+    assert_eq!((member.config.client_port, member.notices), (Some(2181), vec![]));
+
+    // Each key of members stands there, and taking the comment sign away changes nothing, but for
+    // what is an example.
+    let ensemble = parsed.config.ensemble.clone().unwrap();
+    for (key, _) in ensemble.effective() {
+        let beginnings = [format!("{key}="), format!("#{key}=")];
+        let stands = |line: &str| beginnings.iter().any(|begins| line.starts_with(begins));
+        assert!(text.lines().any(stands), "{key} is not in the sample");
+    }
+    let mut all = read(&uncommented(text, "=", "dynamicConfigFile"));
+    assert_eq!(all.notices, []);
+    all.config.ensemble.as_mut().unwrap().observer_sync_enabled = None;
+    assert_eq!(all.config, parsed.config);
+}
+
+#[test]
+fn the_sample_of_an_ensemble_in_toml_means_the_same() {
+    let cfg = include_str!("../../conf/zoo_ensemble.cfg");
+    let toml = include_str!("../../conf/zoo_ensemble.toml");
+    let in_toml =
+        |text: &str| parse(text.as_bytes(), "zoo.toml").unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(in_toml(toml).notices, []);
+    assert_eq!(in_toml(toml).config, read(cfg).config);
+    let from_cfg = read(&uncommented(cfg, "=", "dynamicConfigFile"));
+    let from_toml = in_toml(&uncommented(toml, " = ", "dynamicConfigFile"));
+    assert_eq!(from_toml.config, from_cfg.config);
+    let keys = |parsed: &Parsed| parsed.origins.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&from_toml), keys(&from_cfg), "each key stands in both samples");
+    let names = |text: &str| text.matches("dynamicConfigFile").count();
+    assert_eq!((names(cfg), names(toml)), (1, 1));
+}
+
 #[test]
 fn the_manual_lists_every_key_in_effect() {
     let manual = include_str!("../../docs/configuration.md");
-    for (key, _) in Config::embedded_default("data").effective() {
+    let mut config = Config::embedded_default("data");
+    config.ensemble = Some(EnsembleConfig::default());
+    for (key, _) in config.effective() {
         assert!(manual.contains(&format!("\n| `{key}` | ")), "{key}");
     }
 }

@@ -95,7 +95,7 @@ pub async fn accept_forever(listener: std::net::TcpListener, shared: Arc<Shared>
 }
 
 /// Whether the failure says nothing about the next connection.
-fn is_of_one_connection(error: &io::Error) -> bool {
+pub(super) fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

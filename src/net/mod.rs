@@ -5,9 +5,13 @@
 
 pub mod client_connection;
 pub mod client_listener;
+pub mod election_mesh;
 pub mod limits;
+pub mod link_buffer;
 pub mod log_limit;
 pub mod peer_addresses;
+pub mod quorum_link;
+pub mod quorum_listener;
 pub mod race;
 
 use client_connection::WordReply;

@@ -11,6 +11,7 @@
 //!   closed. With all at the same instant every dial of a server with several addresses would
 //!   disturb it with connections that are closed without a word.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
@@ -124,24 +125,24 @@ impl Names {
 
     /// Asks, or waits for the answer to who has asked already.
     async fn look_up(&self, host: &str) -> Found {
-        let mut answer = {
-            let mut under_way = self.under_way.lock();
-            match under_way.get(host) {
-                Some(answer) => answer.clone(),
-                None => {
-                    let (sender, answer) = watch::channel(None);
-                    under_way.insert(host.to_owned(), answer.clone());
-                    let under_way = UnderWay { names: self.clone(), host: host.to_owned() };
-                    tokio::task::spawn_blocking(move || {
-                        let found = (under_way.names.lookup)(&under_way.host).map_err(Arc::new);
-                        // Whoever dials once the answer is known asks again.
-                        drop(under_way);
-                        sender.send_replace(Some(found));
-                    });
-                    answer
-                }
+        let (sender, own) = watch::channel(None);
+        let asked = match self.under_way.lock().entry(host.to_owned()) {
+            Entry::Occupied(other) => Some(other.get().clone()),
+            Entry::Vacant(nobody) => {
+                nobody.insert(own.clone());
+                None
             }
         };
+        let mut answer = asked.unwrap_or_else(|| {
+            let under_way = UnderWay { names: self.clone(), host: host.to_owned() };
+            tokio::task::spawn_blocking(move || {
+                let found = (under_way.names.lookup)(&under_way.host).map_err(Arc::new);
+                // Whoever dials once the answer is known asks again.
+                drop(under_way);
+                sender.send_replace(Some(found));
+            });
+            own
+        });
         match answer.wait_for(Option::is_some).await {
             Ok(found) => found.clone().expect("it was waited for"),
             Err(_) => Err(Arc::new(io::Error::other("the lookup was given up"))),

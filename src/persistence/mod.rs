@@ -34,7 +34,7 @@ pub mod restore;
 #[cfg(test)]
 mod restore_member_tests;
 #[cfg(test)]
-mod restore_tests;
+pub(crate) mod restore_tests;
 pub mod snapshot;
 pub mod snapshot_gate;
 pub mod sync_queue;
@@ -57,7 +57,7 @@ use std::path::Path;
 use crate::proto::Zxid;
 
 /// A path as a word of a command that an operator can paste.
-fn shell_word(path: &Path) -> String {
+pub fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+:@%=".contains(c);
     if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }

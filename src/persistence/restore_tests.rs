@@ -14,7 +14,7 @@ use crate::proto::txns::{CreateKind, CreateTxn, Txn, TxnHeader, TxnRecord};
 use crate::proto::{SessionId, Zxid};
 use crate::tree::{Database, SharedDatabase, TreeOptions};
 
-pub(super) const TREE: TreeOptions = TreeOptions {
+pub(crate) const TREE: TreeOptions = TreeOptions {
     owners: OwnerEncoding { extended_types: false, emulate_353_ttl: false },
     digest_enabled: true,
     hash_seed: 7,
@@ -32,28 +32,28 @@ pub(super) const OPTIONS: RestoreOptions = RestoreOptions {
 const OPEN: &[u8] = b"\0\0\0\x01\0\0\0\x1f\0\0\0\x05world\0\0\0\x06anyone";
 
 /// A data directory that scripts write into and restart from.
-pub(super) struct Home {
+pub(crate) struct Home {
     root: tempfile::TempDir,
 }
 
 impl Home {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = Home { root: tempfile::tempdir().unwrap() };
         drop(home.open().unwrap());
         home
     }
 
-    pub(super) fn open(&self) -> Result<DataDir, DataDirError> {
+    pub(crate) fn open(&self) -> Result<DataDir, DataDirError> {
         let data_dir = self.root.path().to_owned();
         let options = DataDirOptions { data_dir, data_log_dir: None, autocreate: true };
         DataDir::open(Arc::new(RealDisk), &options)
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join("version-2").join(name)
     }
 
-    pub(super) fn file(&self, name: &str) -> Arc<dyn DiskFile> {
+    pub(crate) fn file(&self, name: &str) -> Arc<dyn DiskFile> {
         RealDisk.open_for_write(&self.path(name)).unwrap()
     }
 
@@ -62,7 +62,7 @@ impl Home {
     }
 
     /// Writes a log of these transactions; zeros follow.
-    pub(super) fn log(&self, txns: &[Vec<u8>]) -> String {
+    pub(crate) fn log(&self, txns: &[Vec<u8>]) -> String {
         let mut bytes = record::FILE_HEADER.to_vec();
         txns.iter().for_each(|txn| record::append(txn, &mut bytes));
         bytes.resize(bytes.len() + 700, 0);
@@ -72,7 +72,7 @@ impl Home {
     }
 
     /// Writes the snapshot of the database after these transactions.
-    pub(super) fn snapshot(&self, txns: &[Vec<u8>]) -> String {
+    pub(crate) fn snapshot(&self, txns: &[Vec<u8>]) -> String {
         self.compressed_snapshot(txns, Compression::None)
     }
 
@@ -119,11 +119,11 @@ fn create(zxid: u64) -> Vec<u8> {
     encode(zxid, 1, &Txn::Create(create))
 }
 
-pub(super) fn creates(zxids: impl IntoIterator<Item = u64>) -> Vec<Vec<u8>> {
+pub(crate) fn creates(zxids: impl IntoIterator<Item = u64>) -> Vec<Vec<u8>> {
     zxids.into_iter().map(create).collect()
 }
 
-pub(super) fn database(txns: &[Vec<u8>]) -> Database {
+pub(crate) fn database(txns: &[Vec<u8>]) -> Database {
     let mut database = Database::new(TREE);
     for txn in txns {
         database.apply(&TxnRecord::read(txn, 1 << 21).unwrap(), &mut ());

@@ -160,7 +160,7 @@ impl Leader {
                     Err(Trouble::Leadership(outcome)) => return Err(outcome),
                 }
             }
-            Input::LinkClosed { link, .. } => self.learners.closed(link),
+            Input::LinkClosed { link, why } => self.learners.closed(link, &why),
             Input::BytesMoved(link) => self.moved(turn, link),
             Input::LogSurveyed { link, survey } => self.surveyed(turn, link, survey),
             Input::Stop => return Err(Outcome::leave("leadership released")),
@@ -256,7 +256,6 @@ impl Leader {
         let epoch = *epoch;
         turn.member.vote.0.peer_epoch = epoch.what().0.into();
         self.phase = Phase::Broadcasting(epoch, Box::new(Broadcast::new(turn, epoch.what())));
-        tracing::info!(epoch = epoch.what().0, "this server leads");
         if turn.member.options.reconfig_enabled
             && let Some(config) = turn.member.configs.proposed().cloned()
         {

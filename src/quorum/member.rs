@@ -8,7 +8,9 @@ use bytes::Bytes;
 use super::committed_log::CommittedLog;
 use super::configs::Configs;
 use super::durable::{Pending, Tickets};
+use super::early_links::EarlyLinks;
 use super::effect::{ClientEffect, DiskEffect, Effects, LinkEffect, Restored};
+use super::lately::Lately;
 use crate::processor::container_manager::ContainerOptions;
 use crate::processor::prep::PrepOptions;
 use crate::processor::sync::SyncRequestProcessor;
@@ -28,6 +30,8 @@ pub struct MemberOptions {
     pub sync_limit: u64,
     /// `connectToLearnerMasterLimit`; 0: `initLimit`.
     pub connect_to_learner_master_limit: u64,
+    /// `leaderConnectDelayDuringRetryMs`: the pause between tries to reach the leader.
+    pub leader_connect_delay_ms: u64,
     /// `fastleader.minNotificationInterval`: the first wait for votes.
     pub min_notification_ms: u64,
     /// `fastleader.maxNotificationInterval`: the longest.
@@ -36,12 +40,18 @@ pub struct MemberOptions {
     pub finalize_wait_ms: u64,
     /// `observer.election.DelayMs`: an observer without a leader waits up to this long.
     pub observer_election_delay_ms: u64,
+    /// `observer.reconnectDelayMs`: one that lost its leader waits up to this long besides.
+    pub observer_reconnect_delay_ms: u64,
     /// `leader.maxTimeToWaitForEpoch`; `None`: off.
     pub max_time_to_wait_for_epoch_ms: Option<u64>,
     /// `commitLogCount`.
     pub commit_log_count: usize,
     /// `forceSnapshotSync`.
     pub force_snapshot_sync: bool,
+    /// `leader.maxConcurrentSnapSyncs`: snapshots under way above which no observer gets one.
+    pub max_concurrent_snap_syncs: usize,
+    /// `leader.maxConcurrentDiffSyncs`: the same of logs.
+    pub max_concurrent_diff_syncs: usize,
     /// `leaderServes`.
     pub leader_serves: bool,
     /// `syncEnabled`: whether an observer logs.
@@ -105,12 +115,16 @@ pub struct Member {
     pub vote: (Vote, i64),
     /// The servers to which the election mesh has a live connection.
     pub connected: BTreeSet<Sid>,
+    /// What they have said while this server had a leader.
+    pub lately: Lately,
     /// When snapshots are due.
     pub sync: SyncRequestProcessor,
     /// A seed that moves with every use: for waits that should differ.
     pub random: u64,
     /// The number of the next link that it dials.
     pub next_link: LinkId,
+    /// Learners that have come while a leader was looked for.
+    pub early: EarlyLinks,
 }
 
 /// How a role goes on after an input.

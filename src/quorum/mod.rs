@@ -12,9 +12,11 @@
 pub mod committed_log;
 pub mod configs;
 pub mod durable;
+pub mod early_links;
 pub mod effect;
 pub mod election;
 pub mod held_packets;
+pub mod lately;
 pub mod leader;
 pub mod learner;
 pub mod member;

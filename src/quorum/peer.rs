@@ -55,6 +55,11 @@ enum Role {
     Learning(Box<Learner>),
 }
 
+/// A learner that comes while this server looks for a leader is kept waiting so long: whoever has
+/// voted for it knows a little earlier that it leads.
+const EARLY_MS: u64 = 400;
+const DOES_NOT_LEAD: &str = "this server does not lead";
+
 impl QuorumPeer {
     /// A server that is alone.
     pub fn standalone(role: Standalone) -> Self {
@@ -72,7 +77,11 @@ impl QuorumPeer {
         match &mut self.0 {
             Kind::Alone(standalone) => standalone.step(now, input, db, effects),
             Kind::Member(member, role) => {
-                step_member(&mut Turn { now, db, member, effects }, role, input)
+                let mut turn = Turn { now, db, member, effects };
+                step_member(&mut turn, role, input);
+                if !turn.member.early.is_empty() {
+                    attend_early_links(&mut turn, role);
+                }
             }
         }
     }
@@ -98,13 +107,18 @@ impl QuorumPeer {
 
     /// When the peer wants a [`Input::Tick`], on the monotonic clock in milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        match &self.0 {
-            Kind::Alone(standalone) => standalone.next_deadline(),
-            Kind::Member(member, Role::Leaving(leaving)) => leaving.next_deadline(member),
-            Kind::Member(_, Role::Looking(election)) => Some(election.next_deadline()),
-            Kind::Member(_, Role::Leading(leader)) => leader.next_deadline(),
-            Kind::Member(_, Role::Learning(learner)) => learner.next_deadline(),
-        }
+        let (deadline, early) = match &self.0 {
+            Kind::Alone(standalone) => return standalone.next_deadline(),
+            Kind::Member(member, Role::Leaving(leaving)) => {
+                (leaving.next_deadline(member), member.early.next_deadline())
+            }
+            Kind::Member(member, Role::Looking(election)) => {
+                (Some(election.next_deadline()), member.early.next_deadline())
+            }
+            Kind::Member(_, Role::Leading(leader)) => return leader.next_deadline(),
+            Kind::Member(_, Role::Learning(learner)) => return learner.next_deadline(),
+        };
+        [deadline, early].into_iter().flatten().min()
     }
 
     /// What it does, as its votes tell; `None` for a server that is alone.
@@ -145,13 +159,29 @@ fn step_member(turn: &mut Turn<'_>, role: &mut Role, input: Input) {
         }
         Input::Mesh { peer, up: false } => {
             turn.member.connected.remove(peer);
+            turn.member.lately.forget(*peer);
         }
         Input::LinkOpened(link) if link.is_accepted() && !matches!(role, Role::Leading(_)) => {
-            turn.close(*link, "this server does not lead");
+            let until_ms = turn.now.mono_ms.saturating_add(EARLY_MS);
+            let may_lead = !matches!(role, Role::Learning(_)) && turn.member.is_voter();
+            if !may_lead || !turn.member.early.keep(*link, until_ms) {
+                turn.close(*link, DOES_NOT_LEAD);
+            }
             return;
         }
+        Input::LinkClosed { link, .. } => turn.member.early.forget(*link),
         _ => {}
     }
+    let input = match input {
+        Input::Packet { link, packet } if turn.member.early.has(link) => {
+            if !turn.member.early.hear(link, packet) {
+                turn.member.early.forget(link);
+                turn.close(link, DOES_NOT_LEAD);
+            }
+            return;
+        }
+        input => input,
+    };
     match role {
         Role::Leaving(leaving) => {
             leaving.take(turn, input);
@@ -175,6 +205,9 @@ fn step_member(turn: &mut Turn<'_>, role: &mut Role, input: Input) {
         Role::Leading(_) | Role::Learning(_) => {
             if let Input::Notified { from, notification } = &input {
                 election::answer(turn, role.state(), *from, notification);
+                if turn.member.configs.is_member(*from) {
+                    turn.member.lately.hear(turn.now.mono_ms, *from, notification);
+                }
                 return;
             }
             let outcome = match role {
@@ -186,6 +219,24 @@ fn step_member(turn: &mut Turn<'_>, role: &mut Role, input: Input) {
                 leave(turn, role, &why, successor);
             }
         }
+    }
+}
+
+/// Gives the links that have waited to the leader that this server has become, or ends those that
+/// wait in vain.
+fn attend_early_links(turn: &mut Turn<'_>, role: &mut Role) {
+    let in_vain = match role {
+        Role::Leading(_) => {
+            for input in turn.member.early.inputs() {
+                step_member(turn, role, input);
+            }
+            return;
+        }
+        Role::Learning(_) => turn.member.early.take(),
+        Role::Leaving(_) | Role::Looking(_) => turn.member.early.overdue(turn.now.mono_ms),
+    };
+    for link in in_vain {
+        turn.close(link, DOES_NOT_LEAD);
     }
 }
 
@@ -203,10 +254,16 @@ fn leave(turn: &mut Turn<'_>, role: &mut Role, why: &str, successor: Option<Vote
         turn.effects.client.push(ClientEffect::StopServing);
     }
     let waits = state == ServerState::Observing && successor.is_none();
-    let most_ms = turn.member.options.observer_election_delay_ms;
-    let wait_ms = if waits && most_ms > 0 { turn.member.random_below(most_ms) } else { 0 };
+    // So that not all observers come at once, neither to those who vote nor to their leader.
+    let options = &turn.member.options;
+    let delays = [options.observer_election_delay_ms, options.observer_reconnect_delay_ms];
+    let below = |most_ms| if waits && most_ms > 0 { turn.member.random_below(most_ms) } else { 0 };
+    let wait_ms = delays.map(below).into_iter().fold(0, u64::saturating_add);
     let not_before = turn.now.mono_ms.saturating_add(wait_ms);
-    let mut leaving = Leaving { unapplied, successor, not_before, ..Leaving::default() };
+    // Who has noticed before this server that the leader is gone has told its vote already.
+    let within_ms = turn.member.options.min_notification_ms;
+    let heard = turn.member.lately.take(turn.now.mono_ms, within_ms);
+    let mut leaving = Leaving { unapplied, successor, not_before, heard };
     leaving.go_on(turn);
     *role = Role::Leaving(Box::new(leaving));
 }

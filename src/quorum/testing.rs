@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::committed_log::CommittedLog;
 use super::configs::Configs;
 use super::durable::Tickets;
+use super::early_links::EarlyLinks;
 use super::effect::{ClientEffect, DiskEffect, LinkEffect};
 use super::member::{Member, MemberOptions};
 use crate::processor::container_manager::ContainerOptions;
@@ -49,13 +50,17 @@ pub(crate) fn member_options() -> MemberOptions {
         init_limit: 10,
         sync_limit: 5,
         connect_to_learner_master_limit: 0,
+        leader_connect_delay_ms: 100,
         min_notification_ms: 200,
         max_notification_ms: 60_000,
         finalize_wait_ms: 200,
         observer_election_delay_ms: 0,
+        observer_reconnect_delay_ms: 0,
         max_time_to_wait_for_epoch_ms: None,
         commit_log_count: 500,
         force_snapshot_sync: false,
+        max_concurrent_snap_syncs: 10,
+        max_concurrent_diff_syncs: 100,
         leader_serves: true,
         observer_logs: true,
         reconfig_enabled: true,
@@ -94,9 +99,11 @@ pub(crate) fn member(me: i64, config: &QuorumVerifier) -> Member {
         round: 0,
         vote: (Vote { leader: Sid(me), zxid: 0, peer_epoch: 0 }, 0),
         connected: BTreeSet::new(),
+        lately: Default::default(),
         sync: SyncRequestProcessor::new(schedule, 7, 0, 0),
         random: 7,
         next_link: LinkId(0),
+        early: EarlyLinks::default(),
         options,
     }
 }

@@ -1,6 +1,8 @@
 //! Assembly: from a configuration to a running server, and to its orderly end.
 
-use std::io;
+mod clients;
+mod member;
+
 use std::process;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -9,19 +11,21 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::clients::ClientPort;
+use self::member::Ensemble;
 use super::carry_out::CarryOut;
 use super::clock::{RealClock, random_seed};
-use super::configuration::{CommandLine, Refusal, configuration};
+use super::configuration::{CommandLine, Refusal, configuration, who_is_it};
 use super::disk_care::{Care, DiskCare};
 use super::disk_thread::{DiskInbox, SharedSyncQueue, ToDisk};
-use super::doors::NoPeers;
+use super::doors::{JobsDoor, LinkDoor, NoPeers};
 use super::driver::Driver;
 use super::fatal::{ExitCode, abort_on_panic, die};
 use super::inbox::Inbox;
 use super::jobs::{SnapshotJobs, zero_filler};
 use super::load::{Loaded, load};
-use super::shared_driver::SharedDriver;
-use super::sweep::sweep_forever;
+use super::role_watch::PublishedRole;
+use super::shared_driver::{SharedDriver, TurnInPlace};
 use super::throttle::Throttle;
 use super::word_sources::WordSources;
 use super::words::Words;
@@ -29,21 +33,24 @@ use super::{disk_thread, logging, options};
 use crate::auth::AuthPolicy;
 use crate::config::{Config, LogFormat, LogLevels};
 use crate::metrics::Metrics;
-use crate::net::client_connection::Shared;
-use crate::net::client_listener::{accept_forever, bind, resolve};
+use crate::net::Submit;
+use crate::net::client_connection::{ClientConnection, Shared};
 use crate::net::limits::ConnectionLimits;
 use crate::net::log_limit::LogLimit;
 use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, version};
-use crate::persistence::{DataDir, SyncQueue};
+use crate::persistence::{DataDir, MemberFiles, SyncQueue};
 use crate::processor::connection::Surroundings;
 use crate::processor::connection_queue::CloseReason;
 use crate::processor::connections::Connections;
 use crate::processor::request_throttler::RequestThrottler;
 use crate::processor::sync::SyncRequestProcessor;
+use crate::proto::Sid;
+use crate::quorum::effect::Input;
 use crate::quorum::peer::QuorumPeer;
 use crate::quorum::standalone::Standalone;
 use crate::session::SessionTracker;
 use crate::time::{Clock, Instant};
+use crate::tree::SharedDatabase;
 use crate::watch::Watches;
 
 /// The server id of a server that is alone, as Apache has it; it is the top byte of its session
@@ -52,8 +59,9 @@ const STANDALONE_SERVER_ID: u8 = 1;
 
 /// Serves by what the command line says, or by the embedded default, until a signal ends it.
 pub fn serve(command: &CommandLine) -> process::ExitCode {
-    let parsed = match configuration(command) {
-        Ok(parsed) => parsed,
+    let configured = configuration(command).and_then(who_is_it);
+    let (parsed, me) = match configured {
+        Ok(configured) => configured,
         Err(Refusal { hints, errors }) => {
             logging::start(&LogLevels::default(), LogFormat::Text);
             for line in hints {
@@ -78,11 +86,8 @@ pub fn serve(command: &CommandLine) -> process::ExitCode {
     if command.is_bare() {
         welcome(config);
     }
-    if config.ensemble.is_some() {
-        die(ExitCode::InvalidInvocation, &"members of an ensemble cannot be started yet");
-    }
     raise_descriptor_limit();
-    Server::start(config).run_until_signal();
+    Server::start(config, me).run_until_signal();
     logging::finish();
     process::ExitCode::SUCCESS
 }
@@ -103,47 +108,41 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// A server that serves.
+/// A server that runs.
 struct Server {
-    runtime: Runtime,
+    clients: Option<Runtime>,
     shared: Arc<Shared>,
     inbox: Arc<Inbox>,
     disk_inbox: Arc<DiskInbox>,
     driver: JoinHandle<()>,
     disk: JoinHandle<()>,
     care: Care,
+    ensemble: Option<Ensemble>,
     _dir: Arc<DataDir>,
 }
 
+/// The driver, where its thread and the connections find it.
+struct Turned {
+    submit: Arc<dyn Submit>,
+    in_place: Arc<dyn TurnInPlace>,
+    run: Box<dyn FnOnce() + Send>,
+    /// Where a member's role is published.
+    role: Option<Arc<PublishedRole>>,
+}
+
 impl Server {
-    /// Binds, loads, and starts everything. Ends the process if it cannot.
-    fn start(config: &Config) -> Self {
+    /// Binds, loads, and starts everything. Ends the process if it cannot. `me` is the id of a
+    /// member of an ensemble.
+    fn start(config: &Config, me: Option<Sid>) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(RealClock::start());
         let seed = random_seed();
-        let Some(port) = config.client_port else {
-            die(ExitCode::InvalidInvocation, &"clientPort is not set: no client could connect")
-        };
-        // Before the data is loaded: a port in use is said at once, and clients that come early
-        // wait in the backlog instead of being turned away.
-        let backlog = config.client_port_listen_backlog.map_or(1024, |n| n as i32);
-        let listener = resolve(config.client_port_address.as_deref(), port)
-            .and_then(|address| bind(address, backlog).map(|listener| (listener, address)));
-        let (listener, address) = listener.unwrap_or_else(|error| {
-            let host = config.client_port_address.as_deref().unwrap_or("every address");
-            let help = match error.kind() {
-                io::ErrorKind::AddrInUse => {
-                    format!("; ss -ltnp 'sport = :{port}' tells which process has it")
-                }
-                io::ErrorKind::AddrNotAvailable => {
-                    "; clientPortAddress must be an address of this machine".to_owned()
-                }
-                _ => String::new(),
-            };
-            die(ExitCode::UnexpectedError, &format!("port {port} of {host}: {error}{help}"))
-        });
-
+        let member = me.zip(config.ensemble.as_ref());
+        if config.client_port.is_none() && member.is_none() {
+            die(ExitCode::InvalidInvocation, &"clientPort is not set: no client could connect");
+        }
+        let port = config.client_port.map(|port| ClientPort::bind(config, port));
         let metrics = Arc::new(Metrics::new(seed));
-        let loaded = load(config, &clock, seed, &metrics);
+        let mut loaded = load(config, member, &clock, seed, &metrics);
         let policy = options::policy(config);
         let watches = Arc::new(Watches::new(seed));
         let connections = Arc::new(Connections::new(seed));
@@ -157,8 +156,6 @@ impl Server {
             loaded.database.clone(),
             clock.clone(),
         );
-        loaded.database.write().start_serving();
-        let peer = peer(config, &loaded, policy.clone(), clock.now(), seed);
         let clients = CarryOut::new(
             loaded.database.clone(),
             watches.clone(),
@@ -176,24 +173,44 @@ impl Server {
             queue: queue.clone(),
             reports: inbox.clone(),
             snapshots: SnapshotJobs::new(loaded.snapshots.clone(), care.wake.clone()),
+            // The others' pings, and what they ask for, must not wait for this server's disk.
+            by_driver: member.is_none(),
         };
-        let driver = Driver::new(
-            peer,
-            loaded.database.clone(),
-            (door, NoPeers, NoPeers),
-            clients,
-            metrics.clone(),
-            clock.clone(),
-        );
         let throttle =
             RequestThrottler::new(config.limits.requests.clone(), seed).map(|throttler| {
                 let (connections, database) = (connections.clone(), loaded.database.clone());
                 Throttle::new(throttler, connections, database, inbox.clone(), metrics.clone())
             });
-        let role = driver.role();
-        let driver = Arc::new(SharedDriver::new(driver, throttle, inbox.clone(), clock.clone()));
+        let around = AroundDriver {
+            database: loaded.database.clone(),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            inbox: inbox.clone(),
+            throttle,
+        };
+        let (driver, ensemble) = match (loaded.member.take(), member) {
+            (Some(member), Some((_, ensemble))) => {
+                let (ensemble, peers, jobs) = Ensemble::start(member::Start {
+                    config,
+                    ensemble,
+                    member: &member,
+                    loaded: &loaded,
+                    inbox: &inbox,
+                    clock: &clock,
+                    metrics: &metrics,
+                    seed,
+                });
+                let clients = clients.with_config(member.configs.current.clone());
+                let peer = QuorumPeer::member(*member);
+                (around.turned(peer, (door, peers, jobs), clients), Some(ensemble))
+            }
+            _ => {
+                loaded.database.write().start_serving();
+                let peer = alone(config, &loaded, policy.clone(), clock.now(), seed);
+                (around.turned(peer, (door, NoPeers, NoPeers), clients), None)
+            }
+        };
 
-        let listening = listener.local_addr().unwrap_or(address);
         let sources = WordSources {
             database: loaded.database.clone(),
             watches: watches.clone(),
@@ -202,13 +219,19 @@ impl Server {
             clock: clock.clone(),
             disk: loaded.disk.clone(),
             inbox: inbox.clone(),
-            settings: options::settings(config, &loaded.dir, listening.port()),
+            settings: options::settings(
+                config,
+                member,
+                &loaded.dir,
+                port.as_ref().map_or(0, |port| port.address.port()),
+            ),
             level: config.compatibility_level,
             sessionless_timeout_ms: config.sessionless_cnxn_timeout_ms,
             serving_since_ms: clock.now().mono_ms,
             free: care.free.clone(),
             trace_mask: DEFAULT_TRACE_MASK.into(),
-            role,
+            role: driver.role,
+            peers: ensemble.as_ref().map(|ensemble| ensemble.peers.clone()),
         };
         let words = Words::start(config.four_letter_whitelist.clone(), sources);
         let shared = Arc::new(Shared {
@@ -218,7 +241,7 @@ impl Server {
                 policy,
                 options: options::connection(config, clock.now().mono_ms, seed),
             },
-            submit: driver.clone(),
+            submit: driver.submit,
             words: Arc::new(move |word, reply| words.answer(word, reply)),
             connections,
             limits: ConnectionLimits::new(
@@ -234,44 +257,70 @@ impl Server {
             word_bytes: 0.into(),
             clock: clock.clone(),
             metrics: metrics.clone(),
-            outstanding_limit: config.global_outstanding_limit.into(),
+            outstanding_limit: options::outstanding_limit(config),
         });
 
-        let driver = spawn("driver", move || driver.run());
+        if let Some(ensemble) = &ensemble {
+            ensemble.peers.driven_by(driver.in_place.clone());
+        }
+        let run = driver.run;
         let disk = spawn("disk", {
             let (disk_inbox, inbox) = (disk_inbox.clone(), inbox.clone());
-            move || disk_thread::run(&queue, &disk_inbox, &inbox)
+            let in_place = driver.in_place;
+            move || disk_thread::run(&queue, &disk_inbox, &inbox, &*in_place)
         });
-        let runtime = runtime();
-        runtime.spawn(accept_forever(listener, shared.clone()));
-        let patience = Duration::from_millis(config.sessionless_cnxn_timeout_ms);
-        runtime.spawn(sweep_forever(shared.clone(), patience));
+        let driver = spawn("driver", run);
+        let address = port.as_ref().map(|port| port.address);
+        let clients = port.map(|port| port.open(config, &shared));
         let millis = clock.now().mono_ms;
-        tracing::info!(%address, millis, "serving standalone");
-        Server { runtime, shared, inbox, disk_inbox, driver, disk, care, _dir: loaded.dir }
+        match (me, address) {
+            (None, address) => {
+                let address = address.expect("a server that is alone has one");
+                tracing::info!(%address, millis, "serving standalone");
+            }
+            (Some(me), Some(address)) => tracing::info!(
+                me = me.0,
+                clients = %address,
+                millis,
+                "started as a member; clients are served once there is a leader"
+            ),
+            (Some(me), None) => {
+                tracing::info!(me = me.0, millis, "started as a member that has no clients");
+            }
+        }
+        Server {
+            clients,
+            shared,
+            inbox,
+            disk_inbox,
+            driver,
+            disk,
+            care,
+            ensemble,
+            _dir: loaded.dir,
+        }
     }
 
     /// Waits for SIGTERM or SIGINT, then ends in order: no new clients, the present ones closed,
-    /// everything that was prepared made durable. Sessions live on (C-035).
+    /// leadership given up, everything that was prepared made durable. Sessions live on (C-035).
     fn run_until_signal(self) {
-        let name = self.runtime.block_on(async {
-            let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
-            let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be handled");
-            std::future::poll_fn(|cx| {
-                if terminate.poll_recv(cx).is_ready() {
-                    return std::task::Poll::Ready("SIGTERM");
-                }
-                interrupt.poll_recv(cx).map(|_| "SIGINT")
-            })
-            .await
-        });
+        let name = wait_for_signal();
         tracing::info!("{name}: stopping");
         for connection in self.shared.connections.all() {
             connection.close(CloseReason::ServerStops);
         }
-        self.runtime.shutdown_timeout(Duration::from_secs(5));
+        if let Some(clients) = self.clients {
+            clients.shutdown_timeout(Duration::from_secs(5));
+        }
+        if self.ensemble.is_some() {
+            self.inbox.push_first(Input::Stop);
+        }
         self.inbox.stop();
         join(self.driver);
+        // Now the others see that this server is gone, and look for a leader if it led.
+        if let Some(ensemble) = self.ensemble {
+            ensemble.stop();
+        }
         self.disk_inbox.stop();
         join(self.disk);
         self.care.end();
@@ -279,7 +328,54 @@ impl Server {
     }
 }
 
-fn peer(
+/// What a driver is made with, whatever its doors.
+struct AroundDriver {
+    database: Arc<SharedDatabase>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    inbox: Arc<Inbox>,
+    throttle: Option<Throttle>,
+}
+
+impl AroundDriver {
+    fn turned<L, J>(
+        self,
+        peer: QuorumPeer,
+        doors: (ToDisk, L, J),
+        clients: CarryOut<ClientConnection>,
+    ) -> Turned
+    where
+        L: LinkDoor + Send + 'static,
+        J: JobsDoor + Send + 'static,
+    {
+        let AroundDriver { database, metrics, clock, inbox, throttle } = self;
+        let driver = Driver::new(peer, database, doors, clients, metrics, clock.clone());
+        let role = driver.role();
+        let driver = Arc::new(SharedDriver::new(driver, throttle, inbox, clock));
+        let (submit, in_place) = (driver.clone(), driver.clone());
+        Turned { submit, in_place, run: Box::new(move || driver.run()), role }
+    }
+}
+
+fn wait_for_signal() -> &'static str {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap_or_else(|error| die(ExitCode::UnexpectedError, &error));
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
+        let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be handled");
+        std::future::poll_fn(|cx| {
+            if terminate.poll_recv(cx).is_ready() {
+                return std::task::Poll::Ready("SIGTERM");
+            }
+            interrupt.poll_recv(cx).map(|_| "SIGINT")
+        })
+        .await
+    })
+}
+
+fn alone(
     config: &Config,
     loaded: &Loaded,
     policy: AuthPolicy,
@@ -297,28 +393,19 @@ fn peer(
 }
 
 fn sync_queue(config: &Config, loaded: &Loaded, clock: Arc<dyn Clock>) -> SyncQueue {
-    SyncQueue::new(
+    let queue = SyncQueue::new(
         loaded.disk.clone(),
         loaded.dir.log_dir().to_owned(),
         loaded.database.read().last_processed(),
         options::sync_queue(config),
         clock,
         zero_filler(),
-    )
-}
-
-fn runtime() -> Runtime {
-    // At least two: one of them may be waiting for the disk.
-    let workers = thread::available_parallelism().map_or(2, usize::from).max(2);
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
-        .thread_name("client")
-        // Sockets are looked at after so many tasks. With tokio's 61, a client with one request
-        // waits for 61 others with a thousand each.
-        .event_interval(7)
-        .enable_all()
-        .build()
-        .unwrap_or_else(|error| die(ExitCode::UnexpectedError, &error))
+    );
+    match loaded.member {
+        None => queue,
+        // Without reconfigEnabled nothing is written beside the configuration.
+        Some(_) => queue.with_member_files(MemberFiles { dir: loaded.dir.clone(), config: None }),
+    }
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {

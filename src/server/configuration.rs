@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use super::fatal::ExitCode;
-use crate::config::{self, File, Given, Parsed};
+use crate::config::{self, File, Given, Notice, NoticeKind, Parsed, member_id};
 use crate::persistence::{Disk, RealDisk};
+use crate::proto::Sid;
 
 /// What the command line asks for.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +77,44 @@ pub fn configuration(command: &CommandLine) -> Result<Parsed, Refusal> {
     })
 }
 
+/// Which member of its ensemble the server is, by the file `myid`; `None` for a server that is
+/// alone.
+///
+/// # Errors
+/// Every reason why it is none of them.
+pub fn who_is_it(parsed: Parsed) -> Result<(Parsed, Option<Sid>), Refusal> {
+    let Some(ensemble) = &parsed.config.ensemble else { return Ok((parsed, None)) };
+    let refused = |error: String| Refusal { hints: Vec::new(), errors: vec![error] };
+    let path = parsed.config.data_dir.join("myid");
+    let is_there = RealDisk.exists(&path).map_err(|error| refused(error.to_string()))?;
+    let text = is_there.then(|| RealDisk.read(&path)).transpose();
+    let text = text.map_err(|error| refused(error.to_string()))?;
+    let me = member_id(ensemble, &path, text.as_deref()).map_err(refused)?;
+    let parsed = parsed.as_member(me).map_err(|errors| Refusal {
+        hints: errors.hints().collect(),
+        errors: errors.lines().collect(),
+    })?;
+    Ok((parsed, Some(me)))
+}
+
+/// The same for who only looks at the configuration, perhaps where there is no `myid` yet.
+fn who_it_would_be(mut parsed: Parsed) -> Result<Parsed, Refusal> {
+    let path = parsed.config.data_dir.join("myid");
+    match &parsed.config.ensemble {
+        Some(ensemble) if matches!(RealDisk.exists(&path), Ok(false)) => {
+            let missing = member_id(ensemble, &path, None).expect_err("it is not there");
+            parsed.notices.push(Notice {
+                kind: NoticeKind::Warning,
+                key: String::new(),
+                origin: None,
+                what: missing,
+            });
+            Ok(parsed)
+        }
+        _ => who_is_it(parsed).map(|(parsed, _)| parsed),
+    }
+}
+
 fn unreadable(path: &Path, error: &dyn Display) -> Refusal {
     let mut told = error.to_string();
     let name = path.to_string_lossy();
@@ -89,7 +128,7 @@ fn unreadable(path: &Path, error: &dyn Display) -> Refusal {
 
 /// Tells what `command` comes to, and touches nothing.
 pub fn check(command: &CommandLine) -> process::ExitCode {
-    match configuration(command) {
+    match configuration(command).and_then(who_it_would_be) {
         Ok(parsed) => {
             // Whoever closes the pipe early has seen enough.
             let _ = write!(std::io::stdout(), "{}", parsed.report());

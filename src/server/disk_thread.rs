@@ -16,6 +16,7 @@ use super::doors::DiskDoor;
 use super::fatal::{ExitCode, die};
 use super::inbox::Inbox;
 use super::jobs::SnapshotJobs;
+use super::shared_driver::TurnInPlace;
 use crate::metrics::Metrics;
 use crate::persistence::{DiskRequest, Persisted, SyncQueue};
 use crate::proto::Ticket;
@@ -178,6 +179,8 @@ pub struct ToDisk {
     pub reports: Arc<Inbox>,
     /// Who takes snapshots.
     pub snapshots: SnapshotJobs,
+    /// Whether the driver may drive the queue itself.
+    pub by_driver: bool,
 }
 
 impl DiskDoor for ToDisk {
@@ -192,14 +195,15 @@ impl DiskDoor for ToDisk {
             snapshot |= matches!(effect, DiskEffect::RollAndSnapshot);
             disk_request(effect)
         });
-        let ticket = if alone && self.inbox.is_idle() && !self.reports.has_reports() {
-            // Nobody but the driver fills the inbox, so the thread stays idle meanwhile; and it
-            // reports before it waits, so no report of its own can come after this one.
-            Some(self.queue.process(now.mono_ms, &mut requests.collect()))
-        } else {
-            self.inbox.push(now.mono_ms, requests);
-            None
-        };
+        let ticket =
+            if self.by_driver && alone && self.inbox.is_idle() && !self.reports.has_reports() {
+                // Nobody but the driver fills the inbox, so the thread stays idle meanwhile; and it
+                // reports before it waits, so no report of its own can come after this one.
+                Some(self.queue.process(now.mono_ms, &mut requests.collect()))
+            } else {
+                self.inbox.push(now.mono_ms, requests);
+                None
+            };
         if snapshot {
             self.snapshots.take_one();
         }
@@ -207,11 +211,14 @@ impl DiskDoor for ToDisk {
     }
 }
 
-/// The thread: until stopped, writes, syncs and reports; then closes the log.
-pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox) {
+/// The thread: until stopped, writes, syncs and reports; then closes the log. Where its report is all
+/// that the driver waits for, it turns it: nobody has to wake for the acknowledgement.
+pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox, driver: &dyn TurnInPlace) {
     let mut batch = Vec::new();
     while let Some(since_ms) = inbox.take(&mut batch) {
-        reports.push_first(Input::Persisted(queue.process(since_ms, &mut batch)));
+        if reports.report(Input::Persisted(queue.process(since_ms, &mut batch))) {
+            driver.turn_in_place();
+        }
     }
     queue.close();
 }

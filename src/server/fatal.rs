@@ -18,6 +18,8 @@ pub enum ExitCode {
     UnableToAccessDatadir = 3,
     /// A snapshot could not be written.
     ErrorWritingSnapshot = 10,
+    /// The port for learners or for elections cannot be bound.
+    UnableToBindQuorumPort = 14,
 }
 
 /// Says why and ends the process at once. Nothing more is acknowledged, nothing is cleaned up:

@@ -11,17 +11,22 @@
 //! leader's link everything keeps its order. However much comes first, clients get a share of each
 //! turn.
 //!
-//! The bound stands at admission: a connection looks whether the inbox is full before it reads on;
-//! a learner's link is always read, and ends when too many of its REQUESTs wait.
+//! The bound stands at admission: a connection looks whether the inbox is full before it reads on.
+//! A link is not read on while much of what came over it waits in the first lane; but REQUESTs wait
+//! behind what others ask for, and what comes behind them must not: a learner's link ends when too
+//! many of its REQUESTs wait.
 //!
-//! The driver's thread waits here; but whoever submits while it waits, and nothing else does, is
-//! told so, and may turn the driver in its place.
+//! The driver's thread waits here; but whoever brings something while it waits, and nothing else
+//! does, is told so, and may turn the driver in its place: a client's task, a link's, the disk's
+//! thread.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use smallvec::SmallVec;
 
 use crate::processor::request::Submission;
 use crate::proto::quorum_packet::ForwardedRequest;
@@ -38,6 +43,12 @@ const MOST_BYTES: usize = 256 << 10;
 /// A learner's REQUESTs may wait up to so many bytes.
 const MOST_BYTES_OF_A_LINK: usize = 64 << 20;
 
+/// Of what else came over a link so many bytes may wait before it is not read on …
+const FULL_BYTES_OF_A_LINK: usize = 4 << 20;
+
+/// … until no more than this waits.
+const ENOUGH_BYTES_OF_A_LINK: usize = 1 << 20;
+
 /// More REQUESTs of a learner wait than may: this one is not taken, and its link must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("more than {MOST_BYTES_OF_A_LINK} bytes of its requests wait")]
@@ -53,16 +64,28 @@ pub struct Inbox {
 
 #[derive(Debug, Default)]
 struct Lanes {
-    first: VecDeque<Input>,
+    /// With the weights of packets.
+    first: VecDeque<(Input, usize)>,
     /// With their weights.
     then: VecDeque<(Input, usize)>,
-    /// The weight of the REQUESTs that wait, by learner's link.
-    requests: BTreeMap<LinkId, usize>,
+    /// What waits of links.
+    links: BTreeMap<LinkId, OfLink>,
     /// The driver's thread waits, until that many milliseconds on the monotonic clock.
     waiting: Option<u64>,
     /// It is to look again, though nothing may be here for it.
     woken: bool,
+    /// Somebody turns the driver in the thread's place, and looks here when that is done: until
+    /// then nobody wakes the thread, which could only wait for the driver.
+    in_place: bool,
     stopped: bool,
+}
+
+/// The weights of what came over a link and waits, and who waits for room.
+#[derive(Debug, Default)]
+struct OfLink {
+    requests: usize,
+    first: usize,
+    reader: Option<Waker>,
 }
 
 impl Lanes {
@@ -70,15 +93,65 @@ impl Lanes {
         self.first.is_empty() && self.then.is_empty()
     }
 
-    /// One of the link's REQUESTs no longer waits.
-    #[cold]
-    fn forget_request(&mut self, link: LinkId, weight: usize) {
-        let waiting = self.requests.get_mut(&link).expect("what waits was counted");
-        *waiting -= weight;
-        if *waiting == 0 {
-            self.requests.remove(&link);
-        }
+    /// Whether the thread waits, and nothing is here that it has been woken for: then whoever asks
+    /// has its place from now on.
+    fn take_place(&mut self) -> bool {
+        let free = self.is_empty() && self.waiting.is_some() && !self.woken && !self.in_place;
+        self.in_place |= free;
+        free
     }
+
+    /// Whether the thread is to be woken for something.
+    fn has_a_sleeper(&self) -> bool {
+        self.waiting.is_some() && !self.in_place
+    }
+
+    /// Adds an input in its lane.
+    fn push(&mut self, input: Input) -> Result<(), TooManyRequests> {
+        match Lane::of(&input) {
+            Lane::First => self.first.push_back((input, 0)),
+            Lane::Then => self.then.push_back((input, 0)),
+            Lane::Packet(link, weight) => {
+                self.links.entry(link).or_default().first += weight;
+                self.first.push_back((input, weight));
+            }
+            Lane::Request(link, weight) => {
+                let waiting = &mut self.links.entry(link).or_default().requests;
+                // One that is alone is taken: its size has a limit of its own.
+                if *waiting > 0 && *waiting + weight > MOST_BYTES_OF_A_LINK {
+                    return Err(TooManyRequests);
+                }
+                *waiting += weight;
+                self.then.push_back((input, weight));
+            }
+        }
+        Ok(())
+    }
+
+    /// So much of what came over the link no longer waits. Returns who waits for that.
+    fn forget(&mut self, link: LinkId, first: usize, requests: usize) -> Option<Waker> {
+        let waiting = self.links.get_mut(&link).expect("what waits was counted");
+        waiting.first -= first;
+        waiting.requests -= requests;
+        let reader = match waiting.first <= ENOUGH_BYTES_OF_A_LINK {
+            true => waiting.reader.take(),
+            false => None,
+        };
+        if waiting.first == 0 && waiting.requests == 0 {
+            self.links.remove(&link);
+        }
+        reader
+    }
+}
+
+/// What became of packets that were pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pushed {
+    /// As with [`Inbox::submit`].
+    pub only: bool,
+    /// So much of what came over the link waits that it must not be read on before there is
+    /// [room](Inbox::room).
+    pub full: bool,
 }
 
 /// Where an input waits.
@@ -86,6 +159,8 @@ impl Lanes {
 enum Lane {
     First,
     Then,
+    /// A packet of that link, of that weight, in the first lane.
+    Packet(LinkId, usize),
     /// A REQUEST of that link, of that weight: behind what others have asked for.
     Request(LinkId, usize),
 }
@@ -110,7 +185,7 @@ impl Lane {
             {
                 Lane::Request(*link, weight(request))
             }
-            Input::Packet { .. } => Lane::First,
+            Input::Packet { link, packet } => Lane::Packet(*link, packet_weight(packet)),
             Input::LinkClosed { link, .. } if link.is_accepted() => Lane::Then,
             Input::LinkClosed { .. } => Lane::First,
         }
@@ -123,56 +198,118 @@ fn weight(request: &ForwardedRequest) -> usize {
     FIXED + request.body.len() + request.auth.wire().len()
 }
 
+/// Bytes that any other packet keeps alive.
+fn packet_weight(packet: &QuorumPacket) -> usize {
+    const FIXED: usize = 128;
+    let more = match packet {
+        QuorumPacket::Request(request) => return weight(request),
+        QuorumPacket::Proposal { txn, .. }
+        | QuorumPacket::Inform { txn, .. }
+        | QuorumPacket::InformAndActivate { txn, .. } => txn.len(),
+        QuorumPacket::Ping { touched: Some(sessions), .. } => size_of_val(&sessions[..]),
+        QuorumPacket::NewLeader { config: Some(text), .. } => text.len(),
+        QuorumPacket::Ack { .. }
+        | QuorumPacket::Commit { .. }
+        | QuorumPacket::Ping { touched: None, .. }
+        | QuorumPacket::Revalidate { .. }
+        | QuorumPacket::Revalidated { .. }
+        | QuorumPacket::Sync
+        | QuorumPacket::CommitAndActivate { .. }
+        | QuorumPacket::NewLeader { config: None, .. }
+        | QuorumPacket::FollowerInfo(_)
+        | QuorumPacket::ObserverInfo(_)
+        | QuorumPacket::UpToDate
+        | QuorumPacket::Diff { .. }
+        | QuorumPacket::Trunc { .. }
+        | QuorumPacket::Snap { .. }
+        | QuorumPacket::LeaderInfo { .. }
+        | QuorumPacket::AckEpoch { .. }
+        | QuorumPacket::Unknown { .. } => 0,
+    };
+    FIXED + more
+}
+
 impl Inbox {
     /// Adds what another server says, or what was found out about it, in its lane.
     ///
     /// # Errors
     /// A REQUEST that is too much. Nothing may be pushed behind it but the link's end.
     pub fn push(&self, input: Input) -> Result<(), TooManyRequests> {
-        let lane = Lane::of(&input);
         let mut lanes = self.lanes.lock();
-        match lane {
-            Lane::First => lanes.first.push_back(input),
-            Lane::Then => lanes.then.push_back((input, 0)),
-            Lane::Request(link, weight) => {
-                let waiting = lanes.requests.entry(link).or_default();
-                if *waiting + weight > MOST_BYTES_OF_A_LINK {
-                    return Err(TooManyRequests);
-                }
-                *waiting += weight;
-                lanes.then.push_back((input, weight));
-            }
-        }
-        self.wake_if(lanes.waiting.is_some());
+        lanes.push(input)?;
+        self.wake_if(lanes.has_a_sleeper());
         Ok(())
+    }
+
+    /// Adds packets that came over a link, each in its lane.
+    ///
+    /// # Errors
+    /// A REQUEST among them that is too much; what came before it is added. Nothing may be pushed
+    /// behind it but the link's end.
+    pub fn push_packets(
+        &self,
+        link: LinkId,
+        packets: impl IntoIterator<Item = QuorumPacket>,
+    ) -> Result<Pushed, TooManyRequests> {
+        let mut lanes = self.lanes.lock();
+        let only = lanes.take_place();
+        let mut inputs = packets.into_iter().map(|packet| Input::Packet { link, packet });
+        let pushed = inputs.try_for_each(|input| lanes.push(input));
+        let waiting = lanes.links.get(&link).map_or(0, |waiting| waiting.first);
+        // Who cannot go on does not turn the driver either.
+        lanes.in_place &= !(only && pushed.is_err());
+        self.wake_if(lanes.has_a_sleeper());
+        pushed.map(|()| Pushed { only, full: waiting > FULL_BYTES_OF_A_LINK })
+    }
+
+    /// Waits until little of what came over the link waits. To be called by the one who reads it.
+    pub async fn room(&self, link: LinkId) {
+        std::future::poll_fn(|cx| {
+            let mut lanes = self.lanes.lock();
+            match lanes.links.get_mut(&link) {
+                Some(waiting) if waiting.first > ENOUGH_BYTES_OF_A_LINK => {
+                    waiting.reader = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+                _ => Poll::Ready(()),
+            }
+        })
+        .await;
     }
 
     /// Adds an operator's question behind what clients have asked so far.
     pub fn ask(&self, question: Input) {
         let mut lanes = self.lanes.lock();
         lanes.then.push_back((question, 0));
-        self.wake_if(lanes.waiting.is_some());
+        self.wake_if(lanes.has_a_sleeper());
     }
 
-    /// Adds a report of the disk.
+    /// Adds a report of the disk. True as with [`submit`](Self::submit).
+    pub fn report(&self, input: Input) -> bool {
+        let mut lanes = self.lanes.lock();
+        let only = lanes.take_place();
+        lanes.first.push_back((input, 0));
+        self.wake_if(lanes.has_a_sleeper());
+        only
+    }
+
+    /// Adds a report of the disk, or something as urgent.
     pub fn push_first(&self, input: Input) {
         let mut lanes = self.lanes.lock();
-        lanes.first.push_back(input);
-        self.wake_if(lanes.waiting.is_some());
+        lanes.first.push_back((input, 0));
+        self.wake_if(lanes.has_a_sleeper());
     }
 
-    /// Adds what a client asks for. True if the thread waits and nothing else is here: then it
-    /// is not woken, and somebody else must turn the driver or have turned it since, and look
-    /// whether to [wake](Self::wake_before) the thread.
+    /// Adds what a client asks for. True if the thread waits and nothing else is here: then neither
+    /// this nor what others bring from now on wakes it, until whoever was told so has turned the
+    /// driver and looks whether to [wake](Self::wake_before) the thread.
     pub fn submit(&self, submissions: Vec<Submission>) -> bool {
         let weight = submissions.iter().map(Submission::weight).sum();
         self.bytes.fetch_add(weight, Ordering::Relaxed);
         let mut lanes = self.lanes.lock();
-        let only = lanes.is_empty() && lanes.waiting.is_some() && !lanes.woken;
+        let only = lanes.take_place();
         lanes.then.push_back((Input::Submitted(submissions), weight));
-        if !only {
-            self.wake_if(lanes.waiting.is_some());
-        }
+        self.wake_if(lanes.has_a_sleeper());
         only
     }
 
@@ -181,16 +318,17 @@ impl Inbox {
         self.bytes.load(Ordering::Relaxed) > FULL_BYTES
     }
 
-    /// Has the thread look at the inbox if there is something for it, or if it would wait for
-    /// longer than until `deadline`. Where it does not wait, it may have asked already when it is
+    /// Gives the thread its place back, and has it look at the inbox if there is something for it, or
+    /// if it would wait for longer than until `deadline`. Where it does not wait, it may have asked already when it is
     /// due, before that was changed: it asks again.
     pub fn wake_before(&self, deadline: Option<u64>) {
         let mut lanes = self.lanes.lock();
+        lanes.in_place = false;
         let until = lanes.waiting.unwrap_or(u64::MAX);
         let sleeps_on = deadline.is_some_and(|at| at < until);
         if sleeps_on || !lanes.is_empty() {
             lanes.woken = true;
-            self.wake_if(lanes.waiting.is_some());
+            self.wake_if(lanes.has_a_sleeper());
         }
     }
 
@@ -232,12 +370,25 @@ impl Inbox {
 
     /// Moves at most `most` inputs to `inputs` and returns whether more wait.
     pub fn take(&self, inputs: &mut Vec<Input>, most: usize) -> bool {
+        let mut readers = SmallVec::<[Waker; 4]>::new();
         let mut lanes = self.lanes.lock();
         let share = lanes.then.len().min(most / 4);
+        // Packets of one link come in a row.
+        let mut run = (LinkId(0), 0);
         while inputs.len() < most - share
-            && let Some(input) = lanes.first.pop_front()
+            && let Some((input, weight)) = lanes.first.pop_front()
         {
+            if let Input::Packet { link, .. } = &input {
+                if run.0 != *link && run.1 > 0 {
+                    readers.extend(lanes.forget(run.0, run.1, 0));
+                    run.1 = 0;
+                }
+                run = (*link, run.1 + weight);
+            }
             inputs.push(input);
+        }
+        if run.1 > 0 {
+            readers.extend(lanes.forget(run.0, run.1, 0));
         }
         let (mut taken, mut of_links) = (0, 0);
         while inputs.len() < most
@@ -245,14 +396,17 @@ impl Inbox {
             && let Some((input, weight)) = lanes.then.pop_front()
         {
             if let Input::Packet { link, .. } = &input {
-                lanes.forget_request(*link, weight);
+                readers.extend(lanes.forget(*link, 0, weight));
                 of_links += weight;
             }
             inputs.push(input);
             taken += weight;
         }
         self.bytes.fetch_sub(taken - of_links, Ordering::Relaxed);
-        !lanes.is_empty()
+        let more = !lanes.is_empty();
+        drop(lanes);
+        readers.into_iter().for_each(Waker::wake);
+        more
     }
 
     /// Bytes that were taken and wait elsewhere still count as here, or count no longer.

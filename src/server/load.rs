@@ -1,4 +1,4 @@
-//! From the data directory to a database that may serve.
+//! From the data directory to a database that may serve, or that a member may begin with.
 
 use std::sync::Arc;
 
@@ -6,15 +6,19 @@ use parking_lot::Mutex;
 
 use super::fatal::{ExitCode, die};
 use super::jobs::SnapshotWriter;
+use super::member::{self, Beginning, StartError, Started};
 use super::options;
 use super::progress::{HowFar, Progress};
-use crate::config::Config;
+use crate::config::{Config, EnsembleConfig};
 use crate::metrics::Metrics;
 use crate::persistence::{
-    DataDir, Disk, Ledger, Origin, RealDisk, RestoreStage, Restored, restore_telling,
+    DataDir, Disk, Ledger, Origin, RealDisk, Refusal, RestoreError, RestoreReport, RestoreStage,
+    Restored, restore_telling, shell_word,
 };
+use crate::proto::{Sid, Zxid};
+use crate::quorum::member::Member;
 use crate::time::Clock;
-use crate::tree::SharedDatabase;
+use crate::tree::{Database, SharedDatabase};
 
 /// A database with the directory it came from.
 pub struct Loaded {
@@ -30,12 +34,23 @@ pub struct Loaded {
     pub txns_replayed: u64,
     /// Writes snapshots of it.
     pub snapshots: SnapshotWriter,
+    /// The member that begins with it; `None` for a server that is alone.
+    pub member: Option<Box<Member>>,
+}
+
+/// What was read.
+struct Read {
+    database: Database,
+    member: Option<Box<Member>>,
+    report: RestoreReport,
+    needs_snapshot: bool,
 }
 
 /// Opens the directories and restores what is in them; says what was found, and ends the process
-/// if it must not be served.
+/// if it must not be served. `member` is who the server is, if it is not alone.
 pub fn load(
     config: &Config,
+    member: Option<(Sid, &EnsembleConfig)>,
     clock: &Arc<dyn Clock>,
     hash_seed: u64,
     metrics: &Arc<Metrics>,
@@ -45,52 +60,46 @@ pub fn load(
         .unwrap_or_else(|error| die(ExitCode::UnableToAccessDatadir, &error));
     let ledger =
         Ledger::open(&dir).unwrap_or_else(|error| die(ExitCode::UnableToAccessDatadir, &error));
-
     let ledger = Arc::new(Mutex::new(ledger));
+
     let began = clock.now().mono_ms;
-    let options = options::restore(config, hash_seed);
     let mut snapshot_loaded = began;
     let mut progress = Progress::new(&**clock);
-    let mut tell = |stage: RestoreStage<'_>| match stage {
-        RestoreStage::SnapshotLoaded => snapshot_loaded = clock.now().mono_ms,
-        RestoreStage::Reading { file, done, total, txns } => {
-            let Some(HowFar { percent, seconds_left }) = progress.due(done, total) else { return };
-            let (read_mib, of_mib) = (done >> 20, total >> 20);
-            let what = "data is being loaded";
-            tracing::info!(file, percent, read_mib, of_mib, txns, seconds_left, "{what}");
+    let mut tell = |stage: RestoreStage<'_>| {
+        if let RestoreStage::SnapshotLoaded = stage {
+            snapshot_loaded = clock.now().mono_ms;
         }
+        telling(&mut progress, stage);
     };
-    let restored = restore_telling(&dir, &options, &mut tell).unwrap_or_else(|refusal| {
-        // First what was noticed on the way: it may be the cause.
-        for notice in &refusal.notices {
-            tracing::warn!("{notice}");
-        }
-        die(ExitCode::UnexpectedError, &refusal)
-    });
+    let read = match member {
+        None => read_alone(config, &dir, hash_seed, &mut tell),
+        Some((me, ensemble)) => read_member(config, me, ensemble, &dir, hash_seed, &mut tell),
+    };
+    let Read { database, member, report, needs_snapshot } = read;
     let ended = clock.now().mono_ms;
     metrics.dbinittime.record(ended - began);
     metrics.startup_snap_load_time.record(snapshot_loaded - began);
-    if restored.origin != Origin::New {
-        metrics.startup_txns_loaded.record(restored.txns_replayed);
+    if report.origin != Origin::New {
+        metrics.startup_txns_loaded.record(report.txns_replayed);
         metrics.startup_txns_load_time.record(ended - snapshot_loaded);
     }
-    report(&restored, ended - began);
-    if restored.origin == Origin::Amnesia {
+    tell_of(&report, &database, ended - began);
+    if let Some(member) = &member {
+        let (accepted_epoch, current_epoch) = (member.accepted_epoch.0, member.current_epoch.0);
+        tracing::info!(accepted_epoch, current_epoch, "what this server has promised");
+    } else if report.origin == Origin::Amnesia {
         die(
             ExitCode::UnexpectedError,
             &"the data directory is empty and db.autocreate is off: a server without its data may \
               not serve alone; restore the data, or create a file named initialize in dataDir",
         );
     }
-
-    if restored.origin == Origin::New {
+    if report.origin == Origin::New {
         let path = config.data_dir.display();
         tracing::info!("{path} was empty: this is a new database, and snapshot.0 is written");
     }
-    ledger.lock().note_damaged(restored.damaged_snapshots.clone());
-    let needs_snapshot = restored.needs_snapshot();
-    let txns_replayed = restored.txns_replayed;
-    let database = Arc::new(SharedDatabase::new(restored.database));
+    ledger.lock().note_damaged(report.damaged_snapshots);
+    let database = Arc::new(SharedDatabase::new(database));
     let snapshots = SnapshotWriter {
         disk: disk.clone(),
         dir: dir.snapshot_dir().to_owned(),
@@ -105,30 +114,126 @@ pub fn load(
     if needs_snapshot && let Err(error) = snapshots.write() {
         die(ExitCode::ErrorWritingSnapshot, &error);
     }
-    if let Err(error) = dir.remove_initialize() {
+    if member.is_none()
+        && let Err(error) = dir.remove_initialize()
+    {
         die(ExitCode::UnableToAccessDatadir, &error);
     }
-    Loaded { dir: Arc::new(dir), ledger, disk, database, txns_replayed, snapshots }
+    let txns_replayed = report.txns_replayed;
+    Loaded { dir: Arc::new(dir), ledger, disk, database, txns_replayed, snapshots, member }
 }
 
-fn report(restored: &Restored, millis: u64) {
-    for notice in &restored.notices {
+fn read_alone(
+    config: &Config,
+    dir: &DataDir,
+    hash_seed: u64,
+    tell: &mut dyn FnMut(RestoreStage<'_>),
+) -> Read {
+    let restored =
+        restore_telling(dir, &options::restore(config, hash_seed), tell).unwrap_or_else(refused);
+    let needs_snapshot = restored.needs_snapshot();
+    let Restored { database, origin, txns_replayed, log_files, torn, mut notices, .. } = restored;
+    notices.extend(torn.map(|torn| format!("{torn}; it was cut off")));
+    let report = RestoreReport {
+        origin,
+        txns_replayed,
+        log_files,
+        digest_mismatches: restored.digest_mismatches,
+        damaged_snapshots: restored.damaged_snapshots,
+        notices,
+    };
+    Read { database, member: None, report, needs_snapshot }
+}
+
+fn read_member(
+    config: &Config,
+    me: Sid,
+    ensemble: &EnsembleConfig,
+    dir: &DataDir,
+    hash_seed: u64,
+    tell: &mut dyn FnMut(RestoreStage<'_>),
+) -> Read {
+    let beginning = Beginning {
+        me,
+        config: Arc::new(ensemble.members.clone()),
+        // Without reconfigEnabled Apache ZooKeeper writes nothing beside the configuration, and
+        // heeds nothing there but what the file names.
+        config_file: None,
+        options: options::member(config, ensemble, options::policy(config), hash_seed),
+        restore: options::member_restore(config, ensemble, hash_seed),
+        schedule: options::snapshot_schedule(config),
+        seed: hash_seed,
+    };
+    match member::start(dir, beginning, tell) {
+        Ok(Started { member, database, report }) => {
+            Read { database, member: Some(Box::new(member)), report, needs_snapshot: false }
+        }
+        Err(StartError::Restore(refusal)) => refused_member(dir, refusal),
+        Err(error @ StartError::Disk(_)) => die(ExitCode::UnexpectedError, &error),
+        Err(error @ StartError::Config { .. }) => die(ExitCode::InvalidInvocation, &error),
+    }
+}
+
+fn refused<T>(refusal: Refusal) -> T {
+    tell_notices(&refusal);
+    die(ExitCode::UnexpectedError, &refusal)
+}
+
+/// Whatever a member has lost, the others have. The epoch files stay, so that it knows that it has
+/// lost something, and is synchronized before it votes.
+fn refused_member<T>(dir: &DataDir, refusal: Refusal) -> T {
+    tell_notices(&refusal);
+    let is_damage = !matches!(
+        refusal.error,
+        RestoreError::Disk(_) | RestoreError::Epoch(_) | RestoreError::TtlNode(_)
+    );
+    if !is_damage {
+        die(ExitCode::UnexpectedError, &refusal)
+    }
+    let (snapshots, logs) = (shell_word(dir.snapshot_dir()), shell_word(dir.log_dir()));
+    die(
+        ExitCode::UnexpectedError,
+        &format!(
+            "{refusal}; or, if the other members hold a quorum, this one can get everything from \
+             them, and needs only its epoch files: mkdir {snapshots}/aside; mv \
+             {snapshots}/snapshot.* {logs}/log.* {snapshots}/aside/"
+        ),
+    )
+}
+
+fn tell_notices(refusal: &Refusal) {
+    // First what was noticed on the way: it may be the cause.
+    for notice in &refusal.notices {
         tracing::warn!("{notice}");
     }
-    if let Some(torn) = &restored.torn {
-        tracing::warn!("{torn}; it was cut off");
+}
+
+/// A word of how far a restore is, if it takes long.
+pub(super) fn telling(progress: &mut Progress<'_>, stage: RestoreStage<'_>) {
+    let RestoreStage::Reading { file, done, total, txns } = stage else { return };
+    let Some(HowFar { percent, seconds_left }) = progress.due(done, total) else { return };
+    let (read_mib, of_mib) = (done >> 20, total >> 20);
+    let what = "data is being loaded";
+    tracing::info!(file, percent, read_mib, of_mib, txns, seconds_left, "{what}");
+}
+
+fn tell_of(report: &RestoreReport, db: &Database, millis: u64) {
+    for notice in &report.notices {
+        tracing::warn!("{notice}");
     }
-    if restored.digest_mismatches > 0 {
-        let count = restored.digest_mismatches;
+    if report.digest_mismatches > 0 {
+        let count = report.digest_mismatches;
         tracing::error!(count, "transactions whose digest is not the tree's");
     }
-    let db = &restored.database;
-    let (name, zxid) = restored.snapshot().unwrap_or(("none", crate::proto::Zxid::ZERO));
+    let (name, zxid) = match &report.origin {
+        Origin::Snapshot { name, zxid } => (name.as_str(), *zxid),
+        Origin::TrustedEmpty | Origin::New | Origin::Amnesia => ("none", Zxid::ZERO),
+    };
     tracing::info!(
         snapshot = name,
         snapshot_zxid = %zxid,
-        log_files = restored.log_files,
-        txns_replayed = restored.txns_replayed,
+        log_files = report.log_files,
+        txns_replayed = report.txns_replayed,
         last_zxid = %db.last_processed(),
         znodes = db.tree.node_count(),
         sessions = db.session_count(),

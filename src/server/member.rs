@@ -13,10 +13,12 @@ use crate::persistence::{
     RestoreReport, RestoreStage, restore_member,
 };
 use crate::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
-use crate::proto::{LinkId, QuorumVerifier, Sid, Vote, Zxid};
+use crate::proto::membership::QuorumServer;
+use crate::proto::{LinkId, QuorumVerifier, Sid, Vote, Zxid, path};
 use crate::quorum::committed_log::CommittedLog;
 use crate::quorum::configs::Configs;
 use crate::quorum::durable::Tickets;
+use crate::quorum::early_links::EarlyLinks;
 use crate::quorum::member::{Member, MemberOptions};
 use crate::tree::Database;
 
@@ -78,7 +80,8 @@ pub fn start(
     };
     let restored = restore_member(dir, &restore, tell)?;
     let MemberRestored { history, accepted_epoch, current_epoch, has_data, may_vote } = restored;
-    let HistoryRestored { database, last_zxid, recent, report } = history;
+    let HistoryRestored { database, last_zxid, recent, mut report } = history;
+    report.notices.extend(of_another_ensemble(&database, &configs.current));
     let committed = CommittedLog::restored(last_zxid, recent, options.commit_log_count);
     let peer_epoch = i64::from(current_epoch.0);
     let vote = Vote { leader: me, zxid: last_zxid.to_long(), peer_epoch };
@@ -100,11 +103,41 @@ pub fn start(
         round: 0,
         vote: (vote, 0),
         connected: BTreeSet::new(),
+        lately: Default::default(),
         sync: SyncRequestProcessor::new(schedule, seed, report.txns_replayed, 0),
         random: seed,
         next_link: LinkId(0),
+        early: EarlyLinks::default(),
     };
     Ok(Started { member, database, report })
+}
+
+/// What there is to say if the data was last served by an ensemble that has no server in common with
+/// this one. Where its history is the longer one, this ensemble would take it up. But an ensemble
+/// may have moved, or begin with a copy of another's data: so it is said, and not refused.
+fn of_another_ensemble(db: &Database, config: &QuorumVerifier) -> Option<String> {
+    let text = db.tree.node(path::CONFIG)?.data()?;
+    let before = QuorumVerifier::parse(text).ok()?;
+    let has = |server: &QuorumServer| {
+        let mut others = config.members.values().flat_map(|member| &member.addresses);
+        others.any(|address| server.addresses.contains(address))
+    };
+    if before.members.is_empty() || before.members.values().any(has) {
+        return None;
+    }
+    let of = |config: &QuorumVerifier| {
+        let addresses = config.members.values().filter_map(|server| server.addresses.first());
+        let hosts: Vec<String> =
+            addresses.map(|at| format!("{}:{}", at.host, at.quorum_port)).collect();
+        hosts.join(", ")
+    };
+    Some(format!(
+        "the data here was last served by the servers {}, and none of them is among those of the \
+         configuration, {}; if this is the data of another ensemble, stop this server before the \
+         others take it up, and give it the right dataDir; if the ensemble has moved, all is well",
+        of(&before),
+        of(config)
+    ))
 }
 
 /// The configuration in force and the one that was proposed last, as the files beside `file` have
@@ -136,4 +169,32 @@ fn configs(dir: &DataDir, file: &Path, first: Arc<QuorumVerifier>) -> Result<Con
 fn parsed(text: &[u8], path: &Path) -> Result<QuorumVerifier, StartError> {
     let file = path.display().to_string();
     QuorumVerifier::parse(text).map_err(|why| StartError::Config { file, why: why.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::processor::testing::tree_options;
+    use crate::proto::Zxid;
+
+    fn ensemble(hosts: &[&str]) -> QuorumVerifier {
+        let line = |(n, host): (usize, &&str)| format!("server.{}={host}:2888:3888", n + 1);
+        let lines: Vec<String> = hosts.iter().enumerate().map(line).collect();
+        QuorumVerifier::parse(lines.join("\n").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn data_that_no_server_of_the_ensemble_has_served_is_told_of() {
+        let mut db = Database::new(tree_options());
+        let here = ensemble(&["a", "b", "c"]);
+        assert_eq!(of_another_ensemble(&db, &here), None, "nobody has served it");
+        let served = ensemble(&["c", "d", "e"]).to_text();
+        db.tree.set_config(served.as_bytes(), Zxid::ZERO, 0);
+        assert_eq!(of_another_ensemble(&db, &here), None, "c has");
+        let told = of_another_ensemble(&db, &ensemble(&["a", "b"])).expect("nobody has");
+        assert!(told.contains("servers c:2888, d:2888, e:2888, and none"), "{told}");
+        assert!(told.contains("configuration, a:2888, b:2888;"), "{told}");
+        db.tree.set_config(b"garbage", Zxid::ZERO, 0);
+        assert_eq!(of_another_ensemble(&db, &here), None);
+    }
 }

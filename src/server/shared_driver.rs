@@ -1,8 +1,9 @@
 //! The driver behind its lock, with its inbox: whoever has the lock turns it.
 //!
-//! Under load that is its own thread, [`SharedDriver::run`]. When nothing is going on, it is the
-//! task of the connection that brings the only request: what it wrote is answered before any other
-//! thread has woken.
+//! Under load that is its own thread, [`SharedDriver::run`]. When nothing is going on, it is whoever
+//! brings the only input: the task of the connection with a request, that of the link over which
+//! something came, the disk's thread with its report. What follows is done before any other thread
+//! has woken.
 
 use std::sync::Arc;
 
@@ -20,9 +21,9 @@ use crate::time::Clock;
 
 /// Inputs of one turn, at most.
 const MOST_INPUTS: usize = 256;
-/// A connection's task takes on what came meanwhile only for so long: its own client may have asked
-/// for something else, and the disk may be slow.
-const MOST_NANOS_OF_A_TASK: u64 = 300_000;
+/// Who turns in the thread's place takes on what came meanwhile only for so long: it has others to
+/// serve, and the disk may be slow.
+const MOST_NANOS_IN_PLACE: u64 = 300_000;
 
 /// The driver with its inbox: one thread at a time takes from the one and turns the other.
 ///
@@ -86,6 +87,43 @@ impl<D: DiskDoor, L: LinkDoor, J: JobsDoor, C: Connection> SharedDriver<D, L, J,
     }
 }
 
+/// Turns the driver in its thread's place.
+pub trait TurnInPlace: Send + Sync {
+    /// To be called by whoever was told by the inbox that it has brought the only input, and by
+    /// nobody who holds a lock. Takes on what comes meanwhile, for a moment; the thread does the
+    /// rest.
+    fn turn_in_place(&self);
+}
+
+impl<D, L, J, C> TurnInPlace for SharedDriver<D, L, J, C>
+where
+    D: DiskDoor + Send,
+    L: LinkDoor + Send,
+    J: JobsDoor + Send,
+    C: Connection + Send + Sync,
+{
+    fn turn_in_place(&self) {
+        if self.throttled {
+            self.inbox.wake_before(None);
+            return;
+        }
+        // If somebody has the lock it is the thread, which has begun to turn at its deadline.
+        let Some(mut state) = self.state.try_lock() else { return self.inbox.wake_before(None) };
+        let mut inputs = Vec::with_capacity(4);
+        let begin = self.clock.nanos();
+        loop {
+            state.turn(&self.inbox, &*self.clock, &mut inputs);
+            if self.inbox.is_empty() || self.clock.nanos() - begin > MOST_NANOS_IN_PLACE {
+                break;
+            }
+        }
+        // That something was applied can wait for the next turn.
+        let deadline = state.driver.peer().next_deadline();
+        drop(state);
+        self.inbox.wake_before(deadline);
+    }
+}
+
 impl<D, L, J, C> Submit for SharedDriver<D, L, J, C>
 where
     D: DiskDoor + Send,
@@ -94,28 +132,9 @@ where
     C: Connection + Send + Sync,
 {
     fn submit(&self, submissions: Vec<Submission>) {
-        if !self.inbox.submit(submissions) {
-            return;
+        if self.inbox.submit(submissions) {
+            self.turn_in_place();
         }
-        if self.throttled {
-            self.inbox.wake_before(None);
-            return;
-        }
-        // Whoever has the lock came by the same way, or is the thread after all: both look at the
-        // inbox again when they have let go.
-        let Some(mut state) = self.state.try_lock() else { return };
-        let mut inputs = Vec::with_capacity(1);
-        let begin = self.clock.nanos();
-        loop {
-            state.turn(&self.inbox, &*self.clock, &mut inputs);
-            if self.inbox.is_empty() || self.clock.nanos() - begin > MOST_NANOS_OF_A_TASK {
-                break;
-            }
-        }
-        // That something was applied can wait for the next turn.
-        let deadline = state.driver.peer().next_deadline();
-        drop(state);
-        self.inbox.wake_before(deadline);
     }
 
     fn is_full(&self) -> bool {

@@ -13,6 +13,7 @@ use super::disk_room::FreeBytes;
 use super::environment::environment;
 use super::inbox::Inbox;
 use super::jobs::open_descriptors;
+use super::peers::PeersHandle;
 use super::quota_figures::quota_figures;
 use super::role_watch::PublishedRole;
 use crate::metrics::{Metrics, Sample};
@@ -65,6 +66,8 @@ pub struct WordSources {
     pub trace_mask: AtomicI64,
     /// What a member of an ensemble is; `None` for a server that is alone.
     pub role: Option<Arc<PublishedRole>>,
+    /// Its links with other servers.
+    pub peers: Option<PeersHandle>,
 }
 
 impl Sources for WordSources {
@@ -73,7 +76,22 @@ impl Sources for WordSources {
     }
 
     fn member(&self) -> Option<Arc<MemberStatus>> {
-        self.role.as_ref().map(|role| role.get())
+        let mut member = self.role.as_ref()?.get();
+        if let Some(peers) = &self.peers
+            && !member.learners.is_empty()
+        {
+            let links = peers.links();
+            for learner in &mut Arc::make_mut(&mut member).learners {
+                let Some((address, queued_bytes)) = links.get(&learner.link) else { continue };
+                learner.address = Some(*address);
+                learner.queued_bytes = *queued_bytes as u64;
+            }
+        }
+        Some(member)
+    }
+
+    fn is_running(&self) -> bool {
+        self.role.as_ref().is_none_or(|role| role.get().is_running())
     }
 
     fn status(&self) -> Status {
@@ -152,14 +170,8 @@ impl Sources for WordSources {
             (on_the_wall(deadline, now), connection.peer(), session)
         });
         let connections = connections.collect();
-        let leads = self.member().is_none_or(|member| member.leads());
-        let sessions = if leads {
-            let of = deadlines.iter().map(|(id, at)| (on_the_wall(*at, now), *id));
-            TrackedSessions::Expiring(of.collect())
-        } else {
-            TrackedSessions::Led(self.database.read().sessions().collect())
-        };
-        Dump { sessions, ephemerals: self.ephemerals(), connections }
+        let (local_sessions, sessions) = self.tracked(&deadlines, now);
+        Dump { local_sessions, sessions, ephemerals: self.ephemerals(), connections }
     }
 
     fn watches_summary(&self) -> WatchesSummary {
@@ -219,6 +231,26 @@ impl WordSources {
                 return deadlines;
             }
         }
+    }
+
+    /// The sessions as this server knows them: those that nobody else does, where there can be any,
+    /// and the others.
+    fn tracked(
+        &self,
+        deadlines: &BTreeMap<SessionId, u64>,
+        now: Instant,
+    ) -> (Option<Vec<(i64, SessionId)>>, TrackedSessions) {
+        let on_the_wall = |(id, at): (&SessionId, &u64)| (on_the_wall(*at, now), *id);
+        let db = self.database.read();
+        let is_local = |id: &SessionId| db.session_timeout(*id).is_none();
+        let has_local = self.settings.ensemble.as_ref().is_some_and(|of| of.local_sessions);
+        let local = deadlines.iter().filter(|(id, _)| is_local(id)).map(on_the_wall);
+        let local = has_local.then(|| local.collect());
+        if !self.member().is_none_or(|member| member.leads()) {
+            return (local, TrackedSessions::Led(db.sessions().collect()));
+        }
+        let led = deadlines.iter().filter(|(id, _)| !has_local || !is_local(id));
+        (local, TrackedSessions::Expiring(led.map(on_the_wall).collect()))
     }
 
     /// A connection ends with its session; without one it has a time of its own. Rounded up to a

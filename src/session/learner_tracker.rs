@@ -78,7 +78,7 @@ impl LearnerSessionTracker {
             let timeout_ms = u64::try_from(served.touch.timeout_ms()).unwrap_or(0);
             let deadline = served.touch.last_touch_mono_ms().saturating_add(timeout_ms);
             page.sessions.push((deadline, *id));
-            page.next = Some(PagePlace(0, *id));
+            page.next = Some(PagePlace::of_learner(*id));
         }
         if page.sessions.len() < most {
             page.next = None;

@@ -65,6 +65,21 @@ pub struct SessionsPage {
 #[derive(Debug, Clone, Copy)]
 pub struct PagePlace(pub(super) i64, pub(super) SessionId);
 
+impl PagePlace {
+    /// In the list of a learner, which has no buckets.
+    pub(super) fn of_learner(id: SessionId) -> Self {
+        PagePlace(i64::MIN, id)
+    }
+
+    /// Whether it is a place in the list of a [`LearnerSessionTracker`], not in one of those that
+    /// expire.
+    ///
+    /// [`LearnerSessionTracker`]: super::LearnerSessionTracker
+    pub fn is_of_learner(self) -> bool {
+        self.0 == i64::MIN
+    }
+}
+
 #[derive(Debug)]
 struct Tracked {
     touch: Arc<SessionTouch>,

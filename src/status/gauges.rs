@@ -172,6 +172,11 @@ fn members_gauges(status: &Status) -> Vec<Sample> {
             u64::from(learner.is_synced),
         );
         gauge(
+            "learner_queued_bytes",
+            "Bytes that wait to be sent to this learner; zkserver's own.",
+            learner.queued_bytes,
+        );
+        gauge(
             "learner_silent_ms",
             "Milliseconds since something was heard of this learner; zkserver's own.",
             learner.silent_ms,

@@ -94,6 +94,8 @@ pub struct LearnerStatus {
     pub sync: Option<SyncMode>,
     /// Whether it has acknowledged that it has everything (NEWLEADER).
     pub is_synced: bool,
+    /// How many bytes wait to be sent to it.
+    pub queued_bytes: u64,
     /// For how long nothing was heard of it, in milliseconds.
     pub silent_ms: u64,
     /// The last transaction it was sent a proposal of and has not acknowledged …

@@ -7,7 +7,7 @@ use crate::process::{BINARY, Place, stderr, stdout};
 #[test]
 fn a_configuration_is_checked_without_touching_anything() {
     let place = Place::new();
-    let file = place.zoo_cfg("zoo.cfg", "snapCuont=7\ninitLimit=5\n");
+    let file = place.zoo_cfg("zoo.cfg", "snapCuont=7\nadmin.serverPort=8081\n");
     let mut command = place.command(BINARY, &["--check-config", &file]);
     command.env("JVMFLAGS", "-Xmx1g -Dzookeeper.snapCount=5000");
     let output = command.output().unwrap();
@@ -20,12 +20,52 @@ fn a_configuration_is_checked_without_touching_anything() {
         "snapCount=5000 # JVMFLAGS".to_owned(),
         "maxClientCnxns=60 # default".to_owned(),
         format!("{file}: line 4: snapCuont is unknown and has no effect; did you mean snapCount?"),
-        format!("{file}: line 5: initLimit is known but not yet in effect in this version"),
+        format!("{file}: line 5: admin.serverPort is known but not yet in effect in this version"),
         "JVMFLAGS: -Xmx1g is ignored: there is no Java virtual machine here".to_owned(),
     ] {
         assert!(words.contains(&line), "{line}\n{told}");
     }
     assert!(!place.path("data").exists());
+}
+
+#[test]
+fn a_member_is_checked_as_the_one_that_its_myid_says() {
+    let place = Place::new();
+    let data = place.path("data").display().to_string();
+    let lines = "server.1=a:1:2;2181\nserver.2=b:1:2;2182\nserver.3=c:1:2;2183\n";
+    let members = place.write("zoo.cfg.dynamic.100000000", lines);
+    let file = place.write(
+        "zoo.cfg",
+        &format!("dataDir={data}\ninitLimit=10\nsyncLimit=5\ndynamicConfigFile={members}\n"),
+    );
+    let told = || stdout(&place.run(&["--check-config", &file]));
+    let missing = format!(
+        "{file}: {data}/myid is missing: it must have this server's number, the N of its line \
+         server.N (there are 1, 2, 3)"
+    );
+    assert!(told().contains(&missing), "{}", told());
+    assert!(!place.path("data").exists());
+
+    place.write("data/myid", "2\n");
+    let words: Vec<String> =
+        told().lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let port = format!("clientPort=2182 # {file}, dynamicConfigFile, line 2");
+    assert!(words.contains(&port), "{words:?}");
+
+    for (myid, what) in [("4\n", "server.4 is not among the members"), ("two", "myid has \"two\"")]
+    {
+        place.write("data/myid", myid);
+        for arguments in [&["--check-config", &file][..], &[&file]] {
+            let output = place.run(arguments);
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+            let told = stdout(&output) + &stderr(&output);
+            assert!(told.contains(what), "{arguments:?}: {told}");
+        }
+    }
+    std::fs::remove_file(&members).unwrap();
+    let output = place.run(&[&file]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stdout(&output).contains(&format!("cannot read {members}")), "{}", stdout(&output));
 }
 
 #[test]

@@ -106,7 +106,7 @@ pub fn stderr(output: &Output) -> String {
 }
 
 /// A port below the range from which the system takes ports of outgoing connections.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(67);
     loop {

@@ -146,29 +146,45 @@ impl Setup {
     }
 
     fn command(&self, config: &Path) -> Command {
-        let mut words = self.launcher.clone();
-        match std::env::var("ZKSERVER_TEST_COMMAND") {
-            Ok(line) => self.foreign_command(&line, config, &mut words),
-            Err(_) => {
-                let server = [env!("CARGO_BIN_EXE_zkserver"), "--config"];
-                words.extend(server.map(str::to_owned));
-                words.push(config.display().to_string());
-            }
-        }
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
-        command
+        command(self.launcher.clone(), config, &self.settings)
     }
+}
 
-    fn foreign_command(&self, line: &str, config: &Path, words: &mut Vec<String>) {
-        for word in line.split_whitespace() {
-            if word == "{properties}" {
-                words.extend(self.settings.iter().map(|(key, value)| format!("-D{key}={value}")));
-            } else {
-                words.push(word.replace("{cfg}", &config.display().to_string()));
+/// The command line that starts the server under test with this configuration file, which says the
+/// same as `settings`; `launcher` are words in front of it.
+pub fn command(launcher: Vec<String>, config: &Path, settings: &[(String, String)]) -> Command {
+    let line = std::env::var("ZKSERVER_TEST_COMMAND").ok();
+    command_of(line.as_deref(), launcher, config, settings)
+}
+
+/// The same of the server that `line` names, or of the one that cargo built.
+pub fn command_of(
+    line: Option<&str>,
+    launcher: Vec<String>,
+    config: &Path,
+    settings: &[(String, String)],
+) -> Command {
+    let mut words = launcher;
+    let config = config.display().to_string();
+    match line {
+        Some(line) => {
+            for word in line.split_whitespace() {
+                if word == "{properties}" {
+                    words.extend(settings.iter().map(|(key, value)| format!("-D{key}={value}")));
+                } else {
+                    words.push(word.replace("{cfg}", &config));
+                }
             }
         }
+        None => {
+            let server = [env!("CARGO_BIN_EXE_zkserver"), "--config"];
+            words.extend(server.map(str::to_owned));
+            words.push(config);
+        }
     }
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
 }
 
 /// A server that ended instead of serving: what it exited with, and all it said.
@@ -417,7 +433,7 @@ pub fn copy_files(from: &Path, to: &Path) {
 }
 
 /// A port below the range from which the system takes ports of outgoing connections.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(61);
     loop {

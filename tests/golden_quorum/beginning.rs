@@ -13,6 +13,7 @@ use zkserver::proto::{Epoch, LinkId, QuorumVerifier, Sid, Vote, Zxid};
 use zkserver::quorum::committed_log::CommittedLog;
 use zkserver::quorum::configs::Configs;
 use zkserver::quorum::durable::Tickets;
+use zkserver::quorum::early_links::EarlyLinks;
 use zkserver::quorum::member::{Member, MemberOptions};
 use zkserver::tree::Database;
 
@@ -79,9 +80,11 @@ impl Beginning {
             round: 0,
             vote: (Vote { leader: me, zxid: 0, peer_epoch: 0 }, 0),
             connected: BTreeSet::new(),
+            lately: Default::default(),
             sync: SyncRequestProcessor::new(schedule, 7, 0, 0),
             random: 7,
             next_link: LinkId(0),
+            early: EarlyLinks::default(),
         };
         (member, db)
     }
@@ -102,13 +105,17 @@ fn member_options(reconfig_enabled: bool) -> MemberOptions {
         init_limit: 1_000_000,
         sync_limit: 1_000_000,
         connect_to_learner_master_limit: 0,
+        leader_connect_delay_ms: 100,
         min_notification_ms: 200,
         max_notification_ms: 60_000,
         finalize_wait_ms: 200,
         observer_election_delay_ms: 0,
+        observer_reconnect_delay_ms: 0,
         max_time_to_wait_for_epoch_ms: None,
         commit_log_count: 500,
         force_snapshot_sync: false,
+        max_concurrent_snap_syncs: 10,
+        max_concurrent_diff_syncs: 100,
         leader_serves: true,
         observer_logs: true,
         reconfig_enabled,

@@ -9,6 +9,7 @@ import threading
 import time
 
 import contents
+import matrix
 from ensemble import OURS, ensemble
 from harness import KIND, equal, test, wait_until
 from kazoo.client import KazooClient, KazooState
@@ -132,8 +133,7 @@ def migrate(old, new, back, count=3, how="stop", observers=0, **settings):
     """All servers of the kind `old` become ones of the kind `new` and then of the kind `back`, followers first."""
     with ensemble("migration", [old] * count, [old] * observers, **settings) as members:
         filled = contents.fill(members.leader(), ipv6=False)
-        filled.first.close()
-        filled.second.close()
+        filled.end()
         holder = Holder(members)
         writers = [Writer(members, name) for name in ("a", "b")]
         for kind in (new, back):
@@ -159,6 +159,13 @@ def migrate(old, new, back, count=3, how="stop", observers=0, **settings):
         written = sum(len(writer.acknowledged) for writer in writers)
         stall = max(writer.longest_stall_s for writer in writers)
         print(f"        {written} writes acknowledged, longest stall {stall:.1f} s", flush=True)
+    size = f"{count} servers" + (f" and {observers} observer" if observers else "")
+    way = {"stop": "SIGTERM", "kill": "kill -9"}[how]
+    matrix.ran(
+        f"rolling migration of {size}, {way}",
+        " → ".join(matrix.NAMES[kind] for kind in (old, new, back)),
+        f"{written} writes acknowledged, none lost; sessions kept; trees equal; longest stall {stall:.1f} s",
+    )
 
 
 @test
@@ -169,6 +176,21 @@ def rolling_migration_from_3_9_and_back():
 @test
 def rolling_migration_from_3_8_to_3_9():
     migrate("apache-3.8", OURS, "apache-3.9", how="kill", snapCount=1000)
+
+
+if matrix.WANTED:
+
+    @test
+    def rolling_migration_of_five_and_an_observer():
+        migrate("apache-3.9", OURS, "apache-3.9", count=5, observers=1)
+
+    @test
+    def rolling_migration_of_3_8_and_back():
+        migrate("apache-3.8", OURS, "apache-3.8", snapCount=500)
+
+    @test
+    def rolling_migration_of_ours_and_back():
+        migrate(OURS, "apache-3.9", OURS, how="kill", snapCount=500)
 
 
 def directories_swapped(first, second):
@@ -196,6 +218,7 @@ def directories_swapped(first, second):
         contents.go_on(filled, members[2], 1)
         filled.first.close()
         members.compare()
+    matrix.ran("all data directories change their servers' kind, twice", matrix.names(kinds), "trees equal")
 
 
 def contents_without_views(members):
@@ -215,6 +238,12 @@ def directories_swapped_with_3_9():
     directories_swapped("apache-3.9", "apache-3.8" if KIND == "apache" else OURS)
 
 
-@test
-def directories_swapped_with_3_8():
-    directories_swapped("apache-3.8", OURS)
+if matrix.WANTED:
+
+    @test
+    def directories_swapped_with_3_8():
+        directories_swapped("apache-3.8", OURS)
+
+    @test
+    def directories_swapped_ours_first():
+        directories_swapped(OURS, "apache-3.9" if KIND != "apache" else "apache-3.8")

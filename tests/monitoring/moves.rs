@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
 
 use crate::common::{Hello, RawClient, TestServer, bodies, eventually, flag, foreign_server, op};
+use crate::document::document;
 use crate::mntr;
-use crate::table::{document, reach_a_quota};
+use crate::table::reach_a_quota;
 
 /// The values each key was seen to have.
 #[derive(Default)]
@@ -118,7 +119,7 @@ fn every_metric_moves() {
     server.restart();
     seen.look(&server);
 
-    let (present, _) = document();
+    let (present, ..) = document();
     for metric in present {
         let moved = metric.keys().iter().any(|key| {
             let values = seen.0.get(&format!("zk_{key}"));

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use zkserver::proto::{Sid, Zxid};
+use zkserver::status::MemberStatus;
 
 use crate::client::sid;
 use crate::clock::SimClock;
@@ -214,6 +215,14 @@ impl Peer {
         }
     }
 
+    /// What words would tell of its role; `None` if it is down, or alone.
+    pub fn role(&self) -> Option<Arc<MemberStatus>> {
+        match &self.state {
+            State::Up(process) => process.role(),
+            State::Down { .. } | State::Refused => None,
+        }
+    }
+
     /// What a dialler meets.
     pub fn listens(&self, port: Port) -> Listens {
         match &self.state {
@@ -301,6 +310,8 @@ impl Peer {
     /// Its disk fails it: the process must end.
     fn disk_failed(&mut self, stage: &mut Stage, error: String) {
         self.state = State::Down { power: true };
+        // It may have set its history aside, and comes back without a vote then.
+        self.suspect = true;
         self.paused = false;
         self.waiting.clear();
         self.disk.restart(false);

@@ -32,6 +32,7 @@ use zkserver::quorum::effect::{DiskEffect, Input, LinkEffect};
 use zkserver::server::disk_thread::disk_request;
 use zkserver::server::driver::Driver;
 use zkserver::server::inbox::Inbox;
+use zkserver::status::MemberStatus;
 use zkserver::time::Clock;
 use zkserver::tree::SharedDatabase;
 
@@ -189,6 +190,11 @@ impl Process {
     pub fn tree_state(&self) -> (Zxid, u64) {
         let db = self.database.read();
         (db.last_processed(), db.tree.digest())
+    }
+
+    /// What words would tell of its role; `None` for a server that is alone.
+    pub fn role(&self) -> Option<Arc<MemberStatus>> {
+        self.driver.role().map(|role| role.get())
     }
 
     /// Whether it serves as one that may vote: it was synchronized since it forgot anything.

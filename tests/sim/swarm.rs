@@ -14,8 +14,10 @@ use std::fmt;
 use std::io::{IsTerminal, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
+
+use zkserver::status::MemberStatus;
 
 use crate::checkers;
 use crate::ensemble::Ensemble;
@@ -220,8 +222,27 @@ fn difference(world: &World) -> Option<String> {
     if up.len() + refused < states.len() {
         return Some(format!("a server is down at the end of peace: {states:?}"));
     }
-    let differ = up.iter().any(|state| *state != up[0]);
-    differ.then(|| format!("the servers differ at the end of peace: {states:?}"))
+    if up.iter().any(|state| *state != up[0]) {
+        return Some(format!("the servers differ at the end of peace: {states:?}"));
+    }
+    let roles: Vec<_> = stayed().filter_map(|peer| peer.role()).collect();
+    let agree = roles.is_empty() || roles.iter().any(|leader| is_led(leader, &roles));
+    (!agree).then(|| format!("the servers tell of different roles at the end of peace: {roles:?}"))
+}
+
+/// Whether all tell the same: that this one leads them, and has them in its list.
+fn is_led(leader: &MemberStatus, members: &[Arc<MemberStatus>]) -> bool {
+    let mut others = members.iter().filter(|member| member.sid != leader.sid);
+    leader.leads()
+        && leader.is_running()
+        && others.all(|other| {
+            let listed = leader.learners.iter().any(|learner| {
+                learner.is_synced
+                    && learner.peer.is_some_and(|(sid, _)| sid == other.sid)
+                    && learner.peer_state() == other.peer_state()
+            });
+            listed && other.is_running() && other.leader == Some(leader.sid)
+        })
 }
 
 impl fmt::Display for Outcome {

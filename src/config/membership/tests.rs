@@ -264,8 +264,12 @@ fn the_members_may_stand_in_a_file_of_their_own() {
         let ensemble = with_dynamic("", name, THREE).unwrap().config.ensemble.unwrap();
         assert_eq!(ensemble.members.version, version, "{name}");
     }
-    let alone = with_dynamic("", "zoo.cfg.dynamic", "server.1=a:1:2;2181").unwrap().config;
-    assert_eq!((alone.ensemble, alone.client_port), (None, Some(2181)));
+    let alone = with_dynamic("", "zoo.cfg.dynamic", "server.1=a:1:2;2181").unwrap();
+    assert_eq!(
+        alone.notices[0].to_string(),
+        "line 5: dynamicConfigFile is relative to the directory the server is started in"
+    );
+    assert_eq!((alone.config.ensemble, alone.config.client_port), (None, Some(2181)));
 }
 
 #[test]

@@ -9,9 +9,14 @@ use crate::status::{Dump, TrackedSessions};
 /// Paths are any bytes, so the text is too.
 pub(super) fn dump(dump: &Dump) -> Vec<u8> {
     let mut text = "SessionTracker dump:\n".to_owned();
+    let mut what = "Session";
+    if let Some(local) = &dump.local_sessions {
+        buckets("Local Session", local.iter().map(|(at, id)| (*at, id)), &mut text);
+        what = "Global Session";
+    }
     match &dump.sessions {
         TrackedSessions::Expiring(sessions) => {
-            buckets("Session", sessions.iter().map(|(at, id)| (*at, id)), &mut text);
+            buckets(what, sessions.iter().map(|(at, id)| (*at, id)), &mut text);
         }
         TrackedSessions::Led(sessions) => {
             let mut sessions = sessions.clone();
@@ -63,6 +68,7 @@ mod tests {
     fn every_part_has_its_heading_and_its_count() {
         let at = 1_795_630_621_000;
         let told = dump(&Dump {
+            local_sessions: None,
             sessions: TrackedSessions::Expiring(vec![
                 (at + 2000, SessionId(0x1a)),
                 (at, SessionId(0x1b)),
@@ -78,5 +84,37 @@ mod tests {
             Connections dump:\nConnections Sets (1)/(1):\n\
             1 expire at Wed Nov 25 18:17:01 UTC 2026:\n\tip: /127.0.0.1:7 sessionId: 0x1b\n";
         assert_eq!(told, expected, "{}", String::from_utf8_lossy(&told));
+    }
+
+    /// The lines are Apache's, of a follower.
+    #[test]
+    fn a_learner_knows_the_timeouts_of_all_and_when_its_local_sessions_expire() {
+        let sessions =
+            vec![(SessionId(0x3000218a0430000), 10_000), (SessionId(0x1000218a03e0000), 10_000)];
+        let mut of = Dump { sessions: TrackedSessions::Led(sessions), ..Dump::default() };
+        let told = |of: &Dump| String::from_utf8(dump(of)).unwrap();
+        let global = "Global Sessions(2):\n0x1000218a03e0000\t10000ms\n\
+                      0x3000218a0430000\t10000ms\nephemeral nodes dump:\n\
+                      Sessions with Ephemerals (0):\nConnections dump:\n\
+                      Connections Sets (0)/(0):\n";
+        assert_eq!(told(&of), format!("SessionTracker dump:\n{global}"));
+        of.local_sessions = Some(vec![(1_795_630_621_000, SessionId(0x1a))]);
+        let local = "Local Session Sets (1)/(1):\n\
+                     1 expire at Wed Nov 25 18:17:01 UTC 2026:\n\t0x1a\n";
+        assert_eq!(told(&of), format!("SessionTracker dump:\n{local}{global}"));
+    }
+
+    #[test]
+    fn a_leader_tells_local_and_global_sessions_apart() {
+        let at = 1_795_630_621_000;
+        let told = dump(&Dump {
+            local_sessions: Some(Vec::new()),
+            sessions: TrackedSessions::Expiring(vec![(at, SessionId(2))]),
+            ..Dump::default()
+        });
+        let expected = "SessionTracker dump:\nLocal Session Sets (0)/(0):\n\
+                        Global Session Sets (1)/(1):\n\
+                        1 expire at Wed Nov 25 18:17:01 UTC 2026:\n\t0x2\n";
+        assert!(told.starts_with(expected.as_bytes()), "{}", String::from_utf8_lossy(&told));
     }
 }

@@ -86,10 +86,11 @@ impl Sources for Sample {
             max_session_timeout_ms: 40_000,
             client_port_listen_backlog: None,
             server_id: if self.member.is_some() { 1 } else { 0 },
-            ensemble: self
-                .member
-                .as_ref()
-                .map(|_| EnsembleSettings { init_limit_ticks: 10, sync_limit_ticks: 5 }),
+            ensemble: self.member.as_ref().map(|_| EnsembleSettings {
+                init_limit_ticks: 10,
+                sync_limit_ticks: 5,
+                local_sessions: false,
+            }),
         }
     }
 

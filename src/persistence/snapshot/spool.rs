@@ -4,6 +4,8 @@
 //! * The file has a name that is no snapshot's: it becomes history by a change of the
 //!   [history](crate::persistence::history), and if the server dies before that, the next start
 //!   removes it and has its old history (ZOOKEEPER-2872).
+//! * A link brings one tree: a second one does not touch the first, which the disk queue may be about
+//!   to make history.
 //! * What arrives is held against the rules that a start reads snapshots by, parents before children
 //!   included, so that no tree is taken that could not be loaded.
 //! * Memory is bounded by one piece, one record of the largest size allowed, and eight bytes or so
@@ -54,6 +56,8 @@ pub struct SnapshotSpool {
 pub enum SpoolError {
     #[error(transparent)]
     Disk(#[from] DiskError),
+    #[error("a second tree comes over one link, and a leader sends one")]
+    Second,
     #[error("the tree that the leader sends is wrong at offset {offset} of the stream: {what}")]
     Wrong { offset: u64, what: String },
     #[error(
@@ -94,16 +98,19 @@ impl SnapshotSpool {
     /// leader at a time, so what came over other links is removed.
     ///
     /// # Errors
-    /// The disk's.
+    /// The disk's; or a tree has come over this link before.
     pub fn new(
         disk: &dyn Disk,
         dir: &Path,
         link: LinkId,
         options: TreeOptions,
         max_field: usize,
-    ) -> Result<Self, DiskError> {
-        discard_all(disk, dir)?;
+    ) -> Result<Self, SpoolError> {
         let path: PathBuf = dir.join(spool_name(link));
+        if disk.exists(&path)? {
+            return Err(SpoolError::Second);
+        }
+        discard_all(disk, dir)?;
         Ok(SnapshotSpool {
             file: disk.create_new(&path)?,
             options,
@@ -407,6 +414,20 @@ mod tests {
             assert!(!RealDisk.exists(&path).unwrap(), "another leader's tree comes");
             drop(other);
         }
+    }
+
+    /// The disk queue may be busy, and the first not be history yet.
+    #[test]
+    fn a_second_tree_over_one_link_leaves_the_first_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = spool(dir.path());
+        first.take(&stream_of(database(&creates(1..=5)))).unwrap();
+        first.finish().unwrap();
+        let second = SnapshotSpool::new(&RealDisk, dir.path(), LINK, TREE, MAX);
+        let words = second.err().expect("it is refused").to_string();
+        assert_eq!(words, "a second tree comes over one link, and a leader sends one");
+        let path = dir.path().join("tmp.snapshot.link-1f");
+        read_snapshot(&RealDisk, &path, Zxid(5), TREE, MAX, &mut |_, _| ()).unwrap();
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod read;
 mod tests;
 mod write;
 
+pub use write::TAIL;
+
 use bytes::Bytes;
 
 use super::{AuthInfo, Epoch, SessionId, Sid, Zxid};

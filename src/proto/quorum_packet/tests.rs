@@ -208,3 +208,26 @@ fn types_have_names() {
         assert_eq!(QuorumPacket::Unknown { packet_type }.name(), "UNKNOWN");
     }
 }
+
+/// A sender that does not copy a large transaction sends the same bytes.
+#[test]
+fn head_transaction_and_tail_are_the_packet() {
+    for (_, packet) in all() {
+        let mut whole = Vec::new();
+        packet.write(&mut whole);
+        let mut parts = Vec::new();
+        match packet.write_head(&mut parts) {
+            Some(txn) => {
+                let txn = txn.clone();
+                parts.extend_from_slice(&txn);
+                parts.extend_from_slice(&TAIL);
+                assert_eq!(parts, whole, "{packet:?}");
+            }
+            None => {
+                let has_one =
+                    matches!(packet, QuorumPacket::Proposal { .. } | QuorumPacket::Inform { .. });
+                assert!(parts.is_empty() && !has_one, "{packet:?}");
+            }
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Packets to bytes.
 
+use bytes::Bytes;
+
 use super::{LearnerInfo, QuorumPacket};
 use crate::jute::Writer;
 use crate::proto::{Epoch, Zxid};
@@ -7,7 +9,25 @@ use crate::proto::{Epoch, Zxid};
 /// The zxid of packets that have none.
 const NO_ZXID: i64 = -1;
 
+/// What ends a packet that [`QuorumPacket::write_head`] began: authinfo is null.
+pub const TAIL: [u8; 4] = (-1_i32).to_be_bytes();
+
 impl QuorumPacket {
+    /// Appends what comes before the packet's transaction, and returns that: it goes on with its
+    /// bytes, and ends with [`TAIL`]. So a large one need not be copied. `None`, and nothing is
+    /// appended, for a packet that is no PROPOSAL or INFORM.
+    pub fn write_head(&self, out: &mut Vec<u8>) -> Option<&Bytes> {
+        let (QuorumPacket::Proposal { zxid, txn } | QuorumPacket::Inform { zxid, txn }) = self
+        else {
+            return None;
+        };
+        let length = i32::try_from(txn.len()).expect("what is sent was received within the limits");
+        out.put_int(self.packet_type());
+        out.put_long(zxid.to_long());
+        out.put_int(length);
+        Some(txn)
+    }
+
     /// Appends the packet.
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut packet = Packet { packet_type: self.packet_type(), out };

@@ -50,6 +50,7 @@ impl Leader {
                 zab: zab_state(handler),
                 sync: None,
                 is_synced: is_synced(handler),
+                queued_bytes: 0,
                 silent_ms: now_ms.saturating_sub(handler.heard_ms()),
                 unacknowledged: handler.owes_up_to(),
                 unacknowledged_ms: oldest_ms.map_or(0, |since| now_ms.saturating_sub(since)),

@@ -25,6 +25,17 @@ pub struct LearnerHandler {
     heard_ms: u64,
     /// The last proposal it has acknowledged before NEWLEADER.
     early: Option<Zxid>,
+    /// How it is synchronized, once that is chosen.
+    sync: Option<SyncKind>,
+}
+
+/// How a learner is brought to where the leader is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncKind {
+    /// With what it lacks of the log (DIFF, TRUNC).
+    Log,
+    /// With the tree (SNAP).
+    Tree,
 }
 
 /// Who is at the other end.
@@ -104,7 +115,7 @@ impl Serving {
 impl LearnerHandler {
     /// A link was opened.
     pub fn new(link: LinkId, now_ms: u64) -> Self {
-        LearnerHandler { link, state: State::Connected, heard_ms: now_ms, early: None }
+        LearnerHandler { link, state: State::Connected, heard_ms: now_ms, early: None, sync: None }
     }
 
     /// Its link.
@@ -152,6 +163,17 @@ impl LearnerHandler {
     pub fn acknowledger(&self) -> Option<Sid> {
         let peer = self.peer()?;
         (peer.kind == LearnerType::Participant).then_some(peer.sid)
+    }
+
+    /// Everything was sent to it, NEWLEADER behind it.
+    pub fn synchronize(&mut self, peer: Peer, sync: SyncKind, now_ms: u64) {
+        self.sync = Some(sync);
+        self.enter(State::Synchronizing(peer), now_ms);
+    }
+
+    /// How it is being synchronized: until it has acknowledged NEWLEADER.
+    pub fn synchronizes(&self) -> Option<SyncKind> {
+        self.sync.filter(|_| matches!(self.state, State::Synchronizing(_)))
     }
 
     /// Goes on to the next step.

@@ -21,16 +21,19 @@ impl Learners {
     }
 
     /// A link is gone.
-    pub fn closed(&mut self, link: LinkId) {
-        self.0.remove(&link);
+    pub fn closed(&mut self, link: LinkId, why: &str) {
+        let Some(handler) = self.0.remove(&link) else { return };
+        if let Some(peer) = handler.peer() {
+            tracing::info!(learner = peer.sid.0, why, "a learner is gone");
+        }
     }
 
     /// Ends a link.
     pub fn drop(&mut self, turn: &mut Turn<'_>, link: LinkId, why: impl Into<String>) {
         if let Some(handler) = self.0.remove(&link) {
             let why = why.into();
-            let sid = handler.peer().map(|peer| peer.sid.0);
-            tracing::warn!(sid, why, "a learner is dropped");
+            let learner = handler.peer().map(|peer| peer.sid.0);
+            tracing::warn!(learner, why, "a learner is dropped");
             turn.close(link, why);
         }
     }

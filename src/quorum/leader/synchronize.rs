@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Leader;
 use super::epoch::Phase;
-use super::learner_handler::{Peer, State, Surveyed};
+use super::learner_handler::{Peer, State, Surveyed, SyncKind};
 use super::learner_sync::{Header, LearnerSync, OnDisk, choose};
 use crate::proto::membership::LearnerType;
 use crate::proto::{LinkId, QuorumPacket, Zxid};
@@ -21,13 +21,15 @@ impl Leader {
             let State::Promised(peer, last_zxid) = *handler.state() else { continue };
             let own = self.proposals.outstanding_at(last_zxid);
             let own = own.filter(|_| peer.kind == LearnerType::Participant);
-            // What it acknowledged over an older link it has, up to where it ends. Behind that it may
-            // have lost it: it is sent that again, and acknowledges it again.
+            // What it acknowledged over an older link it may have lost, behind where its history ends:
+            // it is sent that again, and acknowledges it again. Up to there it has it on its disk,
+            // and says so by ACKEPOCH; an ACK may have been lost with the older link.
             self.proposals.forget(peer.sid, own);
-            // Cutting what is proposed here would be for nothing, and a server that does not know
-            // this leader would not stand it: the learner waits until it is committed.
-            if own.is_none() {
-                self.synchronize(turn, link, peer, last_zxid);
+            match own {
+                // Cutting what is proposed here would be for nothing: the learner waits until it is
+                // committed.
+                Some(own) => self.proposals.ack_through(peer.sid, own),
+                None => self.synchronize(turn, link, peer, last_zxid),
             }
         }
     }
@@ -47,12 +49,15 @@ impl Leader {
                 self.send_all(turn, link, behind);
             }
             LearnerSync::FromMemory { header, after } => {
+                if !self.admits(turn, link, peer, SyncKind::Log) {
+                    return;
+                }
                 let mut packets = vec![self.header(turn, header)];
                 for (zxid, txn) in turn.member.committed.after(after) {
                     packets.extend(committed_txn(*zxid, txn));
                 }
                 packets.extend(self.outstanding(peer));
-                self.complete(turn, link, peer, packets);
+                self.complete(turn, link, peer, SyncKind::Log, packets);
             }
             LearnerSync::FromDisk { .. } => unreachable!("only a survey makes that choice"),
             // The tree takes the place of the learner's history, and this server's own disk may be
@@ -78,10 +83,13 @@ impl Leader {
         let (committed, found) = (&turn.member.committed, OnDisk::Surveyed(survey));
         match choose(last_zxid, committed, through, found, false) {
             LearnerSync::FromDisk { header, after } => {
+                if !self.admits(turn, link, peer, SyncKind::Log) {
+                    return;
+                }
                 let header = self.header(turn, header);
                 turn.send(link, header);
                 turn.effects.links.push(LinkEffect::SendLog { link, after, through });
-                self.complete(turn, link, peer, held);
+                self.complete(turn, link, peer, SyncKind::Log, held);
             }
             // What was held is younger than the tree that is sent now, or part of it.
             LearnerSync::Snap => self.send_snapshot(turn, link, peer),
@@ -92,10 +100,33 @@ impl Leader {
     }
 
     fn send_snapshot(&mut self, turn: &mut Turn<'_>, link: LinkId, peer: Peer) {
+        if !self.admits(turn, link, peer, SyncKind::Tree) {
+            return;
+        }
         let zxid = self.proposals.last_let_go();
         turn.effects.client.push(ClientEffect::SendSnapshot { link, zxid });
         let behind = self.behind_let_go(peer);
-        self.complete(turn, link, peer, behind);
+        self.complete(turn, link, peer, SyncKind::Tree, behind);
+    }
+
+    /// Whether a learner is synchronized now. A quorum may need a follower, so each is; an observer
+    /// is dropped while there are too many syncs of its kind, and comes again.
+    fn admits(&mut self, turn: &mut Turn<'_>, link: LinkId, peer: Peer, sync: SyncKind) -> bool {
+        let (most, key) = match sync {
+            SyncKind::Tree => {
+                (turn.member.options.max_concurrent_snap_syncs, "leader.maxConcurrentSnapSyncs")
+            }
+            SyncKind::Log => {
+                (turn.member.options.max_concurrent_diff_syncs, "leader.maxConcurrentDiffSyncs")
+            }
+        };
+        let under_way = self.learners.iter().filter(|h| h.synchronizes() == Some(sync)).count();
+        let admitted = peer.kind == LearnerType::Participant || under_way < most;
+        if !admitted {
+            let why = format!("{under_way} are synchronized already, as many as {key} allows");
+            self.learners.drop(turn, link, why);
+        }
+        admitted
     }
 
     /// What the learner lacks, and NEWLEADER behind it. From here on everything goes to it as it
@@ -105,11 +136,12 @@ impl Leader {
         turn: &mut Turn<'_>,
         link: LinkId,
         peer: Peer,
+        sync: SyncKind,
         packets: impl IntoIterator<Item = QuorumPacket>,
     ) {
         let epoch = self.phase.epoch().expect("nobody is synchronized before the epoch is known");
         let Some(handler) = self.learners.get_mut(link) else { return };
-        handler.enter(State::Synchronizing(peer), turn.now.mono_ms);
+        handler.synchronize(peer, sync, turn.now.mono_ms);
         // The learner brings it into force with UPTODATE: one that is only proposed is not told. Who
         // makes the epoch stand completes it, for without their quorum there is no UPTODATE (C-270).
         let config = match &self.phase {

@@ -11,8 +11,6 @@ use crate::quorum::member::Turn;
 
 /// Attempts, at most.
 const ATTEMPTS: u32 = 5;
-/// The pause between them (`leaderConnectDelayDuringRetryMs`).
-const PAUSE_MS: u64 = 100;
 
 /// The phase.
 #[derive(Debug)]
@@ -53,9 +51,10 @@ impl Connecting {
             return Err(format!("the leader cannot be reached: {why}").into());
         };
         tracing::debug!(why, attempts_left, "the leader is dialled again");
+        let pause_ms = turn.member.options.leader_connect_delay_ms;
         Ok(Some(Phase::Connecting(Connecting {
             retries: Retries { attempts_left, ..retries },
-            dial: Dial::PausesUntil(turn.now.mono_ms.saturating_add(PAUSE_MS)),
+            dial: Dial::PausesUntil(turn.now.mono_ms.saturating_add(pause_ms)),
         })))
     }
 

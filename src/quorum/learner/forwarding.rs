@@ -129,9 +129,16 @@ impl Forwarding {
         self.tracker.take_touched()
     }
 
-    /// The sessions that are served here.
+    /// The sessions that are served here, those that only this server knows behind the others.
     pub(super) fn sessions(&self, after: Option<PagePlace>, most: usize) -> SessionsPage {
-        self.tracker.page(after, most)
+        let page = match after {
+            Some(place) if !place.is_of_learner() => SessionsPage::default(),
+            _ => self.tracker.page(after, most),
+        };
+        match &self.local {
+            Some(local) if page.next.is_none() => local.page(page, after, most),
+            _ => page,
+        }
     }
 
     /// How many sessions only this server knows.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::processor::request::Request;
 use crate::proto::{OpCode, SessionId};
 use crate::quorum::member::Turn;
-use crate::session::{SessionTouch, SessionTracker};
+use crate::session::{PagePlace, SessionTouch, SessionTracker, SessionsPage};
 use crate::time::Instant;
 
 /// Sessions that are ended in one step, at most.
@@ -77,6 +77,20 @@ impl LocalSessions {
         now: Instant,
     ) -> Option<Arc<SessionTouch>> {
         self.tracker.reopen(session, timeout_ms, now)
+    }
+
+    /// Fills a page up with them.
+    pub(super) fn page(
+        &self,
+        mut page: SessionsPage,
+        after: Option<PagePlace>,
+        most: usize,
+    ) -> SessionsPage {
+        let after = after.filter(|place| !place.is_of_learner());
+        let local = self.tracker.page(after, most - page.sessions.len());
+        page.sessions.extend(local.sessions);
+        page.next = local.next;
+        page
     }
 
     /// How many there are.

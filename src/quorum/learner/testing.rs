@@ -95,9 +95,13 @@ impl Play {
         lines.extend(effects.links.iter().map(link_in_words));
         for effect in effects.client {
             lines.push(client_in_words(&effect));
-            if let ClientEffect::Commit(proposal) = effect {
-                let record = TxnRecord::read(&proposal.txn, usize::MAX).expect("a transaction");
-                self.db.apply(&record, &mut ());
+            match effect {
+                ClientEffect::Commit(proposal) => {
+                    let record = TxnRecord::read(&proposal.txn, usize::MAX).expect("a transaction");
+                    self.db.apply(&record, &mut ());
+                }
+                ClientEffect::SessionsListed { page, to } => to.send(page).expect("asked for"),
+                _ => {}
             }
         }
         lines.extend(last_words);
@@ -310,6 +314,10 @@ fn client_in_words(effect: &ClientEffect) -> String {
             format!("refuse {session} on {}", connection.0)
         }
         ClientEffect::StartServing => "serve".to_owned(),
+        ClientEffect::SessionsListed { page, .. } => {
+            let ids = page.sessions.iter().map(|(_, id)| id.to_string());
+            format!("list {}", ids.collect::<Vec<_>>().join(" "))
+        }
         ClientEffect::Reload => "reload".to_owned(),
         ClientEffect::AnswerError(origin, error) => {
             format!("answer {} to {} of {}", error.code(), origin.xid, origin.connection.0)

@@ -16,6 +16,7 @@ use crate::quorum::testing::{
 mod votes;
 
 const NOTHING: [&str; 0] = [];
+const REFUSED: [&str; 1] = ["close: this server does not lead"];
 /// The link that this server dials.
 const TO_LEADER: LinkId = LinkId(0);
 /// A link that server 1 has dialled.
@@ -134,13 +135,7 @@ impl Play {
         assert_eq!(self.elects(2), NOTHING);
         assert_eq!(self.peer.state(), Some(ServerState::Leading));
         self.step(Input::LinkOpened(OF_LEARNER));
-        let info = LearnerInfo {
-            accepted_epoch: Epoch(1),
-            sid: Some(Sid(1)),
-            protocol_version: 0x1_0000,
-            config_version: 0,
-        };
-        self.hears(OF_LEARNER, QuorumPacket::FollowerInfo(info));
+        self.hears(OF_LEARNER, introduction());
         self.persisted(self.asked);
         let (last_zxid, current_epoch) = (zxid(1, 2), Some(Epoch(1)));
         self.hears(OF_LEARNER, QuorumPacket::AckEpoch { last_zxid, current_epoch });
@@ -153,6 +148,16 @@ impl Play {
     fn proposed(&mut self, zxid: Zxid) -> Vec<String> {
         self.hears(TO_LEADER, QuorumPacket::Proposal { zxid, txn: nothing(zxid) })
     }
+}
+
+/// What server 1 says of itself when it has dialled.
+fn introduction() -> QuorumPacket {
+    QuorumPacket::FollowerInfo(LearnerInfo {
+        accepted_epoch: Epoch(1),
+        sid: Some(Sid(1)),
+        protocol_version: 0x1_0000,
+        config_version: 0,
+    })
 }
 
 fn apply(db: &mut Database, txn: &Bytes) {
@@ -230,15 +235,47 @@ fn what_an_earlier_role_asked_of_the_disk_is_never_acknowledged_by_the_next() {
     assert_eq!(told, ["catch up with 0x200000001"], "and no ACK");
 }
 
-/// Whoever takes this server for a leader is told at once, whatever it does.
+/// Whoever takes a follower for a leader is told at once.
 #[test]
-fn who_dials_a_server_that_does_not_lead_is_sent_away() {
+fn who_dials_a_server_that_follows_is_sent_away() {
     let mut play = Play::looking();
-    let refused = ["close: this server does not lead"];
-    assert_eq!(play.step(Input::LinkOpened(OF_LEARNER)), refused);
     play.follows();
-    let second = LinkId(OF_LEARNER.0 + 1);
-    assert_eq!(play.step(Input::LinkOpened(second)), refused);
+    assert_eq!(play.step(Input::LinkOpened(OF_LEARNER)), REFUSED);
+}
+
+/// Of those who elect a leader one knows it first.
+#[test]
+fn a_learner_that_comes_a_moment_early_is_led_at_once() {
+    let mut play = Play::looking();
+    assert_eq!(play.step(Input::LinkOpened(OF_LEARNER)), NOTHING);
+    assert_eq!(play.hears(OF_LEARNER, introduction()), NOTHING);
+    assert_eq!(play.elects(2), ["disk: acceptedEpoch 2"], "it has a quorum already");
+    assert_eq!(play.persisted(play.asked), ["send LEADERINFO"]);
+}
+
+#[test]
+fn a_learner_that_came_early_to_a_server_that_does_not_lead_is_sent_away() {
+    let mut play = Play::looking();
+    assert_eq!(play.step(Input::LinkOpened(OF_LEARNER)), NOTHING);
+    let told = play.elects(3);
+    assert_eq!(told, ["dial server 3", REFUSED[0]]);
+
+    let mut play = Play::looking();
+    play.step(Input::LinkOpened(OF_LEARNER));
+    while play.now_ms < EARLY_MS {
+        play.now_ms = play.peer.next_deadline().expect("it looks for a leader");
+        let told = play.step(Input::Tick);
+        let refused = told.last().is_some_and(|line| line == REFUSED[0]);
+        assert_eq!(refused, play.now_ms == EARLY_MS, "{} ms: {told:?}", play.now_ms);
+    }
+
+    let mut play = Play::looking();
+    play.step(Input::LinkOpened(OF_LEARNER));
+    play.hears(OF_LEARNER, introduction());
+    assert_eq!(play.hears(OF_LEARNER, introduction()), REFUSED, "it is not answered yet");
+    play.step(Input::LinkOpened(OF_LEARNER));
+    assert_eq!(play.lost(OF_LEARNER), NOTHING);
+    assert_eq!(play.elects(2), NOTHING, "nobody is there any more");
 }
 
 /// What was said while disk and tree were waited for counts in the election that follows.
@@ -257,6 +294,29 @@ fn votes_that_come_between_two_roles_are_not_lost() {
     play.persisted(play.asked);
     let told = play.applied(zxid(2, 1));
     assert_eq!(told.last().map(String::as_str), Some("dial server 3"), "{told:?}");
+}
+
+/// The followers of a leader that dies notice one after the other. Who is the first has told its
+/// vote to those that followed still, and tells it again only after a while.
+#[test]
+fn votes_that_came_a_moment_before_the_leader_was_lost_count() {
+    for (age_ms, elected) in [(0, true), (200, true), (201, false)] {
+        let mut play = Play::looking();
+        play.follows();
+        play.step(Input::Mesh { peer: Sid(3), up: false });
+        let vote = Vote { leader: Sid(1), zxid: zxid(2, 5).to_long(), peer_epoch: 2 };
+        let (state, config) = (ServerState::Looking, None);
+        let notification = Notification { state, vote, round: 2, version: 2, config };
+        let told = play.step(Input::Notified { from: Sid(1), notification });
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("tell 1: following, 3"), "{told:?}");
+        play.now_ms += age_ms;
+        assert_eq!(play.lost(TO_LEADER), ["StopServing"]);
+        let told = play.step(Input::Tick);
+        looks_again(&told, zxid(1, 2), 2);
+        let dials = told.last().is_some_and(|last| last == "dial server 1");
+        assert_eq!(dials, elected, "{age_ms} ms: {told:?}");
+    }
 }
 
 /// Anybody can claim any id, and a notification may bring half a megabyte: only members' words wait.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::proto::{AuthInfo, ConnectionId, SessionId, Ticket, Zxid};
+use crate::server::clock::RealClock;
 use crate::time::Instant;
 
 struct Stopped;
@@ -80,7 +81,7 @@ fn what_a_learner_acknowledges_overtakes_what_it_and_clients_ask_for() {
     inbox.push_first(Input::Persisted(Ticket(3)));
     let taken = take(&inbox, 256);
     assert_eq!(taken, ["ack 7", "persisted 3", "request 1", "client 5", "request 2", "closed"]);
-    assert!(inbox.lanes.lock().requests.is_empty());
+    assert!(inbox.lanes.lock().links.is_empty());
     assert_eq!(inbox.bytes.load(Ordering::Relaxed), 0);
 }
 
@@ -130,5 +131,162 @@ fn a_learner_whose_requests_wait_beyond_all_bounds_is_refused_and_others_are_not
     inbox.push(request(LEARNER, 65, 1 << 19)).unwrap();
     let all: usize = (0..64).map(|_| take(&inbox, 256).len()).sum();
     assert_eq!(all, 64);
-    assert!(inbox.is_empty() && inbox.lanes.lock().requests.is_empty());
+    assert!(inbox.is_empty() && inbox.lanes.lock().links.is_empty());
+}
+
+/// A socket read's packets are pushed together, and each still goes its way.
+#[test]
+fn packets_that_come_together_go_into_their_lanes() {
+    let inbox = Inbox::default();
+    let packet = |input| match input {
+        Input::Packet { packet, .. } => packet,
+        other => panic!("{other:?}"),
+    };
+    let came = [request(LEARNER, 1, 10), ack(LEARNER, 7), request(LEARNER, 2, 10), ack(LEARNER, 8)];
+    inbox.push_packets(LEARNER, came.map(packet)).unwrap();
+    inbox.push(closed(LEARNER)).unwrap();
+    assert_eq!(take(&inbox, 256), ["ack 7", "ack 8", "request 1", "request 2", "closed"]);
+    let came = [ack(LEADER, 1), request(LEADER, 1, 1), ack(LEADER, 2)];
+    inbox.push_packets(LEADER, came.map(packet)).unwrap();
+    assert_eq!(take(&inbox, 256), ["ack 1", "request 1", "ack 2"]);
+    assert!(inbox.lanes.lock().links.is_empty());
+    // Nobody waits, so nobody is to turn the driver.
+    assert_eq!(inbox.push_packets(LEADER, []), Ok(Pushed { only: false, full: false }));
+    // What comes behind the one that is too much is not taken.
+    let came =
+        (0..70).map(|n| packet(request(LEARNER, n, 1 << 20))).chain([packet(ack(LEARNER, 9))]);
+    assert_eq!(inbox.push_packets(LEARNER, came), Err(TooManyRequests));
+    let all: usize = (0..70).map(|_| take(&inbox, 256).len()).sum();
+    assert_eq!(all, 63);
+}
+
+#[test]
+fn a_single_request_is_taken_however_large_it_is() {
+    let inbox = Inbox::default();
+    inbox.push(request(LEARNER, 1, 65 << 20)).unwrap();
+    assert_eq!(inbox.push(request(LEARNER, 2, 1)), Err(TooManyRequests));
+    assert_eq!(take(&inbox, 256), ["request 1"]);
+    inbox.push(request(LEARNER, 3, 1)).unwrap();
+}
+
+/// Whoever reads a link waits while much of what came over it does, and no other reader.
+#[test]
+fn a_link_of_which_much_waits_is_not_read_on() {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+    let proposal = |zxid| {
+        let txn = vec![0; 1 << 20].into();
+        QuorumPacket::Proposal { zxid: Zxid(zxid), txn }
+    };
+    let inbox = Inbox::default();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(!inbox.push_packets(LEADER, (0..3).map(proposal)).unwrap().full);
+    assert!(inbox.push_packets(LEADER, (3..6).map(proposal)).unwrap().full);
+    let mut room = pin!(inbox.room(LEADER));
+    assert!(room.as_mut().poll(&mut cx).is_pending());
+    assert!(pin!(inbox.room(LEARNER)).poll(&mut cx).is_ready());
+    let mut inputs = Vec::new();
+    inbox.take(&mut inputs, 5);
+    assert!(room.as_mut().poll(&mut cx).is_pending(), "a moment before there is little");
+    inputs.clear();
+    inbox.take(&mut inputs, 1);
+    assert!(room.as_mut().poll(&mut cx).is_ready());
+}
+
+/// Whoever brings the first thing while the thread waits may turn the driver; whoever comes behind
+/// it wakes the thread.
+#[test]
+fn only_who_brings_the_only_input_is_told_so() {
+    let packet = || [QuorumPacket::Commit { zxid: Zxid(8) }];
+    let persisted = || Input::Persisted(Ticket(1));
+    let inbox = Inbox::default();
+    assert!(!inbox.push_packets(LEADER, packet()).unwrap().only, "the thread is at work");
+    take(&inbox, 256);
+    inbox.lanes.lock().waiting = Some(u64::MAX);
+    assert!(inbox.push_packets(LEADER, packet()).unwrap().only);
+    assert!(!inbox.report(persisted()), "somebody turns the driver");
+    take(&inbox, 256);
+    assert!(!inbox.report(persisted()), "and looks here again");
+    assert!(!inbox.lanes.lock().has_a_sleeper());
+    inbox.wake_before(None);
+    assert!(inbox.lanes.lock().woken && inbox.lanes.lock().has_a_sleeper());
+    take(&inbox, 256);
+    // The thread was woken, and is not there yet.
+    assert!(!inbox.report(persisted()));
+    take(&inbox, 256);
+    inbox.lanes.lock().woken = false;
+    assert!(inbox.report(persisted()), "it has looked, and waits again");
+    // A link that must end leaves the thread what came before.
+    take(&inbox, 256);
+    inbox.wake_before(None);
+    let packet = |n| match request(LEARNER, n, 40 << 20) {
+        Input::Packet { packet, .. } => packet,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(inbox.push_packets(LEARNER, [packet(1), packet(2)]), Err(TooManyRequests));
+    assert!(inbox.lanes.lock().has_a_sleeper());
+}
+
+/// However those who turn in the thread's place and the thread take turns, nothing is left lying:
+/// nobody has a deadline here, so a wake that is lost would be missed for ever.
+#[test]
+fn nothing_is_left_lying_when_thread_and_others_turn_the_driver() {
+    const EACH: usize = 20_000;
+    let (inbox, driver) = (Inbox::default(), Mutex::new(0_usize));
+    let mut left = 0;
+    let turn = |taken: &mut usize| {
+        let mut inputs = Vec::new();
+        inbox.take(&mut inputs, 256);
+        *taken += inputs.len();
+    };
+    let turn_in_place = || {
+        let Some(mut taken) = driver.try_lock() else { return inbox.wake_before(None) };
+        for _ in 0..3 {
+            turn(&mut taken);
+            if inbox.is_empty() {
+                break;
+            }
+        }
+        drop(taken);
+        inbox.wake_before(None);
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while inbox.wait(None, &Stopped) {
+                turn(&mut driver.lock());
+            }
+        });
+        let producers: Vec<_> = (0..3_u64)
+            .map(|who| {
+                let (inbox, turn_in_place) = (&inbox, &turn_in_place);
+                scope.spawn(move || {
+                    for n in 0..EACH as u64 {
+                        let only = match who {
+                            0 => inbox.submit(vec![Submission::Dropped(ConnectionId(n))]),
+                            1 => {
+                                let packet = [QuorumPacket::Commit { zxid: Zxid(n) }];
+                                inbox.push_packets(LEADER, packet).unwrap().only
+                            }
+                            _ => inbox.report(Input::Persisted(Ticket(n))),
+                        };
+                        if only {
+                            turn_in_place();
+                        }
+                        if n % 64 == who {
+                            std::thread::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        producers.into_iter().for_each(|producer| producer.join().unwrap());
+        let clock = RealClock::start();
+        let until = clock.now().mono_ms + 20_000;
+        while *driver.lock() < 3 * EACH && clock.now().mono_ms < until {
+            std::thread::yield_now();
+        }
+        left = 3 * EACH - *driver.lock();
+        inbox.stop();
+    });
+    assert_eq!(left, 0, "so many were never taken");
 }

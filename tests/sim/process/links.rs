@@ -325,8 +325,14 @@ impl Process {
                     if tree_comes {
                         let (disk, dir) = (&self.disk, self.dir.snapshot_dir());
                         let options = super::start::tree_options(self.seed);
-                        let spool = SnapshotSpool::new(disk, dir, id, options, MAX_FIELD);
-                        link.spool = Some(spool.map_err(|error| error.to_string())?);
+                        match SnapshotSpool::new(disk, dir, id, options, MAX_FIELD) {
+                            Ok(spool) => link.spool = Some(spool),
+                            Err(SpoolError::Disk(error)) => return Err(error.to_string()),
+                            Err(error) => {
+                                self.link_is_over(stage, id, error.to_string());
+                                return Ok(());
+                            }
+                        }
                     }
                 }
                 Err(why) => {

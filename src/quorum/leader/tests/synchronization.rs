@@ -186,6 +186,23 @@ fn who_comes_back_with_what_is_only_proposed_waits_until_it_is_committed() {
     assert_eq!(play.says(3, ack(0x1_0000_0002)), NOTHING, "that one was not there any more");
 }
 
+/// What it acknowledged may have been lost with the link: that it has it counts as well, or with one
+/// server down both would wait for ever.
+#[test]
+fn who_comes_back_with_what_is_only_proposed_has_acknowledged_it() {
+    let mut play = Play::established(3, 0);
+    play.connect(1, 0);
+    play.settle();
+    play.opened(12);
+    play.says(12, follower_info(2, 1));
+    let told = play.says(12, ack_epoch(0x1_0000_0001, None));
+    for expected in
+        ["commit 0x100000001", "to 12: DIFF 0x100000001", "to 12: NEWLEADER 0x100000000"]
+    {
+        assert!(told.iter().any(|line| line == expected), "{expected}: {told:?}");
+    }
+}
+
 /// A leader whose committed log holds two transactions.
 fn with_a_short_committed_log() -> Play {
     let mut member = member(3, 0);
@@ -273,4 +290,43 @@ fn what_is_committed_and_not_applied_goes_behind_the_tree() {
             "to 13: the tree at 0x100000003",
         ]
     );
+}
+
+/// `leader.maxConcurrentDiffSyncs` and its like: the ensemble may need a follower, never an observer.
+#[test]
+fn too_many_syncs_at_once_turn_observers_away_and_nobody_else() {
+    for (force_snapshot_sync, key) in
+        [(false, "leader.maxConcurrentDiffSyncs"), (true, "leader.maxConcurrentSnapSyncs")]
+    {
+        let mut member = member(3, 2);
+        let options = &mut member.options;
+        options.force_snapshot_sync = force_snapshot_sync;
+        // The other kind of sync does not count.
+        let most = if force_snapshot_sync {
+            &mut options.max_concurrent_snap_syncs
+        } else {
+            &mut options.max_concurrent_diff_syncs
+        };
+        *most = 1;
+        let mut play = Play::of(member, &HISTORY);
+        play.establish([2]);
+        for sid in [4, 5] {
+            play.opened(sid);
+            play.says(sid, observer_info(sid));
+        }
+        play.opened(3);
+        play.says(3, follower_info(3, 1));
+        let begun = |told: &[String]| told.iter().any(|line| line.contains("NEWLEADER"));
+        assert!(begun(&play.says(4, ack_epoch(0x1_0000_0002, Some(1)))));
+        assert_eq!(
+            play.says(5, ack_epoch(0x1_0000_0002, Some(1))),
+            [format!("close 5: 1 are synchronized already, as many as {key} allows")]
+        );
+        assert!(begun(&play.says(3, ack_epoch(0x1_0000_0002, Some(1)))), "a follower is served");
+        play.says(3, ack(2 << 32));
+        play.says(4, ack(2 << 32));
+        play.opened(15);
+        play.says(15, observer_info(5));
+        assert!(begun(&play.says(15, ack_epoch(0x1_0000_0002, Some(1)))), "there is room again");
+    }
 }

@@ -21,6 +21,15 @@ fn a_leader_is_dialled_five_times_at_most() {
     assert_eq!(play.step(closed(4)), ["leaves: the leader cannot be reached: refused"]);
 }
 
+#[test]
+fn the_pause_between_two_dials_is_leader_connect_delay() {
+    let slower = |member: &mut Member| member.options.leader_connect_delay_ms = 250;
+    let mut play = Play::of(2, LearnerType::Participant, slower);
+    assert_eq!(play.step(closed(0)), NOTHING);
+    assert_eq!(play.waits(249), NOTHING);
+    assert_eq!(play.waits(1), ["dial server 1 over link 1"]);
+}
+
 /// It may need a moment to learn that it was elected.
 #[test]
 fn a_leader_that_hangs_up_before_it_says_anything_is_dialled_again() {

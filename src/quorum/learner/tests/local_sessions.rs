@@ -121,3 +121,27 @@ fn a_session_that_closes_while_it_is_made_global_ends_as_a_global_one() {
     let told = play.submits(request(2, OpCode::CloseSession, vec![]));
     assert_eq!(told, ["send REQUEST CloseSession 2 of 0x200000000000000"]);
 }
+
+/// What an operator is told of: the sessions that the leader looks after, and behind them those that
+/// it does not know, page by page.
+#[test]
+fn local_sessions_are_listed_behind_the_others() {
+    let mut play = follower(true);
+    play.submits(connect(2, 3 << 56));
+    play.hears(QuorumPacket::Revalidated { session: SessionId(3 << 56), valid: true });
+    play.submits(connect(3, 0));
+    let (to, answer) = std::sync::mpsc::channel();
+    let mut list = |after, most| {
+        let told = play.step(Input::ListSessions { after, most, to: to.clone() });
+        (told, answer.recv().unwrap().next)
+    };
+    let (all, end) = list(None, 10);
+    assert_eq!(all, ["list 0x300000000000000 0x200000000000000 0x200000000000001"]);
+    assert!(end.is_none());
+    let (first, next) = list(None, 1);
+    assert_eq!(first, ["list 0x300000000000000"]);
+    let (second, next) = list(next, 1);
+    assert_eq!(second, ["list 0x200000000000000"]);
+    let (third, _) = list(next, 10);
+    assert_eq!(third, ["list 0x200000000000001"]);
+}

@@ -1,0 +1,194 @@
+//! The election port: listens on the own addresses, and hears out whoever connects.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::{Mesh, MeshStartError, greeting, limit};
+use crate::net::client_listener;
+use crate::net::peer_addresses::HostPort;
+
+/// Connections that have not said who they are, at once. A server says it with its first bytes, so
+/// the oldest of many is none.
+const MOST_HALF_OPEN: usize = 64;
+/// Connections that the system accepts for us.
+const BACKLOG: i32 = 128;
+/// Between two tries to listen, as in Apache ZooKeeper.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// A name can lead to where this server was before it was moved, for as long as name servers
+/// remember that: so often is tried at least whether it leads here.
+const TRIES_WHILE_A_NAME_IS_STALE: u32 = 30;
+/// How often it is said that an own name still means nothing.
+const NAMES_SAID_EVERY: u32 = 30;
+
+/// Connections that have not said who they are.
+#[derive(Default)]
+pub struct HalfOpen(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    made: u64,
+    tasks: VecDeque<(u64, AbortHandle)>,
+}
+
+impl HalfOpen {
+    /// Ends them all.
+    pub fn abort_all(&self) {
+        self.0.lock().tasks.drain(..).for_each(|(_, task)| task.abort());
+    }
+
+    /// One more, for which the oldest may have to go. Whether it had.
+    fn add(&self, spawn: impl FnOnce(u64) -> AbortHandle) -> bool {
+        let mut waiting = self.0.lock();
+        let full = waiting.tasks.len() >= MOST_HALF_OPEN;
+        if full && let Some((_, oldest)) = waiting.tasks.pop_front() {
+            oldest.abort();
+        }
+        waiting.made += 1;
+        let number = waiting.made;
+        waiting.tasks.push_back((number, spawn(number)));
+        full
+    }
+
+    fn done(&self, number: u64) {
+        self.0.lock().tasks.retain(|(other, _)| *other != number);
+    }
+}
+
+/// Listens on all `own` addresses until it is dropped.
+pub async fn listen(mesh: Arc<Mesh>, own: Vec<HostPort>) {
+    let own = match mesh.options.listen_on_all_ips {
+        true => {
+            let mut ports: Vec<u16> = own.iter().map(|own| own.port).collect();
+            ports.sort_unstable();
+            ports.dedup();
+            ports.into_iter().map(|port| (None, port)).collect()
+        }
+        false => own.into_iter().map(|own| (Some(own.host), own.port)).collect::<Vec<_>>(),
+    };
+    let mut all = JoinSet::new();
+    for (host, port) in own {
+        all.spawn(listen_on(mesh.clone(), host, port));
+    }
+    while let Some(ended) = all.join_next().await {
+        let Ok(why) = ended else { continue };
+        if all.is_empty() {
+            return mesh.events.deaf(why);
+        }
+        // That is what several addresses are for.
+        tracing::error!("elections are held on the other addresses only: {why}");
+    }
+}
+
+/// Listens on one address, all of the machine's if there is no host, until it cannot.
+async fn listen_on(mesh: Arc<Mesh>, host: Option<String>, port: u16) -> MeshStartError {
+    let mut failures = 0;
+    let mut unknown = 0;
+    let listeners = loop {
+        let error = match addresses(&mesh, host.as_deref(), port).await {
+            Ok(addresses) => match bind(&addresses) {
+                Ok(listeners) => break listeners,
+                Err(error) => error,
+            },
+            Err(error) => {
+                // As in Kubernetes, where a pod starts before its name exists (ZOOKEEPER-4708).
+                if unknown % NAMES_SAID_EVERY == 0 {
+                    tracing::warn!("elections wait for the own name: {error}");
+                }
+                unknown += 1;
+                tokio::time::sleep(RETRY_AFTER).await;
+                continue;
+            }
+        };
+        failures += 1;
+        let address = match &host {
+            Some(host) => HostPort { host: host.clone(), port }.to_string(),
+            None => format!("*:{port}"),
+        };
+        let is_name = host.as_deref().is_some_and(|host| host.parse::<IpAddr>().is_err());
+        let most = match mesh.options.bind_retries {
+            0 => u32::MAX,
+            most if is_name && error.kind() == io::ErrorKind::AddrNotAvailable => {
+                most.max(TRIES_WHILE_A_NAME_IS_STALE)
+            }
+            most => most,
+        };
+        if failures >= most {
+            return MeshStartError::CannotListen { address, error };
+        }
+        tracing::warn!(%address, failures, "elections wait for the own port: {error}");
+        tokio::time::sleep(RETRY_AFTER).await;
+    };
+    mesh.listening.send_replace(true);
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept_forever(mesh.clone(), listener));
+    }
+    while accepting.join_next().await.is_some() {}
+    unreachable!("connections are accepted for ever")
+}
+
+async fn addresses(mesh: &Mesh, host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
+    match host {
+        Some(host) => mesh.names.resolve(&HostPort { host: host.to_owned(), port }).await,
+        None => Ok(vec![client_listener::resolve(None, port)?]),
+    }
+}
+
+/// Listens on each of the addresses that a name means, or on those of them that can be listened
+/// on: a name may have an address of a family that this machine does not have.
+fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    let mut bound = Vec::new();
+    let mut failed = None;
+    for address in addresses {
+        match client_listener::bind(*address, BACKLOG).and_then(TcpListener::from_std) {
+            Ok(listener) => bound.push(listener),
+            Err(error) => failed = Some(error),
+        }
+    }
+    match failed {
+        Some(error) if bound.is_empty() => Err(error),
+        _ => Ok(bound),
+    }
+}
+
+async fn accept_forever(mesh: Arc<Mesh>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, from)) => admit(&mesh, stream, from),
+            Err(error) => {
+                mesh.log_refusal(format_args!("{error}"));
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn admit(mesh: &Arc<Mesh>, stream: TcpStream, from: SocketAddr) {
+    let from: IpAddr = from.ip().to_canonical();
+    let full = mesh.half_open.add(|number| {
+        let mesh = mesh.clone();
+        let task = async move {
+            let patience = limit(mesh.options.greeting_timeout_ms);
+            let received = tokio::time::timeout(patience, greeting::receive(&mesh, stream)).await;
+            mesh.half_open.done(number);
+            match received {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => mesh.log_refusal(format_args!("from {from}: {why}")),
+                Err(_) => mesh.log_refusal(format_args!("from {from}: it does not say who it is")),
+            }
+        };
+        tokio::spawn(task).abort_handle()
+    });
+    if full {
+        mesh.log_refusal(format_args!(
+            "the oldest that has not said who it is, for one from {from}"
+        ));
+    }
+}
