@@ -204,9 +204,15 @@ fn step_member(turn: &mut Turn<'_>, role: &mut Role, input: Input) {
         }
         Role::Leading(_) | Role::Learning(_) => {
             if let Input::Notified { from, notification } = &input {
-                election::answer(turn, role.state(), *from, notification);
                 if turn.member.configs.is_member(*from) {
                     turn.member.lately.hear(turn.now.mono_ms, *from, notification);
+                }
+                let round = turn.member.vote.1;
+                match role {
+                    Role::Learning(learner) if learner.is_let_down(*from, notification, round) => {
+                        leave(turn, role, "the server that was elected votes for another", None);
+                    }
+                    _ => election::answer(turn, role.state(), *from, notification),
                 }
                 return;
             }

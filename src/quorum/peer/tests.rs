@@ -319,6 +319,23 @@ fn votes_that_came_a_moment_before_the_leader_was_lost_count() {
     }
 }
 
+/// A server can hear of a better one after the others have elected it. It will not listen to them.
+#[test]
+fn who_was_elected_and_votes_for_another_is_not_waited_for() {
+    for (leader, round, leaves) in [(1, 1, true), (1, 0, false), (3, 1, false)] {
+        let mut play = Play::looking();
+        assert_eq!(play.elects(3), ["dial server 3"]);
+        let vote = Vote { leader: Sid(leader), zxid: zxid(1, 3).to_long(), peer_epoch: 1 };
+        let (state, config) = (ServerState::Looking, None);
+        let notification = Notification { state, vote, round, version: 2, config };
+        let told = play.step(Input::Notified { from: Sid(3), notification });
+        let answers = told.first().is_some_and(|line| line.starts_with("tell 3: following, 3"));
+        assert_eq!(answers, !leaves, "{told:?}");
+        let state = if leaves { ServerState::Looking } else { ServerState::Following };
+        assert_eq!(play.peer.state(), Some(state));
+    }
+}
+
 /// Anybody can claim any id, and a notification may bring half a megabyte: only members' words wait.
 #[test]
 fn what_strangers_say_between_two_roles_is_not_kept() {
