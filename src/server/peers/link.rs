@@ -5,7 +5,8 @@
 //!   written before that is through.
 //! * Whoever writes holds the lock and does not wait; only the link's own task waits for the socket,
 //!   and reads log and tree.
-//! * A link ends once, and keeps nothing then.
+//! * A link ends once, and keeps nothing then. A pin is only let go where one may wait, for a purge may
+//!   be under way.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -175,20 +176,19 @@ impl Link {
         }
     }
 
-    /// What a learner may need of the log stays, until it is sent or the link ends; `false` if it
-    /// has ended.
-    pub(super) fn hold(&self, pin: Pin) -> bool {
+    /// What a learner may need of the log stays, until it is sent or the link ends. Returns the pin
+    /// if it has ended, or the one before.
+    pub(super) fn hold(&self, pin: Pin) -> Result<Option<Pin>, Pin> {
         let mut state = self.state.lock();
-        let lives = state.over.is_none();
-        if lives {
-            state.pin = Some(pin);
+        match state.over {
+            None => Ok(state.pin.replace(pin)),
+            Some(_) => Err(pin),
         }
-        lives
     }
 
-    /// Nobody needs the pin any more.
-    pub(super) fn let_go(&self) {
-        self.state.lock().pin = None;
+    /// The link needs the pin no more.
+    pub(super) fn take_pin(&self) -> Option<Pin> {
+        self.state.lock().pin.take()
     }
 
     /// The task that writes has sent the stretch of the log or the tree.
@@ -272,7 +272,8 @@ impl Link {
         if let Some(task) = &state.dial {
             task.abort();
         }
-        *state = State { over: Some(over), peer: state.peer, ..State::default() };
+        let (peer, pin) = (state.peer, state.pin.take());
+        *state = State { over: Some(over), peer, pin, ..State::default() };
         self.work.notify_one();
     }
 }

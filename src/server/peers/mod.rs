@@ -340,7 +340,7 @@ impl Shared {
     fn survey(self: &Arc<Self>, link: Arc<Link>, peer: Zxid, through: Zxid) {
         let shared = self.clone();
         self.runtime.spawn_blocking(move || {
-            if !link.hold(shared.dir.pins().pin(peer)) {
+            if link.hold(shared.dir.pins().pin(peer)).is_err() {
                 return;
             }
             let survey = shared.look_into_log(peer, through);

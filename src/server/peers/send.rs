@@ -27,7 +27,12 @@ pub(super) async fn run(shared: Arc<Shared>, link: Arc<Link>) {
             signs.moved();
         }
         let sent = match next {
-            Next::End => return,
+            Next::End => {
+                if let Some(pin) = link.take_pin() {
+                    shared.runtime.spawn_blocking(|| drop(pin));
+                }
+                return;
+            }
             Next::Idle => {
                 link.work.notified().await;
                 Ok(())
@@ -58,10 +63,14 @@ async fn log(
     signs: &mut Signs,
 ) -> Result<(), String> {
     let (dir, max_field) = (shared.dir.clone(), shared.options.max_field_bytes);
-    let open = move || LogRange::new(&dir, after, through, max_field).map_err(in_words);
+    let pin = link.take_pin();
+    let open = move || {
+        let range = LogRange::new(&dir, after, through, max_field).map_err(in_words);
+        // The range has a pin of its own.
+        drop(pin);
+        range
+    };
     let mut range = shared.slow(open).await?;
-    // The range has a pin of its own.
-    link.let_go();
     loop {
         let read = move || {
             let mut bytes = Vec::with_capacity(LOG_PIECE + LOG_PIECE / 4);
@@ -74,10 +83,13 @@ async fn log(
             Ok((Some(range), bytes))
         };
         let (rest, bytes) = shared.slow(read).await?;
-        write(socket, &bytes, signs).await?;
-        match rest {
-            Some(rest) => range = rest,
-            None => return Ok(()),
+        let written = write(socket, &bytes, signs).await;
+        match (written, rest) {
+            (Ok(()), Some(rest)) => range = rest,
+            (written, rest) => {
+                shared.runtime.spawn_blocking(|| drop(rest));
+                return written;
+            }
         }
     }
 }
