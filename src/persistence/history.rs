@@ -123,7 +123,7 @@ pub fn replace(dir: &DataDir, unfinished: &str, zxid: Zxid) -> Result<(), DiskEr
     disk.rename(&dir.snapshot_dir().join(unfinished), &dir.snapshot_dir().join(&incoming))?;
     disk.sync_dir(dir.snapshot_dir())?;
     carry_out_replacement(dir, &incoming, &name)?;
-    tracing::warn!(name, "a leader's snapshot took the place of the history");
+    tracing::info!(name, "a leader's snapshot took the place of the history");
     Ok(())
 }
 
@@ -274,7 +274,7 @@ fn set_all_aside(dir: &DataDir) -> Result<(), DiskError> {
 }
 
 fn set_aside(disk: &dyn Disk, dir: &Path, name: &str) -> Result<(), DiskError> {
-    tracing::warn!(
+    tracing::info!(
         "{} is no longer history and is called {ASIDE}{name} now",
         dir.join(name).display()
     );

@@ -164,7 +164,7 @@ impl RoleWatch {
         self.traffic.tell(&mut status);
         let idle_ms = now.mono_ms.saturating_sub(self.times.unavailable_since);
         if let Some(member) = peer.as_member() {
-            self.story.goes_on(&status, self.traffic.own_sync(), idle_ms, &member.connected);
+            self.story.goes_on(&status, &self.traffic, idle_ms, &member.connected);
         }
         *self.published.0.lock() = Arc::new(status);
     }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::traffic::Traffic;
 use crate::proto::host_port::Delimited;
 use crate::proto::{LinkId, ServerState, Sid};
 use crate::status::{LearnerStatus, MemberStatus, Stage, SyncMode, ZabState};
@@ -26,7 +27,6 @@ pub(super) struct Story {
 struct Learner {
     sid: Sid,
     came_ms: u64,
-    sync: Option<SyncMode>,
     follows: bool,
 }
 
@@ -41,12 +41,12 @@ impl Story {
         Story { stage, since_ms: now_ms, patience_ms: FIRST_PATIENCE_MS, learners: BTreeMap::new() }
     }
 
-    /// Tells what is new. `sync` is how this server was synchronized last, `idle_ms` for how long
-    /// it has not served, and `connected` with whom it has connections for elections.
+    /// Tells what is new. `traffic` knows how everybody was synchronized; `idle_ms` is for how long
+    /// the server has not served, and `connected` with whom it has connections for elections.
     pub(super) fn goes_on(
         &mut self,
         now: &MemberStatus,
-        sync: Option<SyncMode>,
+        traffic: &Traffic,
         idle_ms: u64,
         connected: &BTreeSet<Sid>,
     ) {
@@ -69,10 +69,10 @@ impl Story {
             );
         }
         if before.zab != ZabState::Broadcast && now.stage.zab == ZabState::Broadcast {
-            self.serves(now, Sync(sync), idle_ms);
+            self.serves(now, Sync(traffic.own_sync()), idle_ms);
         }
         if now.stage.state == ServerState::Leading {
-            self.learners(now);
+            self.learners(now, traffic);
         }
     }
 
@@ -119,7 +119,7 @@ impl Story {
         }
     }
 
-    fn learners(&mut self, now: &MemberStatus) {
+    fn learners(&mut self, now: &MemberStatus, traffic: &Traffic) {
         self.learners.retain(|link, _| now.learners.iter().any(|status| status.link == *link));
         for status in &now.learners {
             let Some((sid, _)) = status.peer else { continue };
@@ -127,22 +127,21 @@ impl Story {
             let learner = self.learners.entry(status.link).or_insert(Learner {
                 sid,
                 came_ms,
-                sync: None,
                 follows: false,
             });
-            learner.goes_on(status, now);
+            learner.goes_on(status, now, traffic);
         }
     }
 }
 
 impl Learner {
-    fn goes_on(&mut self, status: &LearnerStatus, now: &MemberStatus) {
-        self.sync = status.sync.or(self.sync);
+    fn goes_on(&mut self, status: &LearnerStatus, now: &MemberStatus, traffic: &Traffic) {
         if self.follows || status.zab != ZabState::Broadcast {
             return;
         }
         self.follows = true;
-        let (votes, sync, last) = (status.votes, Sync(self.sync), now.last_committed);
+        let sync = Sync(traffic.sync_of(status.link));
+        let (votes, last) = (status.votes, now.last_committed);
         let sync_ms = now.at_ms - self.came_ms;
         tracing::info!(learner = self.sid.0, votes, %sync, sync_ms, %last, "a learner has joined");
     }

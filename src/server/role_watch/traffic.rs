@@ -29,6 +29,8 @@ pub(super) struct Traffic {
     sids: BTreeMap<LinkId, Sid>,
     /// How those are synchronized that have not acknowledged NEWLEADER.
     syncs: BTreeMap<LinkId, SyncMode>,
+    /// How all of them were, those included that have.
+    last_syncs: BTreeMap<LinkId, SyncMode>,
     /// How this server is.
     own_sync: Option<SyncMode>,
     /// Packets of this turn by link.
@@ -43,6 +45,7 @@ impl Traffic {
             to_disk: VecDeque::new(),
             sids: BTreeMap::new(),
             syncs: BTreeMap::new(),
+            last_syncs: BTreeMap::new(),
             own_sync: None,
             packets: Vec::new(),
         }
@@ -187,6 +190,11 @@ impl Traffic {
         self.own_sync
     }
 
+    /// How a learner has been synchronized.
+    pub(super) fn sync_of(&self, link: LinkId) -> Option<SyncMode> {
+        self.last_syncs.get(&link).copied()
+    }
+
     /// Says how learners are synchronized, or this server is, and hears who the learners are.
     pub(super) fn tell(&mut self, status: &mut MemberStatus) {
         let known = status.learners.iter().filter_map(|at| Some((at.link, at.peer?.0)));
@@ -194,6 +202,7 @@ impl Traffic {
         for learner in &mut status.learners {
             learner.sync = self.syncs.get(&learner.link).copied();
         }
+        self.last_syncs.retain(|link, _| status.learners.iter().any(|at| at.link == *link));
         if status.stage.zab == ZabState::Synchronization {
             status.sync = self.own_sync;
         }
@@ -212,6 +221,7 @@ impl Traffic {
 
     fn sync_begins(&mut self, link: LinkId, mode: SyncMode) {
         self.syncs.insert(link, mode);
+        self.last_syncs.insert(link, mode);
         match mode {
             SyncMode::Snap => self.metrics.snap_count.add(1),
             SyncMode::Diff | SyncMode::Trunc => self.metrics.diff_count.add(1),
