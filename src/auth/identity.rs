@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::{DIGEST, IP, SUPER, digest, ip};
+use crate::proto::AuthInfo;
 
 /// One identity: a scheme, and a name under it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -52,12 +53,14 @@ impl fmt::Debug for Identity {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Identities {
     list: Box<[Identity]>,
+    /// The same, as a learner forwards it with each request.
+    info: AuthInfo,
 }
 
 impl Identities {
     /// What a connection from `peer` begins with.
     pub fn of_peer(peer: IpAddr) -> Self {
-        Identities { list: Box::new([Identity::new(IP, ip::text(peer).as_bytes())]) }
+        Self::of(vec![Identity::new(IP, ip::text(peer).as_bytes())])
     }
 
     /// The identities in the given order, as a learner forwards them with a request.
@@ -69,7 +72,7 @@ impl Identities {
                 list.push(identity);
             }
         }
-        Identities { list: list.into() }
+        Self::of(list)
     }
 
     /// This set and `identity`; those that were there stay (C-200).
@@ -77,8 +80,18 @@ impl Identities {
         if self.list.contains(&identity) {
             return self.clone();
         }
-        let list = std::iter::once(identity).chain(self.iter().cloned()).collect();
-        Identities { list }
+        Self::of(std::iter::once(identity).chain(self.iter().cloned()).collect())
+    }
+
+    fn of(list: Vec<Identity>) -> Self {
+        let ids = list.iter().map(|identity| (identity.scheme(), identity.id()));
+        let info = AuthInfo::new(ids);
+        Identities { list: list.into(), info }
+    }
+
+    /// The identities as they travel between servers.
+    pub fn info(&self) -> &AuthInfo {
+        &self.info
     }
 
     /// All identities.

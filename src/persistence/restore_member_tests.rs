@@ -2,7 +2,7 @@
 
 use super::DataDir;
 use super::disk::{Disk, RealDisk};
-use super::epoch_files::EpochFile;
+use super::epoch_files::{EpochFile, allow_vote};
 use super::restore::{MemberRestoreOptions, MemberRestored, restore_member};
 use super::restore_tests::{Home, OPTIONS, creates};
 use super::snapshot::{Compression, SnapshotOptions};
@@ -165,6 +165,24 @@ fn amnesia_lasts_until_current_epoch_is_written() {
         let member = restart(&home);
         assert_eq!(is(&member), (3, 2, false, true));
         assert!(said(&member, why));
+    }
+}
+
+/// Found by the swarm: a leader of the same epoch has a member promise nothing anew, so it would have
+/// missed the file at the next start again, and of two such members none could be elected.
+#[test]
+fn a_lost_promise_costs_the_vote_once() {
+    for accepted in [None, Some(b"1")] {
+        let home = synchronized();
+        remove(&home, "acceptedEpoch");
+        if let Some(accepted) = accepted {
+            write(&home, "acceptedEpoch", accepted);
+        }
+        assert_eq!(is(&restart(&home)), (2, 2, false, true));
+        let dir = home.open().unwrap();
+        allow_vote(&**dir.disk(), dir.snapshot_dir()).unwrap();
+        drop(dir);
+        assert_eq!(is(&restart(&home)), (2, 2, true, true), "it was synchronized");
     }
 }
 

@@ -2,6 +2,7 @@
 //! protocol and the transaction log.
 
 pub mod acl;
+pub mod auth_info;
 pub mod compatibility;
 pub mod digest_algorithm;
 pub mod election_greeting;
@@ -21,6 +22,7 @@ pub mod vote;
 pub mod watch_event;
 
 pub use acl::{Acl, AclList, perms};
+pub use auth_info::AuthInfo;
 pub use compatibility::CompatibilityLevel;
 pub use digest_algorithm::DigestAlgorithm;
 pub use election_greeting::ElectionGreeting;

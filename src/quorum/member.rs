@@ -92,6 +92,8 @@ pub struct Member {
     pub tickets: Tickets,
     /// The last transaction that was given to the disk, or restored from it.
     pub last_logged: Zxid,
+    /// The last proposal that this process has acknowledged.
+    pub acknowledged: Zxid,
     /// The last transactions that were committed.
     pub committed: CommittedLog,
     /// Whether it has data at all; without, its zxid is -1 and nobody counts its vote (C-226).

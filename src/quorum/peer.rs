@@ -16,11 +16,11 @@
 //! * When a role that served clients ends, all their connections do.
 
 mod describe;
+mod leaving;
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
+use self::leaving::Leaving;
 use super::effect::{ClientEffect, Effects, Input};
 use super::election::{self, Elected, FastLeaderElection};
 use super::leader::Leader;
@@ -28,7 +28,7 @@ use super::learner::Learner;
 use super::member::{Member, Outcome, Turn};
 use super::standalone::Standalone;
 use crate::proto::membership::LearnerType;
-use crate::proto::{Notification, ServerState, Sid, Vote, Zxid};
+use crate::proto::{Notification, ServerState, Sid, Vote};
 use crate::time::Instant;
 use crate::tree::Database;
 
@@ -53,19 +53,6 @@ enum Role {
     Leading(Box<Leader>),
     /// It follows or observes, or is about to.
     Learning(Box<Learner>),
-}
-
-/// Between two roles.
-#[derive(Debug, Default)]
-struct Leaving {
-    /// Logged, and not applied.
-    unapplied: Vec<(Zxid, Bytes)>,
-    /// Who leads next, if that is known.
-    successor: Option<Vote>,
-    /// An observer waits until then, so that not all of them come at once.
-    not_before: u64,
-    /// The last word of each member meanwhile. Strangers are many, and ask again.
-    heard: BTreeMap<Sid, Notification>,
 }
 
 /// A learner that comes while this server looks for a leader is kept waiting so long: whoever has
@@ -329,58 +316,6 @@ fn begin(turn: &mut Turn<'_>, role: &mut Role, elected: Elected) {
         return;
     }
     *role = Role::Learning(Box::new(Learner::new(turn, vote.leader, kind)));
-}
-
-impl Leaving {
-    fn take(&mut self, turn: &mut Turn<'_>, input: Input) {
-        match input {
-            Input::Notified { from, notification } if turn.member.configs.is_member(from) => {
-                self.heard.insert(from, notification);
-            }
-            Input::Reloaded(restored) => turn.member.reloaded(restored),
-            // What the old role still hears of its links, its clients and its disk.
-            _ => {}
-        }
-        self.go_on(turn);
-    }
-
-    fn go_on(&mut self, turn: &mut Turn<'_>) {
-        if turn.member.reloading || !turn.member.tickets.is_drained() {
-            return;
-        }
-        if turn.member.unlogged && turn.member.configs.is_voter(turn.member.me) {
-            // A vote is given for what is on the disk.
-            turn.member.database_is_current = false;
-        }
-        if !turn.member.database_is_current {
-            // The log has everything, also what was not applied.
-            self.unapplied.clear();
-            turn.reload();
-            return;
-        }
-        for (zxid, txn) in self.unapplied.drain(..) {
-            // What the role knew to be committed is there already.
-            if zxid > turn.member.committed.max() {
-                turn.member.committed.push(zxid, txn.clone());
-            }
-            turn.effects.client.push(ClientEffect::CatchUp { zxid, txn });
-        }
-    }
-
-    fn is_done(&self, turn: &Turn<'_>) -> bool {
-        let member = &*turn.member;
-        member.tickets.is_drained()
-            && member.database_is_current
-            && !member.reloading
-            && self.unapplied.is_empty()
-            && turn.db.last_processed() >= member.committed.max()
-            && turn.now.mono_ms >= self.not_before
-    }
-
-    fn next_deadline(&self, member: &Member) -> Option<u64> {
-        let waits_for_disk = !member.tickets.is_drained() || member.reloading;
-        (!waits_for_disk).then_some(self.not_before)
-    }
 }
 
 #[cfg(test)]

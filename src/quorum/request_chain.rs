@@ -44,12 +44,12 @@ pub struct RequestChain {
     /// No zxid has a higher counter.
     last_counter: Option<u32>,
     /// Those of the sessions that only this server knows.
-    local: Option<LocalSessions>,
+    local: Option<LocalSessionIds>,
 }
 
 /// The sessions that no transaction begins or ends (C-274).
 #[derive(Debug)]
-struct LocalSessions {
+struct LocalSessionIds {
     ids: BTreeSet<SessionId>,
     /// `localSessionsUpgradingEnabled`.
     upgrades: bool,
@@ -116,7 +116,7 @@ impl RequestChain {
     /// New sessions of own clients are local. They become global with their first ephemeral, if
     /// `upgrades`; else they may have none.
     pub fn with_local_sessions(mut self, upgrades: bool) -> Self {
-        self.local = Some(LocalSessions { ids: BTreeSet::new(), upgrades, expired: Vec::new() });
+        self.local = Some(LocalSessionIds { ids: BTreeSet::new(), upgrades, expired: Vec::new() });
         self
     }
 

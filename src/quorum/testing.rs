@@ -94,6 +94,7 @@ pub(crate) fn member(me: i64, config: &QuorumVerifier) -> Member {
         may_vote: true,
         database_is_current: true,
         unlogged: false,
+        acknowledged: Zxid::ZERO,
         reloading: false,
         round: 0,
         vote: (Vote { leader: Sid(me), zxid: 0, peer_epoch: 0 }, 0),

@@ -74,6 +74,9 @@ struct Lanes {
     waiting: Option<u64>,
     /// It is to look again, though nothing may be here for it.
     woken: bool,
+    /// Somebody turns the driver in the thread's place, and looks here when that is done: until
+    /// then nobody wakes the thread, which could only wait for the driver.
+    in_place: bool,
     stopped: bool,
 }
 
@@ -90,9 +93,17 @@ impl Lanes {
         self.first.is_empty() && self.then.is_empty()
     }
 
-    /// Whether the thread waits, and nothing is here that it has been woken for.
-    fn thread_waits_for_anything(&self) -> bool {
-        self.is_empty() && self.waiting.is_some() && !self.woken
+    /// Whether the thread waits, and nothing is here that it has been woken for: then whoever asks
+    /// has its place from now on.
+    fn take_place(&mut self) -> bool {
+        let free = self.is_empty() && self.waiting.is_some() && !self.woken && !self.in_place;
+        self.in_place |= free;
+        free
+    }
+
+    /// Whether the thread is to be woken for something.
+    fn has_a_sleeper(&self) -> bool {
+        self.waiting.is_some() && !self.in_place
     }
 
     /// Adds an input in its lane.
@@ -184,8 +195,7 @@ impl Lane {
 /// Bytes that a REQUEST keeps alive.
 fn weight(request: &ForwardedRequest) -> usize {
     const FIXED: usize = 128;
-    let auth = request.auth.iter().map(|(scheme, id)| FIXED + scheme.len() + id.len());
-    FIXED + request.body.len() + auth.sum::<usize>()
+    FIXED + request.body.len() + request.auth.wire().len()
 }
 
 /// Bytes that any other packet keeps alive.
@@ -227,7 +237,7 @@ impl Inbox {
     pub fn push(&self, input: Input) -> Result<(), TooManyRequests> {
         let mut lanes = self.lanes.lock();
         lanes.push(input)?;
-        self.wake_if(lanes.waiting.is_some());
+        self.wake_if(lanes.has_a_sleeper());
         Ok(())
     }
 
@@ -242,13 +252,13 @@ impl Inbox {
         packets: impl IntoIterator<Item = QuorumPacket>,
     ) -> Result<Pushed, TooManyRequests> {
         let mut lanes = self.lanes.lock();
-        let only = lanes.thread_waits_for_anything();
+        let only = lanes.take_place();
         let mut inputs = packets.into_iter().map(|packet| Input::Packet { link, packet });
         let pushed = inputs.try_for_each(|input| lanes.push(input));
         let waiting = lanes.links.get(&link).map_or(0, |waiting| waiting.first);
-        if !only || pushed.is_err() {
-            self.wake_if(lanes.waiting.is_some());
-        }
+        // Who cannot go on does not turn the driver either.
+        lanes.in_place &= !(only && pushed.is_err());
+        self.wake_if(lanes.has_a_sleeper());
         pushed.map(|()| Pushed { only, full: waiting > FULL_BYTES_OF_A_LINK })
     }
 
@@ -271,17 +281,15 @@ impl Inbox {
     pub fn ask(&self, question: Input) {
         let mut lanes = self.lanes.lock();
         lanes.then.push_back((question, 0));
-        self.wake_if(lanes.waiting.is_some());
+        self.wake_if(lanes.has_a_sleeper());
     }
 
     /// Adds a report of the disk. True as with [`submit`](Self::submit).
     pub fn report(&self, input: Input) -> bool {
         let mut lanes = self.lanes.lock();
-        let only = lanes.thread_waits_for_anything();
+        let only = lanes.take_place();
         lanes.first.push_back((input, 0));
-        if !only {
-            self.wake_if(lanes.waiting.is_some());
-        }
+        self.wake_if(lanes.has_a_sleeper());
         only
     }
 
@@ -289,21 +297,19 @@ impl Inbox {
     pub fn push_first(&self, input: Input) {
         let mut lanes = self.lanes.lock();
         lanes.first.push_back((input, 0));
-        self.wake_if(lanes.waiting.is_some());
+        self.wake_if(lanes.has_a_sleeper());
     }
 
-    /// Adds what a client asks for. True if the thread waits and nothing else is here: then it
-    /// is not woken, and somebody else must turn the driver or have turned it since, and look
-    /// whether to [wake](Self::wake_before) the thread.
+    /// Adds what a client asks for. True if the thread waits and nothing else is here: then neither
+    /// this nor what others bring from now on wakes it, until whoever was told so has turned the
+    /// driver and looks whether to [wake](Self::wake_before) the thread.
     pub fn submit(&self, submissions: Vec<Submission>) -> bool {
         let weight = submissions.iter().map(Submission::weight).sum();
         self.bytes.fetch_add(weight, Ordering::Relaxed);
         let mut lanes = self.lanes.lock();
-        let only = lanes.thread_waits_for_anything();
+        let only = lanes.take_place();
         lanes.then.push_back((Input::Submitted(submissions), weight));
-        if !only {
-            self.wake_if(lanes.waiting.is_some());
-        }
+        self.wake_if(lanes.has_a_sleeper());
         only
     }
 
@@ -312,16 +318,17 @@ impl Inbox {
         self.bytes.load(Ordering::Relaxed) > FULL_BYTES
     }
 
-    /// Has the thread look at the inbox if there is something for it, or if it would wait for
-    /// longer than until `deadline`. Where it does not wait, it may have asked already when it is
+    /// Gives the thread its place back, and has it look at the inbox if there is something for it, or
+    /// if it would wait for longer than until `deadline`. Where it does not wait, it may have asked already when it is
     /// due, before that was changed: it asks again.
     pub fn wake_before(&self, deadline: Option<u64>) {
         let mut lanes = self.lanes.lock();
+        lanes.in_place = false;
         let until = lanes.waiting.unwrap_or(u64::MAX);
         let sleeps_on = deadline.is_some_and(|at| at < until);
         if sleeps_on || !lanes.is_empty() {
             lanes.woken = true;
-            self.wake_if(lanes.waiting.is_some());
+            self.wake_if(lanes.has_a_sleeper());
         }
     }
 

@@ -14,7 +14,7 @@ use crate::persistence::{
 };
 use crate::processor::sync::{SnapshotSchedule, SyncRequestProcessor};
 use crate::proto::membership::QuorumServer;
-use crate::proto::{LinkId, QuorumVerifier, Sid, Vote, path};
+use crate::proto::{LinkId, QuorumVerifier, Sid, Vote, Zxid, path};
 use crate::quorum::committed_log::CommittedLog;
 use crate::quorum::configs::Configs;
 use crate::quorum::durable::Tickets;
@@ -98,6 +98,7 @@ pub fn start(
         may_vote,
         database_is_current: true,
         unlogged: false,
+        acknowledged: Zxid::ZERO,
         reloading: false,
         round: 0,
         vote: (vote, 0),

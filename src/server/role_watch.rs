@@ -21,8 +21,9 @@ use crate::time::Instant;
 
 /// What only grows older is published again after so many milliseconds …
 const PERIOD_MS: u64 = 100;
-/// … or so many, if a learner has answered a PING.
-const SHORT_PERIOD_MS: u64 = 5;
+/// … and between that so often, when a learner has answered a PING: each does at about the same
+/// moment, and would else be told as silent until the next.
+const ANSWERS_PER_PERIOD: u32 = 8;
 
 /// What a member is, as its driver has published it last.
 #[derive(Debug)]
@@ -46,10 +47,12 @@ pub struct RoleWatch {
     /// Of the stage and the learners: what is told at once when it changes.
     mark: u64,
     times: Times,
-    /// The last publication …
-    last_ms: u64,
-    /// … and the next, if nothing changes before.
+    /// The next publication, if nothing changes before.
     next_ms: u64,
+    /// Whether a learner has answered a PING in this turn.
+    answered: bool,
+    /// Answers to PINGs that may still be published before that.
+    answers_left: u32,
     published: Arc<PublishedRole>,
 }
 
@@ -88,8 +91,9 @@ impl RoleWatch {
                 serves_since: None,
                 election_ms: None,
             },
-            last_ms: now_ms,
             next_ms: now_ms,
+            answered: false,
+            answers_left: ANSWERS_PER_PERIOD,
             published: Arc::new(PublishedRole(Mutex::new(Arc::new(status)))),
         }
     }
@@ -110,10 +114,7 @@ impl RoleWatch {
             match input {
                 Input::Packet { link, packet } => {
                     self.traffic.arrives(self.stage, *link, packet, now);
-                    if self.prepares() && matches!(packet, QuorumPacket::Ping { .. }) {
-                        // How silent the learners are is worth telling anew.
-                        self.next_ms = self.next_ms.min(self.last_ms + SHORT_PERIOD_MS);
-                    }
+                    self.answered |= self.prepares() && matches!(packet, QuorumPacket::Ping { .. });
                 }
                 Input::LinkClosed { link, .. } => self.traffic.closed(*link),
                 Input::Persisted(ticket) => self.persisted(*ticket, now),
@@ -154,11 +155,9 @@ impl RoleWatch {
         let sync = self.traffic.own_sync().map_or(0, |mode| 1 + mode as u64);
         let own = (stage.state.to_int() as u64) << 16 | (stage.zab as u64) << 8 | sync;
         let mark = peer.learners_mark().wrapping_mul(31).wrapping_add(own);
-        if mark == self.mark && now.mono_ms < self.next_ms {
+        if !self.is_due(mark, now.mono_ms) {
             return;
         }
-        self.mark = mark;
-        (self.last_ms, self.next_ms) = (now.mono_ms, now.mono_ms + PERIOD_MS);
         let Some(mut status) = peer.describe(now) else { return };
         status.election_ms = self.times.election_ms;
         status.serving_since_ms = self.times.serves_since;
@@ -168,6 +167,21 @@ impl RoleWatch {
             self.story.goes_on(&status, self.traffic.own_sync(), idle_ms, &member.connected);
         }
         *self.published.0.lock() = Arc::new(status);
+    }
+
+    /// Whether the role is published after a turn that leaves it with this mark.
+    fn is_due(&mut self, mark: u64, now_ms: u64) -> bool {
+        let answered = std::mem::take(&mut self.answered) && self.answers_left > 0;
+        if now_ms >= self.next_ms {
+            self.next_ms = now_ms + PERIOD_MS;
+            self.answers_left = ANSWERS_PER_PERIOD;
+        } else if answered {
+            self.answers_left -= 1;
+        } else if mark == self.mark {
+            return false;
+        }
+        self.mark = mark;
+        true
     }
 
     fn changes(&mut self, before: Stage, stage: Stage, now_ms: u64) {

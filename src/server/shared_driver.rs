@@ -107,9 +107,8 @@ where
             self.inbox.wake_before(None);
             return;
         }
-        // Whoever has the lock came by the same way, or is the thread after all: both look at the
-        // inbox again when they have let go.
-        let Some(mut state) = self.state.try_lock() else { return };
+        // If somebody has the lock it is the thread, which has begun to turn at its deadline.
+        let Some(mut state) = self.state.try_lock() else { return self.inbox.wake_before(None) };
         let mut inputs = Vec::with_capacity(4);
         let begin = self.clock.nanos();
         loop {

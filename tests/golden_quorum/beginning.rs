@@ -75,6 +75,7 @@ impl Beginning {
             may_vote: true,
             database_is_current: true,
             unlogged: false,
+            acknowledged: Zxid::ZERO,
             reloading: false,
             round: 0,
             vote: (Vote { leader: me, zxid: 0, peer_epoch: 0 }, 0),

@@ -19,8 +19,8 @@ use zkserver::proto::acl::write_acl_vector;
 use zkserver::proto::quorum_packet::{ForwardedRequest, LearnerInfo, PROTOCOL_VERSION};
 use zkserver::proto::txns::TxnRecord;
 use zkserver::proto::{
-    Acl, Epoch, LinkId, Notification, OpCode, QuorumPacket, ServerState, SessionId, Sid, Vote,
-    Zxid, perms,
+    Acl, AuthInfo, Epoch, LinkId, Notification, OpCode, QuorumPacket, ServerState, SessionId, Sid,
+    Vote, Zxid, perms,
 };
 use zkserver::quorum::effect::Input;
 
@@ -250,7 +250,7 @@ fn a_leader_brings_a_follower_up_by_diff_as_apaches_3_9_did() {
     let mut counter = 0;
     let mut asks = |session: SessionId, cxid, op: OpCode, body: Vec<u8>| {
         set_the_clock(&mut server, &txns);
-        let (op, body, auth) = (op.to_int(), body.into(), Vec::new());
+        let (op, body, auth) = (op.to_int(), body.into(), AuthInfo::default());
         let request = ForwardedRequest { session, cxid, op, body, auth };
         server.take(Input::Packet { link, packet: QuorumPacket::Request(request) });
         counter += 1;

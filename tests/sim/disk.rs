@@ -266,6 +266,21 @@ impl SimDisk {
         state.life += 1;
     }
 
+    /// These names are not in `dir` any more, nor do they come back.
+    pub fn lose(&self, dir: &Path, names: &[&str]) {
+        let state = &mut *self.0.lock();
+        let is_lost = |path: &Path| {
+            path.parent() == Some(dir)
+                && path.file_name().is_some_and(|name| names.iter().any(|lost| *lost == name))
+        };
+        state.names.retain(|path, _| !is_lost(path));
+        // What was still to be synced there is.
+        state.unsynced.retain(|change| change.directory() != Some(dir));
+        state.durable_names.retain(|path, _| path.parent() != Some(dir));
+        let there = state.names.iter().filter(|(path, _)| path.parent() == Some(dir));
+        state.durable_names.extend(there.map(|(path, inode)| (path.clone(), inode.clone())));
+    }
+
     /// The names there are, each with its size.
     pub fn files(&self) -> Vec<(PathBuf, usize)> {
         let state = self.0.lock();

@@ -6,8 +6,10 @@
 
 use std::fmt;
 
+use zkserver::proto::Epoch;
+
 use crate::ensemble::Ensemble;
-use crate::history::Micros;
+use crate::history::{Micros, ServerEvent};
 use crate::network::Node;
 use crate::peer::End as PeerEnd;
 use crate::random::Random;
@@ -63,11 +65,13 @@ pub enum Kind {
     Wipe,
     /// A bit of a log is another.
     Rot,
+    /// One of the files of epochs is gone, or both.
+    LostEpochs,
     /// Something happens to a server just when it is elected, synchronized, or begins to serve.
     Untimely,
 }
 
-const ALL: [Kind; 24] = [
+const ALL: [Kind; 25] = [
     Kind::Kill,
     Kind::PowerCut,
     Kind::PowerCutAll,
@@ -91,6 +95,7 @@ const ALL: [Kind; 24] = [
     Kind::Hostile,
     Kind::Wipe,
     Kind::Rot,
+    Kind::LostEpochs,
     Kind::Untimely,
 ];
 
@@ -141,7 +146,7 @@ impl Faults {
         // Of two voters none may be forgetful: nobody could be elected. Reconfigurations may leave
         // two.
         if ensemble.voters().len() < 3 || reconfigs {
-            kinds.retain(|kind| ![Kind::Wipe, Kind::Rot].contains(kind));
+            kinds.retain(|kind| ![Kind::Wipe, Kind::Rot, Kind::LostEpochs].contains(kind));
         }
         random.shuffle(&mut kinds);
         // Mostly a handful; now and then all, or a single one.
@@ -245,8 +250,7 @@ impl World {
     }
 
     fn network_is_well(&mut self) {
-        self.stage.network.slow_dials = 0;
-        self.stage.network.latency = self.plan.latency;
+        self.stage.network.is_well(self.plan.latency);
     }
 
     fn heal_servers(&mut self) {
@@ -369,7 +373,7 @@ impl World {
             Kind::Untimely => {
                 self.faults.happened.pop();
             }
-            Kind::Wipe | Kind::Rot => self.forget(kind, server, lasts),
+            Kind::Wipe | Kind::Rot | Kind::LostEpochs => self.forget(kind, server, lasts),
         }
     }
 
@@ -435,11 +439,20 @@ impl World {
         if self.peers.iter().any(|peer| peer.is_suspect()) || !self.peers[server].is_up() {
             return;
         }
+        // In front of any epoch nothing tells a member without these files from a new one.
+        let epoch = self.peers[server].tree_state().map_or(Epoch(0), |(zxid, _)| zxid.epoch());
+        if kind == Kind::LostEpochs && epoch == Epoch(0) {
+            return;
+        }
         self.end(server, PeerEnd::Killed, lasts);
         let what = match kind {
             Kind::Wipe => {
                 self.peers[server].lose_disk();
                 "an empty disk".into()
+            }
+            Kind::LostEpochs => {
+                self.stage.server(self.peers[server].sid(), ServerEvent::EpochsLost);
+                format!("no {}", self.peers[server].lose_epochs(&mut self.faults.random))
             }
             _ => format!("{:?}", self.peers[server].rot(&mut self.faults.random)),
         };

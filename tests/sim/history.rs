@@ -34,6 +34,10 @@ pub struct History {
     pub voters: Vec<Sid>,
     /// Those that do not vote.
     pub observers: Vec<Sid>,
+    /// Those of them that follow without a log (`syncEnabled=false`).
+    pub without_a_log: Vec<Sid>,
+    /// Whether sessions begin as local ones, which no transaction tells of.
+    pub local_sessions: bool,
     /// The configurations by their versions, as they were first proposed; the one that the run began
     /// with at zxid 0. Empty: the majority of `voters` decides.
     pub configs: Vec<(Zxid, Arc<QuorumVerifier>)>,
@@ -66,6 +70,8 @@ pub enum ServerEvent {
         /// False if it may have forgotten what it acknowledged.
         may_vote: bool,
     },
+    /// Its files of epochs are gone, or one of them: what it has promised it must find out anew.
+    EpochsLost,
     /// The process does not start: it refuses what lies on its disk.
     Refused(String),
     /// The process is gone.
@@ -273,6 +279,16 @@ pub enum Request {
         ephemeral: bool,
         /// Whether the server appends a number.
         sequential: bool,
+    },
+    /// createContainer, or createTTL: a node that goes by itself when nothing is below it.
+    CreateReaped {
+        /// The path.
+        path: Path,
+        /// What it holds.
+        value: Value,
+        /// How long after its last change, in milliseconds; `None` for a container, which goes when
+        /// its last child has gone.
+        ttl_ms: Option<u32>,
     },
     /// delete.
     Delete {

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use zkserver::jute::Writer;
 use zkserver::proto::quorum_packet::{ForwardedRequest, LearnerInfo};
 use zkserver::proto::txns::{Txn, TxnHeader};
-use zkserver::proto::{Epoch, Notification, QuorumPacket, ServerState, SessionId, Sid, Vote, Zxid};
+use zkserver::proto::{
+    AuthInfo, Epoch, Notification, QuorumPacket, ServerState, SessionId, Sid, Vote, Zxid,
+};
 
 use crate::network::{Dial, End, Node, Port};
 use crate::process::STRANGER;
@@ -60,7 +62,7 @@ impl World {
                 cxid: 1,
                 op: 12_345,
                 body: Bytes::from_static(b"what is this"),
-                auth: Vec::new(),
+                auth: AuthInfo::default(),
             })],
             _ => Vec::new(),
         }

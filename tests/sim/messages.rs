@@ -62,6 +62,20 @@ fn operation(request: &Request, padding: usize) -> (i32, Vec<u8>) {
             let body = bodies::create(&**path, Some(&data), &bodies::open_acl(), flags);
             (op::CREATE2, body)
         }
+        Request::CreateReaped { path, value, ttl_ms } => {
+            let (path, data, acl) = (&**path, data(*value, padding), bodies::open_acl());
+            match ttl_ms {
+                None => {
+                    let body = bodies::create(path, Some(&data), &acl, flag::CONTAINER);
+                    (op::CREATE_CONTAINER, body)
+                }
+                Some(ttl_ms) => {
+                    let ttl_ms = i64::from(*ttl_ms);
+                    let body = bodies::create_ttl(path, Some(&data), &acl, flag::TTL, ttl_ms);
+                    (op::CREATE_TTL, body)
+                }
+            }
+        }
         Request::Delete { path, version } => (op::DELETE, bodies::numbered(&**path, *version)),
         Request::SetData { path, value, version } => {
             let data = data(*value, padding);
@@ -115,7 +129,9 @@ pub fn answer(request: &Request, body: &[u8]) -> Result<Response, String> {
 
 fn read(request: &Request, r: &mut Reader<'_>) -> Result<Response, JuteError> {
     Ok(match request {
-        Request::Create { .. } => Response::Created { path: path(r)?, stat: stat(r)? },
+        Request::Create { .. } | Request::CreateReaped { .. } => {
+            Response::Created { path: path(r)?, stat: stat(r)? }
+        }
         Request::SetData { .. } | Request::Exists { .. } => Response::Stat(stat(r)?),
         Request::GetData { .. } => {
             let data = r.buffer()?.unwrap_or_default();

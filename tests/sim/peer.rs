@@ -21,6 +21,7 @@ use crate::network::{Dial, End as WireEnd, Node, Payload, Port};
 use crate::process::{Beginning, Character, Process};
 use crate::random::Random;
 use crate::stage::{Happening, Stage};
+use crate::world::Plan;
 
 /// What the agenda keeps for a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,9 +106,10 @@ enum Waiting {
 
 impl Peer {
     /// A machine with an empty disk, switched off.
-    pub fn new(index: usize, ensemble: &Ensemble, mut random: Random) -> Self {
+    pub fn new(index: usize, plan: &Plan, mut random: Random) -> Self {
+        let ensemble = &plan.ensemble;
         let usual_sync_time = random.pick(&[200, 1_000, 4_000, 25_000]);
-        let character = Character::draw(&mut random, ensemble.size() > 1);
+        let character = Character::draw(&mut random, plan);
         Peer {
             index,
             sid: sid(index),
@@ -160,10 +162,28 @@ impl Peer {
         (self.wiped, self.suspect) = (true, true);
     }
 
+    /// One of its files of epochs is gone, or both; answers which.
+    pub fn lose_epochs(&mut self, random: &mut Random) -> &'static str {
+        self.suspect = true;
+        let both = ["acceptedEpoch", "currentEpoch"];
+        let (lost, names) = match random.below(3) {
+            0 => (&both[..1], "acceptedEpoch"),
+            1 => (&both[1..], "currentEpoch"),
+            _ => (&both[..], "acceptedEpoch and currentEpoch"),
+        };
+        self.disk.lose(Path::new("/data/version-2"), lost);
+        names
+    }
+
     /// A bit of its log is another; answers which.
     pub fn rot(&mut self, random: &mut Random) -> Option<String> {
         self.suspect = true;
         self.disk.rot("/data/version-2/log.", random)
+    }
+
+    /// Whether it logs, also as an observer.
+    pub fn logs(&self) -> bool {
+        self.character.observer_logs()
     }
 
     /// Its id.

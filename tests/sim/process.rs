@@ -49,6 +49,7 @@ use crate::network::{Dial, End, Payload, Port};
 use crate::peer::PeerEvent;
 use crate::random::Random;
 use crate::stage::{Happening, Stage};
+use crate::world::{Plan, Upgrades};
 
 /// How a server is set up: drawn once for each machine.
 #[derive(Debug, Clone, Copy)]
@@ -75,11 +76,16 @@ pub struct Character {
     epoch_patience_ms: Option<u64>,
     /// Whether a leader serves clients.
     leader_serves: bool,
+    /// Whether it logs as an observer.
+    observer_logs: bool,
+    /// As everywhere in its ensemble.
+    local_sessions: Option<Upgrades>,
 }
 
 impl Character {
     /// A seed's.
-    pub fn draw(random: &mut Random, others: bool) -> Self {
+    pub fn draw(random: &mut Random, plan: &Plan) -> Self {
+        let others = plan.ensemble.size() > 1;
         Character {
             snap_count: random.pick(&[40, 200, 1_000, 100_000]),
             inputs: random.pick(&[1, 4, 64, 256]),
@@ -93,7 +99,15 @@ impl Character {
             log_limit: random.pick(&[0, 20_000, u64::MAX]),
             // A leader that is the only one must.
             leader_serves: random.permille(900) || !others,
+            // Who logs and who does not is told from what they are; that must not change.
+            observer_logs: random.permille(600) || plan.reconfigs,
+            local_sessions: plan.local_sessions,
         }
+    }
+
+    /// Whether it logs as an observer.
+    pub fn observer_logs(self) -> bool {
+        self.observer_logs
     }
 }
 

@@ -26,7 +26,7 @@ use crate::history::{Event, History, Micros, ServerEvent, Violation};
 use crate::peer::Peer;
 use crate::random::Random;
 use crate::trace::Keep;
-use crate::world::{Plan, World};
+use crate::world::{Plan, Upgrades, World};
 
 const SECOND: Micros = 1_000_000;
 
@@ -83,7 +83,15 @@ pub fn plan(seed: u64, keep: Keep) -> Plan {
         test: "the_swarm_finds_nothing",
         seed,
         clients: random.pick(&[2, 3, 3, 3, 4, 5]),
-        reconfigs: ensemble.size() > 2 && !ensemble.is_in_groups() && random.permille(250),
+        reconfigs: ensemble.size() > 2 && !ensemble.is_in_groups() && random.permille(300),
+        local_sessions: random.pick(&[
+            None,
+            None,
+            None,
+            None,
+            Some(Upgrades(true)),
+            Some(Upgrades(false)),
+        ]),
         ensemble,
         chaos: 60 * SECOND,
         peace: 30 * SECOND,
@@ -97,13 +105,13 @@ pub fn plan(seed: u64, keep: Keep) -> Plan {
 pub fn plain_plan(seed: u64, keep: Keep) -> Plan {
     let ensemble = Ensemble::members(3, 0, 0);
     let test = "three_servers_and_three_clients";
-    Plan { test, ensemble, clients: 3, reconfigs: false, ..plan(seed, keep) }
+    Plan { test, ensemble, clients: 3, reconfigs: false, local_sessions: None, ..plan(seed, keep) }
 }
 
 /// The plan for a server that is alone.
 pub fn alone_plan(seed: u64, keep: Keep) -> Plan {
     let (test, ensemble) = ("a_server_that_is_alone", Ensemble::alone());
-    Plan { test, ensemble, clients: 3, reconfigs: false, ..plan(seed, keep) }
+    Plan { test, ensemble, clients: 3, reconfigs: false, local_sessions: None, ..plan(seed, keep) }
 }
 
 /// Runs a plan and judges it. A panic of the code under test is a violation as well.

@@ -9,6 +9,7 @@
 //! | churn         | `/c/N`: create, delete, exists and getChildren with watches              |
 //! | ephemerals    | `/e/…`: created, seen by others, gone with their session                 |
 //! | queue         | `/q/…`: sequential nodes, taken by whoever deletes the first             |
+//! | reaped        | `/k/N`: containers with a child now and then; `/t/N`: nodes with a TTL      |
 //! | reconfig      | if the plan says so: members leave, join, get and lose their votes       |
 //! | lock          | `/l/…`: ephemeral sequential nodes; who has the lowest holds the lock     |
 //!
@@ -86,7 +87,7 @@ impl Paths {
             (0..count).map(|n| format!("{parent}/{n}").into()).collect()
         };
         Arc::new(Paths {
-            parents: ["/r", "/c", "/e", "/q", "/l"].map(Path::from).to_vec(),
+            parents: ["/r", "/c", "/e", "/q", "/l", "/k", "/t"].map(Path::from).to_vec(),
             registers: numbered("/r", REGISTERS),
             churned: numbered("/c", CHURNED),
             queue_prefix: "/q/n-".into(),
@@ -163,7 +164,7 @@ impl Workload {
         let path = self.paths.registers[register].clone();
         let churned = random.pick(&[0, 1, 2, 3, 4, 5]);
         let churned_path = self.paths.churned[churned].clone();
-        let most = if self.quiet { 45 } else { 100 };
+        let most = if self.quiet { 45 } else { 110 };
         match random.below(most) {
             0..16 => self.set_data(path, register, random, stage),
             16..32 => Request::GetData { watch: self.watch_data(&path, random), path },
@@ -208,9 +209,32 @@ impl Workload {
                 create(self.paths.lock_prefix.clone(), stage, true, true)
             }
             90..99 => Request::Sync { path },
+            99..108 => self.reaped(random, stage),
             _ if self.paths.servers > 0 && !self.may_close => self.reconfig(random),
             _ if self.may_close && random.permille(150) => Request::CloseSession,
             _ => Request::GetChildren { path: self.paths.parents[0].clone(), watch: false },
+        }
+    }
+
+    /// Nodes that go by themselves.
+    fn reaped(&mut self, random: &mut Random, stage: &mut Stage) -> Request {
+        let number = random.below(3);
+        let container: Path = format!("/k/{number}").into();
+        let child: Path = format!("/k/{number}/child").into();
+        let mortal: Path = format!("/t/{number}").into();
+        let mut value = || stage.value();
+        match random.below(9) {
+            0 => Request::CreateReaped { path: container, value: value(), ttl_ms: None },
+            1 => create(child, stage, false, false),
+            2 => create(child, stage, true, false),
+            3 | 4 => Request::Delete { path: child, version: -1 },
+            5 => Request::GetChildren { path: container, watch: false },
+            6 => {
+                let ttl_ms = Some(random.pick(&[1, 700, 3_000]));
+                Request::CreateReaped { path: mortal, value: value(), ttl_ms }
+            }
+            7 => Request::SetData { path: mortal, value: value(), version: -1 },
+            _ => Request::GetData { path: mortal, watch: false },
         }
     }
 
@@ -304,6 +328,8 @@ impl Workload {
                 };
             }
             (Request::Create { sequential: true, ephemeral: true, .. }, _) => {}
+            // Its container is gone.
+            (Request::Create { path, .. }, Err(_)) if path.starts_with("/k/") => {}
             (Request::Create { path, .. }, Err(code)) if *code != NODE_EXISTS => {
                 // A parent is missing: it was not created after all.
                 let is_parent = self.paths.parents.contains(path);

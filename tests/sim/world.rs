@@ -36,6 +36,9 @@ pub struct Plan {
     pub peace: Micros,
     /// Whether clients change the ensemble.
     pub reconfigs: bool,
+    /// Whether sessions begin as local ones, and if so, whether they become global where a client
+    /// asks for what only those have.
+    pub local_sessions: Option<Upgrades>,
     /// Whether anything goes wrong in chaos.
     pub faults: bool,
     /// How long a message takes, usually.
@@ -43,6 +46,10 @@ pub struct Plan {
     /// What becomes of the trace.
     pub keep: Keep,
 }
+
+/// `localSessionsUpgradingEnabled`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upgrades(pub bool);
 
 /// Everything that there is.
 pub struct World {
@@ -66,6 +73,7 @@ impl World {
             peace_at: plan.chaos,
             voters: plan.ensemble.voters(),
             observers: plan.ensemble.observers(),
+            local_sessions: plan.local_sessions.is_some(),
             configs: plan.ensemble.config().iter().map(|c| (Zxid::ZERO, Arc::clone(c))).collect(),
             ..History::default()
         };
@@ -85,9 +93,11 @@ impl World {
         } else {
             Faults::none()
         };
-        let peers = (0..plan.ensemble.size())
-            .map(|index| Peer::new(index, &plan.ensemble, random.fork()))
-            .collect();
+        let size = plan.ensemble.size();
+        let peers: Vec<_> = (0..size).map(|n| Peer::new(n, &plan, random.fork())).collect();
+        let observers = plan.ensemble.observers();
+        let log_less = peers.iter().filter(|peer| !peer.logs() && observers.contains(&peer.sid()));
+        stage.history.without_a_log = log_less.map(Peer::sid).collect();
         let paths = Paths::new(if plan.reconfigs { plan.ensemble.size() } else { 0 });
         let mut client = |index| {
             let mut random = random.fork();

@@ -267,14 +267,7 @@ fn complete(
             logged
         }
     };
-    let accepted_epoch = match accepted {
-        Some(accepted) => accepted.max(current_epoch),
-        None if current_epoch == Epoch(0) => {
-            EpochFile::Accepted.write(disk, snapshot_dir, Epoch(0))?;
-            Epoch(0)
-        }
-        None => current_epoch,
-    };
+    let accepted_epoch = accepted.unwrap_or_default().max(current_epoch);
     if accepted.is_some_and(|accepted| accepted < current_epoch) && forbidden.is_none() {
         let why = format!(
             "the last transaction {} is of a later epoch than acceptedEpoch, which is {}",
@@ -283,6 +276,11 @@ fn complete(
         );
         epoch_files::forbid_vote(disk, snapshot_dir, &why)?;
         forbidden = Some(why);
+    }
+    // Only behind the mark. A leader of this very epoch would have it promise nothing, and give it its
+    // vote back: the next start must not miss the file again.
+    if accepted != Some(accepted_epoch) {
+        EpochFile::Accepted.write(disk, snapshot_dir, accepted_epoch)?;
     }
     if let Some(why) = &forbidden {
         notices.push(format!(

@@ -15,7 +15,7 @@ pub use write::TAIL;
 
 use bytes::Bytes;
 
-use super::{Epoch, SessionId, Sid, Zxid};
+use super::{AuthInfo, Epoch, SessionId, Sid, Zxid};
 
 /// Which end of a link has sent the bytes: two types of packets mean a question from one side and
 /// its answer from the other.
@@ -161,8 +161,8 @@ pub struct ForwardedRequest {
     pub op: i32,
     /// The record after the client's header.
     pub body: Bytes,
-    /// Who asks: scheme and id, each as its bytes. Empty for the learner's own requests.
-    pub auth: Vec<(Bytes, Bytes)>,
+    /// Who asks. Nobody for the learner's own requests.
+    pub auth: AuthInfo,
 }
 
 /// How a learner introduces itself.

@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::{ForwardedRequest, LearnerInfo, QuorumPacket, Side, name_of};
 use crate::jute::{JuteError, Reader};
 use crate::proto::txns::TxnRecord;
-use crate::proto::{Epoch, SessionId, Sid, Zxid};
+use crate::proto::{AuthInfo, Epoch, SessionId, Sid, Zxid};
 
 impl QuorumPacket {
     /// Takes the next packet off `input`, which came from `side`; `None` when more bytes are
@@ -45,7 +45,7 @@ impl QuorumPacket {
         let (packet_type, zxid) = (fields.get_i32(), Zxid::from_long(fields.get_i64()));
         let data = usize::try_from(fields.get_i32()).ok().map(|length| fields.split_to(length));
         let parts = Parts { packet_type, zxid, data, max_length };
-        parts.read(side, &fields)
+        parts.read(side, fields)
     }
 }
 
@@ -110,7 +110,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn read(self, side: Side, auth: &Bytes) -> Result<QuorumPacket, String> {
+    fn read(self, side: Side, auth: Bytes) -> Result<QuorumPacket, String> {
         let zxid = self.zxid;
         Ok(match (self.packet_type, side) {
             (1, _) => QuorumPacket::Request(self.request(auth)?),
@@ -155,13 +155,12 @@ impl Parts {
         })
     }
 
-    fn request(&self, auth: &Bytes) -> Result<ForwardedRequest, String> {
+    fn request(&self, auth: Bytes) -> Result<ForwardedRequest, String> {
         let (session, cxid, op) = self.fields("a session, a cxid and an operation", |r| {
             Ok((SessionId(r.long()?), r.int()?, r.int()?))
         })?;
         let body = self.data.as_ref().expect("fields were read from it").slice(16..);
-        let mut r = Reader::unlimited(auth);
-        let auth = read_auth(&mut r, auth).map_err(|why| self.unexpected("ids", &why))?;
+        let auth = AuthInfo::read(auth).map_err(|why| self.unexpected("ids", &why))?;
         Ok(ForwardedRequest { session, cxid, op, body, auth })
     }
 
@@ -234,13 +233,4 @@ impl Parts {
         let name = name_of(self.packet_type);
         format!("expected {expected} in {name} {}, got {got}", self.zxid)
     }
-}
-
-fn read_auth(r: &mut Reader<'_>, whole: &Bytes) -> Result<Vec<(Bytes, Bytes)>, JuteError> {
-    let mut auth = Vec::new();
-    for _ in 0..r.vector()?.unwrap_or(0) {
-        let scheme = whole.slice_ref(r.required_ustring()?);
-        auth.push((scheme, whole.slice_ref(r.required_ustring()?)));
-    }
-    Ok(auth)
 }

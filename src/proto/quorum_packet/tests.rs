@@ -30,15 +30,16 @@ fn all() -> Vec<(Side, QuorumPacket)> {
             auth,
         })
     };
-    let ip = (Bytes::from_static(b"ip"), Bytes::from_static(b"::1"));
+    let ip = (&b"ip"[..], &b"::1"[..]);
+    let twice = AuthInfo::new([ip, ip].into_iter());
     let touched = |list| QuorumPacket::Ping { zxid, touched: Some(list) };
     let timed = vec![(SessionId(1), 4000), (SessionId(-1), 1)];
     let answer = |valid| QuorumPacket::Revalidated { session: SessionId(7), valid };
     let epoch = |current_epoch| QuorumPacket::AckEpoch { last_zxid: zxid, current_epoch };
     let (designated, txn) = (Sid(2), txn(zxid));
     vec![
-        (Side::Learner, request(vec![ip.clone(), ip])),
-        (Side::Learner, request(Vec::new())),
+        (Side::Learner, request(twice)),
+        (Side::Learner, request(AuthInfo::default())),
         (Side::Leader, QuorumPacket::Proposal { zxid, txn: txn.clone() }),
         (Side::Learner, QuorumPacket::Ack { zxid }),
         (Side::Leader, QuorumPacket::Commit { zxid }),

@@ -40,7 +40,7 @@ impl QuorumPacket {
                     out.extend_from_slice(&request.body);
                 });
                 if !request.auth.is_empty() {
-                    packet.auth(&request.auth);
+                    packet.auth(request.auth.wire());
                 }
             }
             QuorumPacket::Proposal { zxid, txn } | QuorumPacket::Inform { zxid, txn } => {
@@ -143,13 +143,9 @@ impl Packet<'_> {
         self.out.put_int(-1);
     }
 
-    /// Puts ids in the place of the null that ends the packet.
-    fn auth(&mut self, ids: &[(impl AsRef<[u8]>, impl AsRef<[u8]>)]) {
-        let count_at = self.out.len() - 4;
-        self.out.set_int(count_at, ids.len() as i32);
-        for (scheme, id) in ids {
-            self.out.put_ustring(scheme.as_ref());
-            self.out.put_ustring(id.as_ref());
-        }
+    /// Puts a vector of ids in the place of the null that ends the packet.
+    fn auth(&mut self, ids: &[u8]) {
+        self.out.truncate(self.out.len() - 4);
+        self.out.extend_from_slice(ids);
     }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::forwarding::Askers;
 use super::learner_handler::{Limits, State};
 use super::learners::Learners;
 use super::proposals::{CommittedTxn, Proposals};
@@ -41,6 +42,7 @@ pub struct Broadcast {
     /// A sync that may go when its round is confirmed; what is behind it waits too.
     first_sync: Option<(u64, Origin, Bytes)>,
     pub(super) owners: SessionOwners,
+    pub(super) askers: Askers,
     /// Set by a reconfiguration under which this server does not lead: nothing behind it is
     /// committed here any more, and when it went to apply this server leaves.
     pub(super) handing_over: Option<(Zxid, Sid)>,
@@ -89,6 +91,7 @@ impl Broadcast {
             own_sync_rounds: VecDeque::new(),
             first_sync: None,
             owners: SessionOwners::new(options.prep.hash_seed),
+            askers: Askers::new(options.prep.hash_seed),
             handing_over: None,
         }
     }

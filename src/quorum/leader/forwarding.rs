@@ -5,14 +5,49 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
 use super::broadcast::{Broadcast, Road};
 use super::learner_handler::Peer;
 use crate::auth::{Identities, Identity};
 use crate::jute::Reader;
 use crate::processor::request::Request;
 use crate::proto::quorum_packet::ForwardedRequest;
-use crate::proto::{ErrorCode, LinkId, OpCode, QuorumPacket, SessionId};
+use crate::proto::{AuthInfo, ErrorCode, LinkId, OpCode, QuorumPacket, SessionId};
 use crate::quorum::member::Turn;
+
+/// Who has asked of late: most requests come from the same few.
+#[derive(Debug)]
+pub struct Askers(HashMap<AuthInfo, Arc<Identities>, FixedState>);
+
+impl Askers {
+    /// So many are remembered …
+    const MOST: usize = 1024;
+    /// … if they are no longer than that, in bytes.
+    const MOST_BYTES: usize = 256;
+
+    /// Nobody has asked.
+    pub fn new(hash_seed: u64) -> Self {
+        Askers(HashMap::with_hasher(FixedState::with_seed(hash_seed)))
+    }
+
+    fn identities(&mut self, auth: &AuthInfo) -> Arc<Identities> {
+        if let Some(known) = self.0.get(auth) {
+            return known.clone();
+        }
+        let list = auth.iter().map(|(scheme, id)| Identity::new(scheme, id));
+        let identities = Arc::new(Identities::from_list(list));
+        // What has repetitions is not found again, and remembered only once.
+        if auth.wire().len() <= Self::MOST_BYTES {
+            if self.0.len() >= Self::MOST {
+                self.0.clear();
+            }
+            self.0.insert(identities.info().clone(), identities.clone());
+        }
+        identities
+    }
+}
 
 impl Broadcast {
     /// A learner forwards what a client of its own, or the learner itself, asks for.
@@ -54,8 +89,7 @@ impl Broadcast {
             }
             _ => {}
         }
-        let identities = auth.iter().map(|(scheme, id)| Identity::new(scheme, id));
-        let identities = Arc::new(Identities::from_list(identities));
+        let identities = self.askers.identities(&auth);
         let origin = None;
         let request =
             Request { session, xid: cxid, op, body, identities, origin, throttled: false };

@@ -11,7 +11,7 @@ use crate::processor::request::{ConnectAttempt, Submission};
 use crate::processor::testing::{in_words, request, tree_options};
 use crate::proto::quorum_packet::{ForwardedRequest, LearnerInfo};
 use crate::proto::txns::TxnRecord;
-use crate::proto::{ConnectionId, Epoch, LinkId, OpCode, SessionId, Sid, Ticket};
+use crate::proto::{AuthInfo, ConnectionId, Epoch, LinkId, OpCode, SessionId, Sid, Ticket};
 use crate::quorum::effect::{DiskEffect, Effects, LinkEffect, LogSurvey};
 use crate::quorum::member::Member;
 pub(super) use crate::quorum::testing::nothing;
@@ -287,7 +287,7 @@ pub(super) fn forwarded(session: i64, op: i32, body: Vec<u8>) -> QuorumPacket {
         cxid: 1,
         op,
         body: body.into(),
-        auth: Vec::new(),
+        auth: AuthInfo::default(),
     })
 }
 

@@ -45,6 +45,7 @@ impl Broadcast {
         }
         while let Some(durable) = self.history.next_durable(turn) {
             if about.kind == LearnerType::Participant {
+                turn.member.acknowledged = durable.what();
                 turn.send(self.link, acknowledgements::proposal(durable));
             }
         }

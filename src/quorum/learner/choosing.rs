@@ -90,8 +90,8 @@ impl Choosing {
             QuorumPacket::Trunc { zxid } | QuorumPacket::Snap { zxid }
                 if self.may_count_on_more(turn, about, zxid) =>
             {
-                let words =
-                    format!("expected {last} to stay, which this leader has proposed, got ");
+                let last = turn.member.acknowledged;
+                let words = format!("expected {last} to stay, which is acknowledged, got ");
                 Err((words + &name(&packet)).into())
             }
             QuorumPacket::Trunc { zxid } if zxid > last => {
@@ -117,10 +117,12 @@ impl Choosing {
     /// Whether the leader may count on an acknowledgement of what would be lost with a history that
     /// ends at `zxid`. What it proposed in this very epoch was acknowledged over an older link, and
     /// Apache's leader does not forget that: it would commit what is here no more. As soon as it has
-    /// done so it sends something else; our leader sends nothing before.
+    /// done so it sends something else; our leader sends nothing before. What an earlier process has
+    /// acknowledged is not known any more.
     fn may_count_on_more(&self, turn: &Turn<'_>, about: About, zxid: Zxid) -> bool {
-        let last = turn.member.last_logged;
-        about.kind == LearnerType::Participant && last.epoch() == self.epoch && zxid < last
+        let acknowledged = turn.member.acknowledged;
+        let is_its_own = acknowledged.epoch() == self.epoch;
+        about.kind == LearnerType::Participant && is_its_own && zxid < acknowledged
     }
 
     fn restored(

@@ -10,8 +10,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::Departure;
 use super::history::{History, Waiter};
 use super::local_sessions::{LocalSessions, Verdict};
@@ -22,7 +20,7 @@ use crate::processor::connection_queue::{CloseReason, Grant};
 use crate::processor::proposal::{NewSession, Refusal, Resumption};
 use crate::processor::request::{ConnectAttempt, Origin, Request, Submission};
 use crate::proto::quorum_packet::ForwardedRequest;
-use crate::proto::{ErrorCode, LinkId, OpCode, QuorumPacket, SessionId};
+use crate::proto::{AuthInfo, ErrorCode, LinkId, OpCode, QuorumPacket, SessionId};
 use crate::quorum::effect::ClientEffect;
 use crate::quorum::member::Turn;
 use crate::session::{LearnerSessionTracker, PagePlace, SessionTouch, SessionsPage};
@@ -259,15 +257,11 @@ impl Forwarding {
 
 /// A request as it travels.
 fn forwarded(request: Request) -> ForwardedRequest {
-    let identities = request.identities.iter();
-    let auth = identities.map(|identity| {
-        (Bytes::copy_from_slice(identity.scheme()), Bytes::copy_from_slice(identity.id()))
-    });
     ForwardedRequest {
         session: request.session,
         cxid: request.xid,
         op: request.op.to_int(),
-        auth: auth.collect(),
+        auth: request.identities.info().clone(),
         body: request.body,
     }
 }
@@ -276,6 +270,6 @@ fn forwarded(request: Request) -> ForwardedRequest {
 fn create_session(session: SessionId, timeout_ms: i32) -> QuorumPacket {
     let mut body = Vec::with_capacity(4);
     body.put_int(timeout_ms);
-    let (op, body, auth) = (OpCode::CreateSession.to_int(), body.into(), Vec::new());
+    let (op, body, auth) = (OpCode::CreateSession.to_int(), body.into(), AuthInfo::default());
     QuorumPacket::Request(ForwardedRequest { session, cxid: 0, op, body, auth })
 }

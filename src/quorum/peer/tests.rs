@@ -1,11 +1,13 @@
 //! Plays of a member between its roles: server 2 of three, from a role that ends to the next
 //! election, and what disk and tree must have come to meanwhile.
 
+use bytes::Bytes;
+
 use super::*;
 use crate::processor::testing::tree_options;
 use crate::proto::quorum_packet::LearnerInfo;
 use crate::proto::txns::TxnRecord;
-use crate::proto::{Epoch, LinkId, QuorumPacket, Ticket};
+use crate::proto::{Epoch, LinkId, QuorumPacket, Ticket, Zxid};
 use crate::quorum::effect::{DiskEffect, LinkEffect, Restored};
 use crate::quorum::testing::{
     client_in_words, disk_in_words, ensemble, link_in_words, member, nothing, ticket_of,

@@ -1,7 +1,8 @@
 //! What comes first, what keeps its order, and who is woken.
 
 use super::*;
-use crate::proto::{ConnectionId, SessionId, Ticket, Zxid};
+use crate::proto::{AuthInfo, ConnectionId, SessionId, Ticket, Zxid};
+use crate::server::clock::RealClock;
 use crate::time::Instant;
 
 struct Stopped;
@@ -22,7 +23,8 @@ const LEADER: LinkId = LinkId(0);
 
 fn request(link: LinkId, cxid: i32, bytes: usize) -> Input {
     let body = vec![0; bytes].into();
-    let request = ForwardedRequest { session: SessionId(1), cxid, op: 1, body, auth: Vec::new() };
+    let request =
+        ForwardedRequest { session: SessionId(1), cxid, op: 1, body, auth: AuthInfo::default() };
     Input::Packet { link, packet: QuorumPacket::Request(request) }
 }
 
@@ -204,11 +206,87 @@ fn only_who_brings_the_only_input_is_told_so() {
     assert!(inbox.push_packets(LEADER, packet()).unwrap().only);
     assert!(!inbox.report(persisted()), "somebody turns the driver");
     take(&inbox, 256);
-    assert!(inbox.report(persisted()));
+    assert!(!inbox.report(persisted()), "and looks here again");
+    assert!(!inbox.lanes.lock().has_a_sleeper());
+    inbox.wake_before(None);
+    assert!(inbox.lanes.lock().woken && inbox.lanes.lock().has_a_sleeper());
     take(&inbox, 256);
     // The thread was woken, and is not there yet.
-    inbox.lanes.lock().woken = true;
     assert!(!inbox.report(persisted()));
     take(&inbox, 256);
-    assert!(!inbox.push_packets(LEADER, packet()).unwrap().only);
+    inbox.lanes.lock().woken = false;
+    assert!(inbox.report(persisted()), "it has looked, and waits again");
+    // A link that must end leaves the thread what came before.
+    take(&inbox, 256);
+    inbox.wake_before(None);
+    let packet = |n| match request(LEARNER, n, 40 << 20) {
+        Input::Packet { packet, .. } => packet,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(inbox.push_packets(LEARNER, [packet(1), packet(2)]), Err(TooManyRequests));
+    assert!(inbox.lanes.lock().has_a_sleeper());
+}
+
+/// However those who turn in the thread's place and the thread take turns, nothing is left lying:
+/// nobody has a deadline here, so a wake that is lost would be missed for ever.
+#[test]
+fn nothing_is_left_lying_when_thread_and_others_turn_the_driver() {
+    const EACH: usize = 20_000;
+    let (inbox, driver) = (Inbox::default(), Mutex::new(0_usize));
+    let mut left = 0;
+    let turn = |taken: &mut usize| {
+        let mut inputs = Vec::new();
+        inbox.take(&mut inputs, 256);
+        *taken += inputs.len();
+    };
+    let turn_in_place = || {
+        let Some(mut taken) = driver.try_lock() else { return inbox.wake_before(None) };
+        for _ in 0..3 {
+            turn(&mut taken);
+            if inbox.is_empty() {
+                break;
+            }
+        }
+        drop(taken);
+        inbox.wake_before(None);
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while inbox.wait(None, &Stopped) {
+                turn(&mut driver.lock());
+            }
+        });
+        let producers: Vec<_> = (0..3_u64)
+            .map(|who| {
+                let (inbox, turn_in_place) = (&inbox, &turn_in_place);
+                scope.spawn(move || {
+                    for n in 0..EACH as u64 {
+                        let only = match who {
+                            0 => inbox.submit(vec![Submission::Dropped(ConnectionId(n))]),
+                            1 => {
+                                let packet = [QuorumPacket::Commit { zxid: Zxid(n) }];
+                                inbox.push_packets(LEADER, packet).unwrap().only
+                            }
+                            _ => inbox.report(Input::Persisted(Ticket(n))),
+                        };
+                        if only {
+                            turn_in_place();
+                        }
+                        if n % 64 == who {
+                            std::thread::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        producers.into_iter().for_each(|producer| producer.join().unwrap());
+        let clock = RealClock::start();
+        let until = clock.now().mono_ms + 20_000;
+        while *driver.lock() < 3 * EACH && clock.now().mono_ms < until {
+            std::thread::yield_now();
+        }
+        left = 3 * EACH - *driver.lock();
+        inbox.stop();
+    });
+    assert_eq!(left, 0, "so many were never taken");
 }

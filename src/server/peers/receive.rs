@@ -23,9 +23,12 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     link: Arc<Link>,
     mut reader: LinkReader,
-    stranger: Option<Stranger>,
+    mut stranger: Option<Stranger>,
 ) {
-    let Err(why) = packets(&shared, &link, &mut reader, stranger).await;
+    let Err(why) = packets(&shared, &link, &mut reader, &mut stranger).await;
+    if stranger.is_some() && !link.is_over() {
+        shared.has_said_nothing(&link, &why);
+    }
     shared.is_over(&link, why);
 }
 
@@ -33,7 +36,7 @@ async fn packets(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
     reader: &mut LinkReader,
-    mut stranger: Option<Stranger>,
+    stranger: &mut Option<Stranger>,
 ) -> Result<Infallible, String> {
     let mut packets = Vec::new();
     loop {
@@ -98,6 +101,13 @@ fn in_words(error: SpoolError) -> String {
 }
 
 impl Shared {
+    /// The core knows nobody there, so it is told here.
+    fn has_said_nothing(&self, link: &Link, why: &str) {
+        let Some(withheld) = self.refusals.admit(self.clock.now().mono_ms) else { return };
+        let what = "somebody came to the quorum port who did not say what a server says";
+        tracing::warn!(peer = ?link.peer(), why, withheld, "{what}");
+    }
+
     /// The link has ended, for this reason if nobody has ended it before.
     pub(super) fn is_over(&self, link: &Link, why: String) {
         link.end(Over::Broken(why));

@@ -4,8 +4,10 @@ use bytes::Bytes;
 
 use super::*;
 use crate::metrics::{Digest, Value};
+use crate::proto::membership::LearnerType;
 use crate::proto::txns::TxnHeader;
-use crate::proto::{LinkId, QuorumPacket, SessionId, Zxid};
+use crate::proto::{Epoch, LinkId, QuorumPacket, QuorumVerifier, SessionId, Zxid};
+use crate::status::LearnerStatus;
 
 fn at(wall_ms: i64) -> Instant {
     Instant { mono_ms: 1000, wall_ms }
@@ -113,6 +115,25 @@ fn syncs_are_counted_by_what_is_sent_and_are_in_flight_until_the_acknowledgement
 }
 
 #[test]
+fn packets_are_counted_by_link() {
+    let metrics = Arc::new(Metrics::new(0));
+    let mut traffic = Traffic::new(metrics.clone());
+    let link = |n: i64| LinkId(LinkId::FIRST_ACCEPTED.0 + n as u64);
+    let mut status = status(LEADS);
+    status.learners = [1, 2, 3].map(|n| learner(link(n), Sid(n))).into();
+    traffic.tell(&mut status);
+    let sent = |n| {
+        let packet = QuorumPacket::Commit { zxid: Zxid(1) };
+        LinkEffect::Send { link: link(n), packet }
+    };
+    traffic.sent(&[1, 2, 3, 1, 2, 3, 3, 1].map(sent), &[]);
+    traffic.sent(&[3, 1].map(sent), &[]);
+    let size = |sid| summary(&metrics, "learner_handler_qp_size", Some(sid));
+    let told = ["1", "2", "3"].map(|sid| (size(sid).count, size(sid).sum, size(sid).max));
+    assert_eq!(told, [(2, 4, 3), (1, 2, 2), (2, 4, 3)]);
+}
+
+#[test]
 fn a_role_has_its_times() {
     let metrics = Arc::new(Metrics::new(0));
     let looks = stage(ServerState::Looking, ZabState::Election);
@@ -134,29 +155,63 @@ fn a_role_has_its_times() {
     assert_eq!(watch.times.election_ms, Some(100));
 }
 
+#[test]
+fn a_change_is_published_at_once_and_age_from_time_to_time() {
+    let mut watch = watch(Arc::new(Metrics::new(0)), LEADS);
+    assert!(watch.is_due(7, 1000), "for the first time");
+    assert!(!watch.is_due(7, 1001));
+    assert!(watch.is_due(8, 1001), "another mark");
+    assert!(!watch.is_due(8, 1000 + PERIOD_MS - 1));
+    assert!(watch.is_due(8, 1000 + PERIOD_MS));
+    let answers = (0..2 * ANSWERS_PER_PERIOD).filter(|_| {
+        watch.answered = true;
+        watch.is_due(8, 1001 + PERIOD_MS)
+    });
+    assert_eq!(answers.count(), ANSWERS_PER_PERIOD as usize, "answers to PINGs, but not all");
+    assert!(watch.is_due(8, 1000 + 2 * PERIOD_MS));
+    watch.answered = true;
+    assert!(watch.is_due(8, 1001 + 2 * PERIOD_MS), "they are counted anew");
+}
+
 fn watch(metrics: Arc<Metrics>, stage: Stage) -> RoleWatch {
-    let status = crate::status::MemberStatus {
+    RoleWatch::with(status(stage), metrics)
+}
+
+fn learner(link: LinkId, sid: Sid) -> LearnerStatus {
+    LearnerStatus {
+        link,
+        address: None,
+        peer: Some((sid, LearnerType::Participant)),
+        votes: true,
+        zab: ZabState::Broadcast,
+        sync: None,
+        is_synced: true,
+        queued_bytes: 0,
+        silent_ms: 0,
+        unacknowledged: None,
+        unacknowledged_ms: 0,
+    }
+}
+
+fn status(stage: Stage) -> MemberStatus {
+    let members = Default::default();
+    MemberStatus {
         at_ms: 1000,
         sid: Sid(1),
         stage,
         sync: None,
         leader: None,
-        accepted_epoch: crate::proto::Epoch(1),
-        current_epoch: crate::proto::Epoch(1),
+        accepted_epoch: Epoch(1),
+        current_epoch: Epoch(1),
         last_logged: Zxid(0),
         last_committed: Zxid(0),
         round: 1,
         may_vote: true,
-        config: Arc::new(crate::proto::QuorumVerifier {
-            members: Default::default(),
-            version: 0,
-            hierarchy: None,
-        }),
+        config: Arc::new(QuorumVerifier { members, version: 0, hierarchy: None }),
         local_sessions: 0,
         election_ms: None,
         serving_since_ms: None,
         pending_syncs: 0,
         learners: Vec::new(),
-    };
-    RoleWatch::with(status, metrics)
+    }
 }

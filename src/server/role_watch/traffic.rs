@@ -151,12 +151,19 @@ impl Traffic {
 
     /// A leader sends packets and trees.
     pub(super) fn sent(&mut self, links: &[LinkEffect], clients: &[ClientEffect]) {
+        let mut next = 0;
         for effect in links {
             let LinkEffect::Send { link, packet } = effect else { continue };
-            match self.packets.iter_mut().find(|(of, _)| of == link) {
-                Some((_, count)) => *count += 1,
-                None => self.packets.push((*link, 1)),
-            }
+            // What all are told goes to one after the other, over and over.
+            let known = self.packets.len();
+            let of_link = (0..known).map(|i| (next + i) % known);
+            let at = of_link.into_iter().find(|at| self.packets[*at].0 == *link);
+            let at = at.unwrap_or_else(|| {
+                self.packets.push((*link, 0));
+                known
+            });
+            self.packets[at].1 += 1;
+            next = at + 1;
             match packet {
                 QuorumPacket::Diff { .. } => self.sync_begins(*link, SyncMode::Diff),
                 QuorumPacket::Trunc { .. } => self.sync_begins(*link, SyncMode::Trunc),

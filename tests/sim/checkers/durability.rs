@@ -91,7 +91,9 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
                     acknowledged = Some((*zxid, *at));
                 }
             }
-            Event::Client(client, ClientEvent::Connected { session, server, .. }) => {
+            Event::Client(client, ClientEvent::Connected { session, server, .. })
+                if !run.history.local_sessions =>
+            {
                 known_session(run, client.0, *server, *session, *at)?;
             }
             _ => {}
@@ -219,6 +221,7 @@ fn known_session(
 fn is_write(request: &Request) -> bool {
     match request {
         Request::Create { .. }
+        | Request::CreateReaped { .. }
         | Request::Delete { .. }
         | Request::SetData { .. }
         | Request::Multi(_) => true,

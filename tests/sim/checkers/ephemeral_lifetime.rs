@@ -1,7 +1,7 @@
 //! An ephemeral node lives as long as its session.
 //!
-//! C-115, C-209, ZOOKEEPER-1208, 1367, 3144: no node of a session that was closed or has expired. Asked
-//! of the committed transactions, and of what clients were told: a session that a server calls expired
+//! C-115, C-209, ZOOKEEPER-1208, 1367, 3144: no node of a session that was closed or has expired, and
+//! the end of a session takes no other node with it. Asked of the committed transactions, and of what clients were told: a session that a server calls expired
 //! had its end proposed, and in peace none expires that asked for something within its timeout, and was
 //! answered in time for its leader to know.
 
@@ -32,15 +32,16 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
     clients(run)
 }
 
-/// Every ephemeral is made within its session's life.
+/// Every ephemeral is made within its session's life, and none goes with the end of another.
 fn transactions(run: &Run<'_>) -> Result<(), Violation> {
     for step in &run.story.steps {
         for part in &step.parts {
             let Part::Created(path, stat) = part else { continue };
-            if stat.owner == SessionId::NONE {
+            let owner = stat.owner;
+            if owner == SessionId::NONE {
                 continue;
             }
-            let life = run.story.sessions.get(&stat.owner);
+            let life = run.story.sessions.get(&owner);
             let lives = life.is_some_and(|life| {
                 life.created < step.zxid && life.closed.is_none_or(|closed| step.zxid < closed)
             });
@@ -50,14 +51,20 @@ fn transactions(run: &Run<'_>) -> Result<(), Violation> {
                     NAME,
                     at,
                     format_args!(
-                        "{} creates {path} for session {}, whose life is {life:?}",
-                        step.zxid, stat.owner
+                        "{} creates {path} for session {owner}, whose life is {life:?}",
+                        step.zxid
                     ),
                 ));
             }
         }
     }
-    Ok(())
+    match &run.story.wrong_end {
+        None => Ok(()),
+        Some((zxid, what)) => {
+            let at = run.chain.commit_of(*zxid).map_or(0, |committed| committed.at);
+            Err(violation(NAME, at, format_args!("{zxid} {what}")))
+        }
+    }
 }
 
 /// What a client knows of its session.
@@ -115,7 +122,10 @@ fn clients(run: &Run<'_>) -> Result<(), Violation> {
                 }
             }
             Event::Client(client, ClientEvent::Expired { session })
-                if !ended.contains(session) && run.story.sessions.contains_key(session) =>
+                // One that was local when it moved is gone, although it becomes global since.
+                if !run.history.local_sessions
+                    && !ended.contains(session)
+                    && run.story.sessions.contains_key(session) =>
             {
                 return Err(violation(
                     NAME,
@@ -227,6 +237,16 @@ mod tests {
         let body = play.create(7, "/late", 1, true);
         play.commit(1, &ALL, &body);
         play.fails(check, &["0x100000004 creates /late for session 0x7", "Zxid(4294967299)", " s"]);
+    }
+
+    #[test]
+    fn a_session_ends_and_takes_the_node_of_another_with_it() {
+        let mut play = session();
+        let body = play.create_session(8);
+        play.commit(1, &ALL, &body);
+        let body = play.close_session_with(8, &["/e"]);
+        play.commit(1, &ALL, &body);
+        play.fails(check, &["0x100000004 ends session 0x8 and with it /e of session 0x7", " s"]);
     }
 
     #[test]

@@ -103,6 +103,7 @@ fn writes_itself(request: &Request) -> bool {
     matches!(
         request,
         Request::Create { .. }
+            | Request::CreateReaped { .. }
             | Request::Delete { .. }
             | Request::SetData { .. }
             | Request::Multi(_)

@@ -13,12 +13,6 @@ use crate::history::{Event, Micros, ServerEvent, Violation};
 pub const NAME: &str = "initial_history";
 
 pub fn check(run: &Run<'_>) -> Result<(), Violation> {
-    let mut logging: Set<Sid> = Set::default();
-    for (_, event) in &run.history.events {
-        if let Event::Server(sid, ServerEvent::LogRequested { .. }) = event {
-            logging.insert(*sid);
-        }
-    }
     let mut disks: Map<Sid, ServerLog> = Map::default();
     let mut leads: Set<Sid> = Set::default();
     let mut begun: Map<Epoch, (Zxid, Sid, Micros)> = Map::default();
@@ -38,7 +32,7 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
             }
             ServerEvent::CurrentEpoch(epoch) => {
                 // An observer that does not log has nothing to show.
-                if !logging.contains(sid) && run.history.observers.contains(sid) {
+                if run.history.without_a_log.contains(sid) {
                     continue;
                 }
                 let Some((history, leader, since)) = begun.get(epoch) else { continue };

@@ -113,9 +113,10 @@ type Version = (NodeStat, Value, bool);
 
 fn each(request: &Request, response: &Response, tell: &mut impl FnMut(&Path, Version)) {
     match (request, response) {
-        (Request::Create { value, .. }, Response::Created { path, stat }) => {
-            tell(path, (*stat, *value, true));
-        }
+        (
+            Request::Create { value, .. } | Request::CreateReaped { value, .. },
+            Response::Created { path, stat },
+        ) => tell(path, (*stat, *value, true)),
         (Request::SetData { path, value, .. }, Response::Stat(stat)) => {
             tell(path, (*stat, *value, true));
         }

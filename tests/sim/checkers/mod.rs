@@ -38,6 +38,7 @@ mod prefix_consistency;
 mod primary_integrity;
 mod reads_never_go_back;
 mod real_time_order;
+mod reaping;
 mod replies_match_tree;
 mod server_log;
 #[cfg(test)]
@@ -66,7 +67,7 @@ pub struct Run<'a> {
 type Checker = fn(&Run<'_>) -> Result<(), Violation>;
 
 /// Every checker by its property.
-pub const CHECKERS: [(&str, Checker); 22] = [
+pub const CHECKERS: [(&str, Checker); 23] = [
     (leadership::NAME, leadership::check),
     (prefix_consistency::NAME, prefix_consistency::check),
     (integrity::NAME, integrity::check),
@@ -89,6 +90,7 @@ pub const CHECKERS: [(&str, Checker); 22] = [
     (handshakes_answered::NAME, handshakes_answered::check),
     (watch_delivery::NAME, watch_delivery::check),
     (ephemeral_lifetime::NAME, ephemeral_lifetime::check),
+    (reaping::NAME, reaping::check),
 ];
 
 /// The first violation of each property, in the order in which they show.

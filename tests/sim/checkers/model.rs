@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound::{Included, Unbounded};
 
 use zkserver::proto::error_code::ErrorCode;
+use zkserver::proto::op_code::OpCode;
 use zkserver::proto::txns::{CreateKind, CreateTxn, Txn, TxnHeader, TxnRecord};
 use zkserver::proto::{EventType, SessionId, Zxid};
 
@@ -29,6 +30,10 @@ pub struct Story<'a> {
     pub sessions: BTreeMap<SessionId, Life>,
     /// Committed transactions that do not decode.
     pub unreadable: Vec<Zxid>,
+    /// The first end of a session that takes a node of another with it, in words.
+    pub wrong_end: Option<(Zxid, String)>,
+    /// The first deletion by the leader itself of a node that should have stayed, in words.
+    pub wrong_reaping: Option<(Zxid, String)>,
 }
 
 /// A committed transaction.
@@ -78,6 +83,34 @@ pub struct Node<'a> {
     pub stat: NodeStat,
     /// How many children were ever created.
     creates: i32,
+    /// What makes it go by itself, which its stat does not show.
+    goes: Goes,
+    /// When its data was last changed, in milliseconds on the clock of its leader.
+    changed_ms: i64,
+}
+
+/// When a node goes by itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Goes {
+    Never,
+    /// With its last child.
+    Empty,
+    /// So many milliseconds after its last change.
+    After(i64),
+}
+
+impl Node<'_> {
+    /// Why it does not go by itself at that time; `None` if it does.
+    fn stays(&self, now_ms: i64) -> Option<&'static str> {
+        match self.goes {
+            Goes::Never => Some("it is no container and has no TTL"),
+            _ if self.stat.children > 0 => Some("it has children"),
+            Goes::Empty if self.creates == 0 => Some("it never had a child"),
+            Goes::Empty => None,
+            Goes::After(ttl_ms) if now_ms - self.changed_ms > ttl_ms => None,
+            Goes::After(_) => Some("its time has not come"),
+        }
+    }
 }
 
 /// A session's life.
@@ -98,6 +131,8 @@ impl<'a> Story<'a> {
             events: Map::default(),
             sessions: BTreeMap::new(),
             unreadable: Vec::new(),
+            wrong_end: None,
+            wrong_reaping: None,
         };
         for committed in chain.committed() {
             let entry = chain.entry(committed.place);
@@ -178,6 +213,12 @@ impl<'a> Story<'a> {
             Txn::Create(create) => self.create(header, create),
             Txn::Delete { path } => {
                 let path = text(path);
+                if header.txn_type == OpCode::DeleteContainer.to_int()
+                    && let Some(why) = self.now(path).and_then(|node| node.stays(header.time))
+                {
+                    let what = || (header.zxid, format!("deletes {path}, and {why}"));
+                    self.wrong_reaping.get_or_insert_with(what);
+                }
                 self.delete(path, header.zxid);
                 Part::Deleted(path)
             }
@@ -187,6 +228,7 @@ impl<'a> Story<'a> {
                 node.value = value(data.unwrap_or_default());
                 node.stat.version = *version;
                 node.stat.mzxid = header.zxid;
+                node.changed_ms = header.time;
                 self.put(path, header.zxid, Some(node));
                 self.tell(path, header.zxid, EventType::NodeDataChanged);
                 Part::Set(path, node.stat, node.value)
@@ -198,6 +240,7 @@ impl<'a> Story<'a> {
             }
             Txn::CloseSession { paths } => {
                 for path in paths.iter().flat_map(|paths| paths.iter()) {
+                    self.ends_with(header, text(path));
                     self.delete(text(path), header.zxid);
                 }
                 let owned = |states: &Vec<State<'_>>| {
@@ -225,21 +268,27 @@ impl<'a> Story<'a> {
 
     fn create(&mut self, header: &TxnHeader, create: &CreateTxn<'a>) -> Part<'a> {
         let path = text(create.path);
-        let ephemeral = matches!(create.kind, CreateKind::Plain { ephemeral: true, .. });
+        let (owner, goes) = match create.kind {
+            CreateKind::Plain { ephemeral: true, .. } => (header.client_id, Goes::Never),
+            CreateKind::Plain { ephemeral: false, .. } => (SessionId::NONE, Goes::Never),
+            CreateKind::Container => (SessionId::NONE, Goes::Empty),
+            CreateKind::Ttl(ttl_ms) => (SessionId::NONE, Goes::After(ttl_ms)),
+        };
         let stat = NodeStat {
             czxid: header.zxid,
             mzxid: header.zxid,
             pzxid: header.zxid,
             version: 0,
             cversion: 0,
-            owner: if ephemeral { header.client_id } else { SessionId::NONE },
+            owner,
             children: 0,
         };
         let value = value(create.data.unwrap_or_default());
         if self.now(path).is_some() {
             return Part::Done;
         }
-        self.put(path, header.zxid, Some(Node { path, value, stat, creates: 0 }));
+        let node = Node { path, value, stat, creates: 0, goes, changed_ms: header.time };
+        self.put(path, header.zxid, Some(node));
         self.tell(path, header.zxid, EventType::NodeCreated);
         let parent = parent(path);
         if let Some(mut node) = self.now(parent) {
@@ -253,6 +302,16 @@ impl<'a> Story<'a> {
         }
         self.tell(parent, header.zxid, EventType::NodeChildrenChanged);
         Part::Created(path, stat)
+    }
+
+    /// The end of a session takes the node with it: it must be that session's.
+    fn ends_with(&mut self, header: &TxnHeader, path: &str) {
+        let Some(node) = self.now(path) else { return };
+        let (session, owner) = (header.client_id, node.stat.owner);
+        if owner != session {
+            let what = format!("ends session {session} and with it {path} of session {owner}");
+            self.wrong_end.get_or_insert((header.zxid, what));
+        }
     }
 
     fn delete(&mut self, path: &'a str, zxid: Zxid) {

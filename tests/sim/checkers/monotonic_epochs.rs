@@ -37,6 +37,10 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
                 server.current = (*current, *at);
                 back
             }
+            ServerEvent::EpochsLost => {
+                (server.accepted, server.current) = Default::default();
+                None
+            }
             ServerEvent::AcceptedEpoch(epoch) => server.set(*at, Some(*epoch), None),
             ServerEvent::CurrentEpoch(epoch) => server.set(*at, None, Some(*epoch)),
             ServerEvent::Stopped(_) => {
@@ -44,8 +48,10 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
                 None
             }
             ServerEvent::Serving(serves) => {
-                server.serves = *serves;
-                serves.then(|| server.covers(server.log.top())).flatten()
+                // An observer that does not log has no epoch to show, only the leader's trees.
+                let shows = !run.history.without_a_log.contains(sid);
+                server.serves = *serves && shows;
+                server.serves.then(|| server.covers(server.log.top())).flatten()
             }
             ServerEvent::LogRequested { zxid, .. } if server.serves => server.covers(*zxid),
             ServerEvent::Proposed { zxid, .. } => server.covers(*zxid),

@@ -6,18 +6,12 @@
 use zkserver::proto::Sid;
 
 use super::server_log::ServerLog;
-use super::{Map, Run, Set, violation};
+use super::{Map, Run, violation};
 use crate::history::{Event, ServerEvent, Violation};
 
 pub const NAME: &str = "no_tree_ahead_of_log";
 
 pub fn check(run: &Run<'_>) -> Result<(), Violation> {
-    let mut logging: Set<Sid> = Set::default();
-    for (_, event) in &run.history.events {
-        if let Event::Server(sid, ServerEvent::LogRequested { .. }) = event {
-            logging.insert(*sid);
-        }
-    }
     let mut disks: Map<Sid, ServerLog> = Map::default();
     for (at, event) in &run.history.events {
         let Event::Server(sid, event) = event else { continue };
@@ -28,7 +22,7 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
             ServerEvent::Reloaded { zxid, .. } => ("restores", *zxid),
             _ => continue,
         };
-        if !logging.contains(sid) && run.history.observers.contains(sid) {
+        if run.history.without_a_log.contains(sid) {
             continue;
         }
         if !run.chain.contains(disk.durable(), zxid) {

@@ -108,6 +108,7 @@ pub fn check(run: &Run<'_>) -> Result<(), Violation> {
 fn what(request: &Request) -> What {
     match request {
         Request::Create { .. }
+        | Request::CreateReaped { .. }
         | Request::Delete { .. }
         | Request::SetData { .. }
         | Request::Multi(_) => What::Write,

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use zkserver::proto::op_code::OpCode;
-use zkserver::proto::txns::{CreateKind, CreateTxn, Txn, TxnHeader};
+use zkserver::proto::txns::{CreateKind, CreateTxn, Txn, TxnHeader, write_path_vector};
 use zkserver::proto::{Epoch, EventType, ServerState, SessionId, Sid, Zxid};
 
 use super::server_log::ServerLog;
@@ -238,6 +238,26 @@ impl Play {
         Body::new(SessionId(session), OpCode::Create2, &txn)
     }
 
+    pub fn create_reaped(&self, path: &str, ttl_ms: Option<i64>) -> Body {
+        let (kind, op) = match ttl_ms {
+            None => (CreateKind::Container, OpCode::CreateContainer),
+            Some(ttl_ms) => (CreateKind::Ttl(ttl_ms), OpCode::CreateTtl),
+        };
+        let txn = Txn::Create(CreateTxn {
+            path: path.as_bytes(),
+            data: Some(&[0; 8]),
+            acl: &OPEN_ACL,
+            parent_cversion: -1,
+            kind,
+        });
+        Body::new(SessionId(7), op, &txn)
+    }
+
+    pub fn reap(&self, path: &str) -> Body {
+        let txn = Txn::Delete { path: path.as_bytes() };
+        Body::new(SessionId::NONE, OpCode::DeleteContainer, &txn)
+    }
+
     pub fn delete(&self, session: i64, path: &str) -> Body {
         let txn = Txn::Delete { path: path.as_bytes() };
         Body::new(SessionId(session), OpCode::Delete, &txn)
@@ -255,6 +275,12 @@ impl Play {
     pub fn close_session(&self, session: i64) -> Body {
         let txn = Txn::CloseSession { paths: None };
         Body::new(SessionId(session), OpCode::CloseSession, &txn)
+    }
+
+    pub fn close_session_with(&self, session: i64, paths: &[&str]) -> Body {
+        let mut body = self.close_session(session);
+        write_path_vector(paths.iter().map(|path| path.as_bytes()), &mut body.bytes);
+        body
     }
 
     /// A client has its session at a server.

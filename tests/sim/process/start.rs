@@ -42,6 +42,7 @@ use crate::ensemble::Ensemble;
 use crate::history::ServerEvent;
 use crate::random::Random;
 use crate::stage::Stage;
+use crate::world::Upgrades;
 
 const OWNERS: OwnerEncoding = OwnerEncoding { extended_types: true, emulate_353_ttl: false };
 
@@ -264,20 +265,20 @@ fn member_options(character: Character, seed: u64) -> MemberOptions {
         max_concurrent_snap_syncs: 10,
         max_concurrent_diff_syncs: 100,
         leader_serves: character.leader_serves,
-        observer_logs: true,
+        observer_logs: character.observer_logs,
         reconfig_enabled: true,
         standalone_enabled: true,
         multi_address: false,
         last_counter: character.last_counter,
-        local_sessions: false,
-        local_sessions_upgrade: false,
+        local_sessions: character.local_sessions.is_some(),
+        local_sessions_upgrade: character.local_sessions == Some(Upgrades(true)),
         prep: prep_options(seed),
         containers: containers(),
     }
 }
 
 fn containers() -> ContainerOptions {
-    ContainerOptions { check_interval_ms: 5_000, max_per_minute: 10_000, max_never_used_ms: 0 }
+    ContainerOptions { check_interval_ms: 700, max_per_minute: 10_000, max_never_used_ms: 0 }
 }
 
 impl Character {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::proto::requests::ReconfigRequest;
-use crate::proto::{OpCode, QuorumVerifier, Sid};
+use crate::proto::{AuthInfo, OpCode, QuorumVerifier, Sid};
 use crate::quorum::configs::Configs;
 
 const JOINER: &str = "server.4=10.0.0.4:2888:3888:participant;2181";
@@ -31,7 +31,7 @@ fn reconfig(joining: Option<&str>, leaving: Option<&str>, cur_config_id: i64) ->
     let QuorumPacket::Request(mut request) = forwarded(7, OpCode::Reconfig.to_int(), body) else {
         unreachable!("a request was made");
     };
-    request.auth = vec![(Bytes::from_static(b"super"), Bytes::new())];
+    request.auth = AuthInfo::new([(&b"super"[..], &b""[..])].into_iter());
     QuorumPacket::Request(request)
 }
 
@@ -159,7 +159,7 @@ fn what_cannot_be_reconfigured_is_refused_by_a_transaction() {
     let QuorumPacket::Request(mut anybody) = reconfig(Some(JOINER), None, -1) else {
         unreachable!("a request was made");
     };
-    anybody.auth.clear();
+    anybody.auth = AuthInfo::default();
     assert_eq!(refused(&mut play, QuorumPacket::Request(anybody)), "-102");
     play.says(2, reconfig(Some(JOINER), None, -1));
     assert_eq!(refused(&mut play, reconfig(Some(JOINER), None, 5)), "-14", "one is under way");

@@ -196,7 +196,8 @@ fn nothing_is_cut_that_its_own_leader_has_proposed() {
         let mut play = Play::of(2, kind, |member| {
             member.accepted_epoch = Epoch(5);
             member.current_epoch = Epoch(5);
-            member.last_logged = zxid(5, 3);
+            member.last_logged = zxid(5, 4);
+            member.acknowledged = zxid(5, 3);
         });
         play.step(Input::LinkOpened(LinkId(0)));
         play.hears(leader_info(5));
@@ -205,10 +206,12 @@ fn nothing_is_cut_that_its_own_leader_has_proposed() {
     let (trunc, snap) = (|zxid| QuorumPacket::Trunc { zxid }, |zxid| QuorumPacket::Snap { zxid });
     for packet in [trunc(zxid(5, 2)), trunc(zxid(4, 2)), snap(zxid(5, 2)), snap(zxid(4, 2))] {
         let told = rejoins(LearnerType::Participant).hears(packet.clone());
-        let words = "leaves: expected 0x500000003 to stay, which this leader has proposed, got";
+        let words = "leaves: expected 0x500000003 to stay, which is acknowledged, got";
         assert_eq!(told[1], format!("{words} {}", words::name(&packet)));
     }
     assert_eq!(rejoins(LearnerType::Participant).hears(snap(zxid(5, 3))), NOTHING);
+    let cut = rejoins(LearnerType::Participant).hears(trunc(zxid(5, 3)));
+    assert_eq!(cut, ["disk: truncate to 0x500000003"], "no more was acknowledged");
     // Nobody counts on an observer.
     let cut = rejoins(LearnerType::Observer).hears(trunc(zxid(5, 2)));
     assert_eq!(cut, ["disk: truncate to 0x500000002"]);

@@ -53,3 +53,28 @@ fn a_server_that_may_have_forgotten_leads_nobody_by_designation() {
     look(&mut turn, &mut role, Some(vote), BTreeMap::new());
     assert!(matches!(role, Role::Looking(_)), "{role:?}");
 }
+
+/// `observer.election.DelayMs` and `observer.reconnectDelayMs`: not all observers come back at once.
+#[test]
+fn an_observer_that_lost_its_leader_waits_before_it_looks_again() {
+    let waits_ms = |me: i64, election_ms: u64, reconnect_ms: u64| {
+        let (mut member, mut effects) = (member(me, &ensemble(3, 1)), Effects::default());
+        member.options.observer_election_delay_ms = election_ms;
+        member.options.observer_reconnect_delay_ms = reconnect_ms;
+        let db = Database::new(tree_options());
+        let mut turn = Turn { now: NOW, db: &db, member: &mut member, effects: &mut effects };
+        let mut role = Role::Leaving(Box::default());
+        let vote = Vote { leader: Sid(1), zxid: 0, peer_epoch: 0 };
+        begin(&mut turn, &mut role, Elected { vote, round: 1 });
+        leave(&mut turn, &mut role, "the link ended", None);
+        match role {
+            Role::Leaving(leaving) => leaving.not_before,
+            other => panic!("it left and is {other:?}"),
+        }
+    };
+    assert_eq!(waits_ms(4, 0, 0), 0);
+    assert!(waits_ms(4, 100, 0) < 100);
+    let both = waits_ms(4, 100, 1_000_000);
+    assert!((100..1_000_100).contains(&both), "{both}");
+    assert_eq!(waits_ms(2, 100, 1_000_000), 0, "a follower is needed");
+}
