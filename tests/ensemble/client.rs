@@ -175,7 +175,9 @@ impl Client {
                 }
             }
             let now = self.now();
-            let most = if greeted { self.patience() * 2 / 3 } else { self.patience() };
+            // As ZooKeeper's own clients: a server that does not answer costs each only its share.
+            let servers = self.servers.len() as u64;
+            let most = if greeted { self.patience() * 2 / 3 } else { self.patience() / servers };
             if now >= self.heard + most {
                 return Err(Gone);
             }

@@ -8,11 +8,17 @@
 //! * Nothing goes past the roads. A server that is told another's election address in a greeting may
 //!   dial that one instead of its own configuration's; so the road puts itself in its place.
 //! * A blocked direction is silent: its connections stay, and nobody is told. A cut one has none.
+//! * Where no server listens nobody is accepted: whoever dials is refused, as without a road.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+use crate::common::server::free_port;
 
 /// A server's id.
 pub type Id = i64;
@@ -62,24 +68,24 @@ impl Roads {
     pub fn new(real: &[(Id, u16, u16)]) -> Self {
         let shared = Arc::new(Shared::default());
         let mut ports = HashMap::new();
-        let mut listeners = Vec::new();
         for (from, ..) in real {
-            for (to, quorum, election) in real {
-                if from == to {
-                    continue;
-                }
-                for (kind, real) in [(Port::Quorum, *quorum), (Port::Election, *election)] {
-                    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-                    let port = listener.local_addr().expect("its address").port();
-                    ports.insert((*from, *to, kind), port);
-                    listeners.push((listener, *from, *to, kind, real));
+            for (to, ..) in real.iter().filter(|(to, ..)| to != from) {
+                for kind in [Port::Quorum, Port::Election] {
+                    ports.insert((*from, *to, kind), free_port());
                 }
             }
         }
-        for (listener, from, to, kind, real) in listeners {
-            let back = ports[&(to, from, kind)];
-            let road = Road { shared: shared.clone(), from, to, kind, real, back };
-            std::thread::spawn(move || road.accept(&listener));
+        for (to, quorum, election) in real {
+            for (kind, real) in [(Port::Quorum, *quorum), (Port::Election, *election)] {
+                let others = real_ids(&ports, *to, kind);
+                let roads = others.into_iter().map(|(from, port)| {
+                    let (shared, to, back) = (shared.clone(), *to, ports[&(*to, from, kind)]);
+                    (port, Road { shared, from, to, kind, real, back })
+                });
+                let roads: Vec<(u16, Road)> = roads.collect();
+                let shared = shared.clone();
+                std::thread::spawn(move || follow(&shared, real, &roads));
+            }
         }
         Roads { shared, ports }
     }
@@ -139,11 +145,52 @@ impl Drop for Roads {
         state.links.drain(..).for_each(|(_, _, ends)| ends.iter().for_each(hang_up));
         self.shared.changed.notify_all();
         drop(state);
-        // Whoever accepts wakes up and sees that it is over.
-        for port in self.ports.values() {
-            let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, *port));
-        }
     }
+}
+
+/// Who dials that port of `to`, and where.
+fn real_ids(ports: &HashMap<(Id, Id, Port), u16>, to: Id, kind: Port) -> Vec<(Id, u16)> {
+    let leads_there = |((from, at, of), port): (&(Id, Id, Port), &u16)| {
+        ((*at, *of) == (to, kind)).then_some((*from, *port))
+    };
+    ports.iter().filter_map(leads_there).collect()
+}
+
+/// Keeps the roads to one port open while a server listens there.
+fn follow(shared: &Shared, real: u16, roads: &[(u16, Road)]) {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    while !shared.lock().over {
+        match (is_listening(real), listeners.is_empty()) {
+            (true, true) => {
+                for (port, road) in roads {
+                    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
+                    let listener = listener.expect("the road's port is its own");
+                    let (copy, road) = (listener.try_clone().expect("a handle"), road.clone());
+                    std::thread::spawn(move || road.accept(&copy));
+                    listeners.push(listener);
+                }
+            }
+            (false, false) => close(&mut listeners),
+            _ => {}
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    close(&mut listeners);
+}
+
+/// Ends listeners of which another thread has a handle and waits in `accept`.
+fn close(listeners: &mut Vec<TcpListener>) {
+    for listener in listeners.drain(..) {
+        let _ = Socket::from(listener).shutdown(Shutdown::Both);
+    }
+}
+
+/// Whether a server listens there; without a connection, which it would notice.
+fn is_listening(port: u16) -> bool {
+    let probe = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    probe.set_reuse_address(true).expect("an option");
+    let address = std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    probe.bind(&address.into()).is_err()
 }
 
 impl Shared {
