@@ -312,7 +312,8 @@ impl Server {
         if let Some(clients) = self.clients {
             clients.shutdown_timeout(Duration::from_secs(5));
         }
-        if self.ensemble.is_some() {
+        if let Some(ensemble) = &self.ensemble {
+            ensemble.leave_elections();
             self.inbox.push_first(Input::Stop);
         }
         self.inbox.stop();

@@ -57,6 +57,11 @@ impl DiskInbox {
         state.waiting && state.requests.is_empty()
     }
 
+    /// Whether nothing waits for the disk.
+    fn is_empty(&self) -> bool {
+        self.state.lock().requests.is_empty()
+    }
+
     /// Lets the thread finish what is queued and end.
     pub fn stop(&self) {
         let mut state = self.state.lock();
@@ -212,12 +217,18 @@ impl DiskDoor for ToDisk {
 }
 
 /// The thread: until stopped, writes, syncs and reports; then closes the log. Where its report is all
-/// that the driver waits for, it turns it: nobody has to wake for the acknowledgement.
+/// that the driver waits for, and the disk has nothing else to do, it turns it: nobody has to wake
+/// for the acknowledgement.
 pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox, driver: &dyn TurnInPlace) {
     let mut batch = Vec::new();
     while let Some(since_ms) = inbox.take(&mut batch) {
-        if reports.report(Input::Persisted(queue.process(since_ms, &mut batch))) {
+        if !reports.report(Input::Persisted(queue.process(since_ms, &mut batch))) {
+            continue;
+        }
+        if inbox.is_empty() {
             driver.turn_in_place();
+        } else {
+            reports.wake_before(None);
         }
     }
     queue.close();

@@ -7,8 +7,8 @@
 //!                               └────────────────────── persisted ─────────┘
 //! ```
 //!
-//! The driver has a thread of its own; but when nothing else is going on, the task that brings the
-//! only request turns it, and whoever turns it does the disk's work if nothing waits behind.
+//! The driver has a thread of its own; but when nothing else is going on, whoever brings the only
+//! input turns it, and on a server that is alone does the disk's work if nothing waits behind.
 
 pub mod assembly;
 pub mod carry_out;

@@ -296,7 +296,16 @@ impl Client {
             return Ok(());
         }
         let Pending { xid: asked, op, request } = self.pending.pop_front().expect("it was asked");
-        assert_eq!(xid, asked, "client {}: answers come in the order of requests", self.index);
+        assert_eq!(
+            xid,
+            asked,
+            "client {} at {}, session {:?}: answers come in the order of requests; {request:?}, behind \
+             it {:?}; zxid {zxid}, error {err}",
+            self.index,
+            sid(connection.server),
+            self.session.as_ref().map(|session| session.id),
+            self.pending.iter().map(|pending| (pending.xid, &pending.request)).collect::<Vec<_>>()
+        );
         let result = match err {
             0 => Ok(messages::answer(&request, r.rest()).expect("an answer to the request")),
             // The codes of a failed multi's parts are behind the header's.

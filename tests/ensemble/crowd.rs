@@ -166,11 +166,12 @@ impl Crowd {
             }
         }
         if !found.is_empty() {
-            for (at, event) in &history.events {
-                if let Event::Fault(what) = event {
-                    eprintln!("{:>9.3} s  {what}", *at as f64 / 1e6);
-                }
-            }
+            let path =
+                std::env::temp_dir().join(format!("fault-history-{}.txt", std::process::id()));
+            let line =
+                |(at, event): &(Micros, Event)| format!("{:.6} {event:?}\n", *at as f64 / 1e6);
+            let _ = std::fs::write(&path, history.events.iter().map(line).collect::<String>());
+            found.push(format!("the whole history stands in {}", path.display()));
         }
         assert!(found.is_empty(), "{}\n{}", found.join("\n"), ensemble.report());
         figures

@@ -127,7 +127,7 @@ class Ensemble:
         self.members = {}
         for sid, kind in enumerate([*kinds, *observers], start=1):
             self.members[sid] = Member(sid, kind, sid > len(kinds), home / str(sid))
-        self.roads = Roads({sid: (m.quorum_port, m.election_port) for sid, m in self.members.items()})
+        self.roads = Roads({sid: (m.quorum_port, m.election_port) for sid, m in self.members.items()}, quiet_port)
         for member in self.members.values():
             self._configure(member)
 

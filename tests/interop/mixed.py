@@ -9,6 +9,7 @@ import contextlib
 import os
 
 import contents
+import exchange
 import matrix
 import raw
 from ensemble import JARS, OURS, ensemble
@@ -267,3 +268,64 @@ def create2_in_a_multi_for_3_8_0():
 @test
 def create2_in_a_multi_for_debian():
     with_old("debian")
+
+
+def syncs_between_writes(kinds):
+    """Pipelined writes with syncs in between, over every member: each is answered, in order. A learner of Apache's takes
+    the answers to its syncs at their place among the commits, and nowhere else."""
+    with ensemble("syncs", kinds) as members:
+        with contextlib.closing(members.client(members.leader())) as client:
+            client.create("/syncs")
+        clients = [raw.Client(member.port) for member in members for _ in range(3)]
+        for turn in range(20):
+            for client in clients:
+                for _ in range(5):
+                    client.send(raw.SET_DATA, raw.set_body("/syncs", b"%d" % turn))
+                    client.send(raw.SYNC, raw.string("/syncs"))
+                    client.send(raw.GET_DATA, raw.string("/syncs") + b"\0")
+            for client in clients:
+                sent = client.xid
+                expected = list(range(sent - 14, sent + 1))
+                equal([client.receive().xid for _ in expected], expected, f"answers in turn {turn}")
+        for client in clients:
+            client.close()
+        members.compare()
+
+
+@test
+def syncs_between_writes_ours_leads():
+    syncs_between_writes(["apache-3.8", "apache-3.9", OURS])
+
+
+@test
+def syncs_between_writes_apache_leads():
+    syncs_between_writes([OURS, "apache-3.8", "apache-3.9"])
+
+
+def under_load(kinds):
+    """Clients of every member change the tree as fast as they can: every transaction makes the same of every tree, digest
+    by digest, and no server counts a mismatch."""
+    with ensemble("load", kinds) as members:
+        leader = members.leader()
+        with contextlib.closing(members.client(leader)) as client:
+            client.create("/load")
+            for parent in range(exchange.Load.PARENTS):
+                client.create(f"/load/{parent}")
+        loads = [exchange.Load(member.port, seed) for seed, member in enumerate(members)]
+        wait_until(lambda: all(load.answered > 2000 for load in loads), "every member answers much", 60)
+        for load in loads:
+            load.stop()
+            load.client.close()
+        members.compare()
+        count = sum(load.answered for load in loads)
+    matrix.ran("load on every member, digest by digest", f"{matrix.names(kinds)}, which leads", f"{count} requests; equal")
+
+
+@test
+def under_load_apache_leads():
+    under_load([OURS, "apache-3.8", OURS, "apache-3.9"])
+
+
+@test
+def under_load_ours_leads():
+    under_load(["apache-3.9", "apache-3.8", OURS])

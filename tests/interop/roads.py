@@ -18,23 +18,39 @@ GREETINGS = (-65536, -65535)
 
 
 class Roads:
-    """All roads between the servers of `ports`: sid → (quorum port, election port)."""
+    """All roads between the servers of `ports`: sid → (quorum port, election port). `free_port` gives a port that stays
+    free while nobody listens there."""
 
-    def __init__(self, ports):
+    def __init__(self, ports, free_port):
         self.blocked = {(a, b): Gate() for a in ports for b in ports if a != b}
         self.down = set()
         self.syncs = []  # (leader, learner, name), in the order in which they began
         self.lock = threading.Lock()
         self.links = []  # (dialler, dialled, its two sockets)
-        self.listeners = {}
-        for a, b in self.blocked:
-            for kind, port in zip(("quorum", "election"), ports[b]):
-                listener = socket.create_server(("127.0.0.1", 0))
-                self.listeners[a, b, kind] = listener
-                threading.Thread(target=self._accept, args=(a, b, kind, port, listener), daemon=True).start()
+        self.entries = {
+            (a, b, kind): Entry(free_port(), port)
+            for a, b in self.blocked
+            for kind, port in zip(("quorum", "election"), ports[b])
+        }
+        self.over = threading.Event()
+        threading.Thread(target=self._follow_servers, daemon=True).start()
+
+    def _follow_servers(self):
+        """Where no server listens, nobody may be accepted: a learner takes a connection that is refused otherwise than
+        one that ends."""
+        while not self.over.wait(0.01):
+            listening = {port: is_listening(port) for port in {entry.target for entry in self.entries.values()}}
+            for (a, b, kind), entry in self.entries.items():
+                if listening[entry.target] and entry.listener is None:
+                    listener = entry.open()
+                    threading.Thread(target=self._accept, args=(a, b, kind, entry.target, listener), daemon=True).start()
+                elif not listening[entry.target]:
+                    entry.close()
+        for entry in self.entries.values():
+            entry.close()
 
     def port(self, dialler, dialled, kind):
-        return self.listeners[dialler, dialled, kind].getsockname()[1]
+        return self.entries[dialler, dialled, kind].port
 
     # --- faults ---
 
@@ -61,11 +77,7 @@ class Roads:
             gate.open()
 
     def close(self):
-        for listener in self.listeners.values():
-            # A thread in accept() keeps a listener that is only closed.
-            with contextlib.suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            listener.close()
+        self.over.set()
         self.mend()
         self._hang_up(set(self.blocked))
 
@@ -116,6 +128,37 @@ class Roads:
         for source, sink, direction, change in ((dialler, dialled, (a, b), there), (dialled, dialler, (b, a), back)):
             gate = self.blocked[direction]
             threading.Thread(target=carry, args=(source, sink, gate, change), daemon=True).start()
+
+
+class Entry:
+    """Where a road begins: listens while the server at its end does."""
+
+    def __init__(self, port, target):
+        self.port, self.target = port, target
+        self.listener = None
+
+    def open(self):
+        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
+        return self.listener
+
+    def close(self):
+        listener, self.listener = self.listener, None
+        if listener:
+            # A thread in accept() keeps a listener that is only closed.
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+
+def is_listening(port):
+    """Whether a server listens there; without a connection, which it would notice."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            return False
+        except OSError:
+            return True
 
 
 class Gate:

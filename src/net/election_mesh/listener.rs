@@ -97,7 +97,7 @@ async fn listen_on(mesh: Arc<Mesh>, host: Option<String>, port: u16) -> MeshStar
                 Err(error) => error,
             },
             Err(error) => {
-                // As in Kubernetes, where a pod starts before its name exists (ZOOKEEPER-4708).
+                // As in Kubernetes, where a pod starts before its name exists (ZOOKEEPER-3320).
                 if unknown % NAMES_SAID_EVERY == 0 {
                     tracing::warn!("elections wait for the own name: {error}");
                 }

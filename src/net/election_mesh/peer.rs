@@ -203,6 +203,7 @@ impl Peer {
                 outgoing.unsent = outgoing.last.clone();
             }
         }
+        tracing::debug!(peer = %self.sid, number = id, "election connection is made");
         mesh.events.up(self.sid);
         let serving = connection::serve(mesh.clone(), self.clone(), id, stream, input, wake);
         let task = mesh.handle.spawn(serving).abort_handle();

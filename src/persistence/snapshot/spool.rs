@@ -479,7 +479,6 @@ mod tests {
     fn what_is_taken_can_be_loaded() {
         let bytes = stream_of(database(&creates(1..=4)));
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(spool_name(LINK));
         let (mut taken, mut refused) = (0, 0);
         let mut chance = 1_u64;
         for _ in 0..800 {
@@ -492,13 +491,16 @@ mod tests {
                 2 => drop(bytes.drain(at..bytes.len().min(at + 1 + (chance >> 24 & 7) as usize))),
                 _ => bytes.insert(at, (chance >> 20) as u8),
             }
-            let mut spool = spool(dir.path());
+            // Each over a link of its own, as trees come.
+            let link = LinkId(chance >> 1);
+            let mut spool = SnapshotSpool::new(&RealDisk, dir.path(), link, TREE, MAX).unwrap();
             let end = spool.take(&bytes);
             if end.is_err() || spool.finish().is_err() {
                 refused += 1;
                 continue;
             }
             taken += 1;
+            let path = dir.path().join(spool_name(link));
             let loaded = read_snapshot(&RealDisk, &path, Zxid(4), TREE, MAX, &mut |_, _| ());
             if let Err(error) = loaded {
                 panic!("taken, and not loaded: {error}");

@@ -254,7 +254,7 @@ impl Broadcast {
             }
             let commit = QuorumPacket::Commit { zxid };
             let inform = QuorumPacket::Inform { zxid, txn };
-            road.learners.broadcast(turn, Some(&commit), Some(&inform));
+            self.tell_committed(turn, road, zxid, (&commit, &inform));
         }
         self.syncs.count(me, &turn.member.configs, road.learners);
         if self.syncs.wants_a_round() {
@@ -262,11 +262,24 @@ impl Broadcast {
             self.syncs.count(me, &turn.member.configs, road.learners);
         }
         self.let_go(turn, road);
-        while let Some(link) = self.syncs.pop(turn.member.committed.max()) {
+        while let Some((link, behind)) = self.syncs.pop(turn.member.committed.max()) {
             if road.learners.get(link).is_some() {
                 turn.send(link, QuorumPacket::Sync);
+                behind.into_iter().for_each(|packet| turn.send(link, packet));
             }
         }
+    }
+
+    /// Tells the learners of a commit; whoever waits for an answer to a sync hears of it behind that.
+    pub(super) fn tell_committed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        road: &mut Road<'_>,
+        zxid: Zxid,
+        (commit, inform): (&QuorumPacket, &QuorumPacket),
+    ) {
+        let holds = |link, packet: &QuorumPacket| self.syncs.holds(link, zxid, packet);
+        road.learners.broadcast_unless(turn, Some(commit), Some(inform), holds);
     }
 
     fn let_go(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>) {

@@ -57,7 +57,7 @@ impl Broadcast {
         let designated = designated(&config, zxid, &acks, turn.member, road.proposals);
         let commit = QuorumPacket::CommitAndActivate { zxid, designated };
         let inform = QuorumPacket::InformAndActivate { zxid, designated, txn };
-        road.learners.broadcast(turn, Some(&commit), Some(&inform));
+        self.tell_committed(turn, road, zxid, (&commit, &inform));
         turn.enforce_config(config);
         if designated != turn.member.me {
             self.handing_over = Some((zxid, designated));

@@ -4,15 +4,21 @@
 //! That everything proposed before is committed is not enough: a leader that was deposed and has
 //! not noticed has nothing outstanding. So each sync also waits for a round of PINGs that was sent
 //! behind its arrival and that a quorum has answered (ZOOKEEPER-1675, N-16). Apache's leader does
-//! not ask; nothing on the wire is different.
+//! not ask.
+//!
+//! On the link nothing may be different: a learner of Apache's takes the answer at its place among
+//! the commits, behind the last that was proposed when the sync came and before the next. At another
+//! place it takes the next commit for somebody else's, and no client of its own is answered ever
+//! after. So what is committed while a learner's sync waits for its round waits here, for that
+//! learner, behind the answer.
 //!
 //! Rounds are numbered. A round begins when somebody waits for it and none is under way, so that
 //! many syncs share one; the regular PINGs are rounds too.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::learners::Learners;
-use crate::proto::{LinkId, Sid, Zxid};
+use crate::proto::{LinkId, QuorumPacket, Sid, Zxid};
 use crate::quorum::configs::Configs;
 
 /// Rounds, and who waits for them.
@@ -26,6 +32,17 @@ pub struct Syncs {
     wanted: u64,
     /// The learners' syncs in the order they came; every learner's answers keep that order.
     waiting: VecDeque<Waiting>,
+    /// By learner, of those that wait.
+    lanes: BTreeMap<LinkId, Lane>,
+}
+
+/// What waits for one learner.
+#[derive(Debug, Default)]
+struct Lane {
+    /// What each of its syncs stands behind.
+    syncs: VecDeque<Zxid>,
+    /// What was committed behind the first of those.
+    commits: VecDeque<(Zxid, QuorumPacket)>,
 }
 
 #[derive(Debug)]
@@ -47,6 +64,18 @@ impl Syncs {
     pub fn forwarded(&mut self, link: LinkId, behind: Zxid) {
         let round = self.ask();
         self.waiting.push_back(Waiting { link, round, behind });
+        self.lanes.entry(link).or_default().syncs.push_back(behind);
+    }
+
+    /// Whether the news of a commit must wait for the answer to a sync of that learner; it is kept
+    /// then, and comes with the answer.
+    pub fn holds(&mut self, link: LinkId, zxid: Zxid, packet: &QuorumPacket) -> bool {
+        let Some(lane) = self.lanes.get_mut(&link) else { return false };
+        let holds = lane.syncs.front().is_some_and(|behind| *behind < zxid);
+        if holds {
+            lane.commits.push_back((zxid, packet.clone()));
+        }
+        holds
     }
 
     /// Whether a round should begin.
@@ -87,13 +116,23 @@ impl Syncs {
         }
     }
 
-    /// The next learner whose sync may be answered; its link may be gone.
-    pub fn pop(&mut self, committed: Zxid) -> Option<LinkId> {
-        let Waiting { round, behind, .. } = self.waiting.front()?;
-        if *round > self.confirmed || *behind > committed {
+    /// The next learner whose sync may be answered, and what has waited behind that; its link may be
+    /// gone.
+    pub fn pop(&mut self, committed: Zxid) -> Option<(LinkId, Vec<QuorumPacket>)> {
+        let Waiting { link, round, behind } = *self.waiting.front()?;
+        if round > self.confirmed || behind > committed {
             return None;
         }
-        self.waiting.pop_front().map(|waiting| waiting.link)
+        self.waiting.pop_front();
+        let lane = self.lanes.get_mut(&link).expect("every waiting sync has its lane");
+        lane.syncs.pop_front();
+        let next = lane.syncs.front().copied();
+        let count = lane.commits.partition_point(|(zxid, _)| next.is_none_or(|next| *zxid <= next));
+        let commits = lane.commits.drain(..count).map(|(_, packet)| packet).collect();
+        if next.is_none() {
+            self.lanes.remove(&link);
+        }
+        Some((link, commits))
     }
 
     /// How many learners' syncs wait.

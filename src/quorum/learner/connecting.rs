@@ -9,8 +9,12 @@ use crate::proto::{LinkId, Sid};
 use crate::quorum::effect::LinkEffect;
 use crate::quorum::member::Turn;
 
-/// Attempts, at most.
+/// Attempts, at most …
 const ATTEMPTS: u32 = 5;
+/// … but as many as fit into so much time, in milliseconds, while the mesh has a connection with the
+/// leader: it lives. An Apache ZooKeeper that has only just been started takes longer to listen than
+/// five attempts last, and we are sooner done with the election than it is.
+const PATIENCE_MS: u64 = 2_000;
 
 /// The phase.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub(super) struct Connecting {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retries {
     attempts_left: u32,
+    /// Until then they do not count, if the leader lives.
+    patient_until_ms: u64,
     /// No later than this, on the monotonic clock.
     until_ms: u64,
 }
@@ -41,13 +47,16 @@ impl Connecting {
             limit => limit,
         };
         let until_ms = turn.now.mono_ms.saturating_add(member.ticks(limit));
-        let retries = Retries { attempts_left: ATTEMPTS - 1, until_ms };
+        let patient_until_ms = turn.now.mono_ms.saturating_add(PATIENCE_MS);
+        let retries = Retries { attempts_left: ATTEMPTS - 1, patient_until_ms, until_ms };
         Connecting { retries, dial: Dial::UnderWay(dial(turn, leader)) }
     }
 
     /// The next attempt, a moment after one that failed.
-    pub(super) fn again(turn: &Turn<'_>, retries: Retries, why: &str) -> Next {
-        let Some(attempts_left) = retries.attempts_left.checked_sub(1) else {
+    pub(super) fn again(turn: &Turn<'_>, about: About, retries: Retries, why: &str) -> Next {
+        let lives = turn.member.connected.contains(&about.leader);
+        let counts = !lives || turn.now.mono_ms >= retries.patient_until_ms;
+        let Some(attempts_left) = retries.attempts_left.checked_sub(u32::from(counts)) else {
             return Err(format!("the leader cannot be reached: {why}").into());
         };
         tracing::debug!(why, attempts_left, "the leader is dialled again");
@@ -64,7 +73,7 @@ impl Connecting {
                 return Ok(Some(Discovery::begin(turn, about, *link, self.retries)));
             }
             (Event::Closed(why), Dial::UnderWay(_)) => {
-                return Connecting::again(turn, self.retries, &why);
+                return Connecting::again(turn, about, self.retries, &why);
             }
             _ => {}
         }

@@ -66,7 +66,7 @@ impl Discovery {
                 Ok(Some(Choosing::begin(self.link, promised.what())))
             }
             (Event::Closed(why), Step::AwaitsLeaderInfo(retries)) => {
-                Connecting::again(turn, *retries, &why)
+                Connecting::again(turn, about, *retries, &why)
             }
             (Event::Closed(why), Step::Promises(_)) => {
                 Err(format!("the link to the leader ended: {why}").into())

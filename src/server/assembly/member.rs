@@ -82,9 +82,15 @@ impl Ensemble {
         (Ensemble { runtime, mesh, peers: handle }, peers, jobs)
     }
 
+    /// Says no more in elections. A leader that gives up its leadership must not be elected again by
+    /// those whom it leaves.
+    pub(super) fn leave_elections(&self) {
+        self.mesh.stop();
+    }
+
     /// Closes the ports and all connections with other servers.
     pub(super) fn stop(self) {
-        self.mesh.stop();
+        self.leave_elections();
         self.peers.stop();
         self.runtime.shutdown_timeout(Duration::from_secs(1));
     }

@@ -48,6 +48,35 @@ fn a_sync_waits_for_what_was_outstanding_when_it_came() {
     );
 }
 
+/// A learner of Apache's takes the answer for the place among the commits at which it comes: what is
+/// committed while a sync waits for its round is told to that learner behind the answer.
+#[test]
+fn what_is_committed_while_a_sync_waits_is_told_behind_its_answer() {
+    let mut play = Play::established(5, 0);
+    play.says(2, forwarded(7, SYNC, vec![]));
+    play.connect(1, 0);
+    play.settle();
+    play.says(3, ack(0x1_0000_0001));
+    let told = play.says(4, ack(0x1_0000_0001));
+    let others = [3, 4, 5].map(|sid| format!("to {sid}: COMMIT 0x100000001"));
+    assert_eq!(told[..3], others, "all but the one that waits");
+    play.says(2, forwarded(7, SYNC, vec![]));
+    play.connect(2, 0);
+    play.settle();
+    play.says(3, ack(0x1_0000_0002));
+    play.says(4, ack(0x1_0000_0002));
+    play.says(2, pong(&[]));
+    let told = play.says(3, pong(&[]));
+    let of_2: Vec<_> = told.iter().filter(|line| line.starts_with("to 2")).collect();
+    assert_eq!(of_2, ["to 2: PING", "to 2: SYNC", "to 2: COMMIT 0x100000001"]);
+    play.says(4, pong(&[]));
+    let told = play.says(5, pong(&[]));
+    assert_eq!(told, NOTHING, "the second round is answered by none");
+    play.says(2, pong(&[]));
+    let told = play.says(3, pong(&[]));
+    assert_eq!(told, ["to 2: SYNC", "to 2: COMMIT 0x100000002"]);
+}
+
 /// The own clients' too, and what is behind it in the lane waits.
 #[test]
 fn the_leaders_own_syncs_are_confirmed_as_well() {

@@ -2,7 +2,7 @@
 
 use super::super::testing::*;
 use crate::proto::membership::LearnerType;
-use crate::proto::{Epoch, LinkId, QuorumPacket, Zxid};
+use crate::proto::{Epoch, LinkId, QuorumPacket, Sid, Zxid};
 use crate::quorum::effect::Input;
 use crate::quorum::member::Member;
 
@@ -28,6 +28,21 @@ fn the_pause_between_two_dials_is_leader_connect_delay() {
     assert_eq!(play.step(closed(0)), NOTHING);
     assert_eq!(play.waits(249), NOTHING);
     assert_eq!(play.waits(1), ["dial server 1 over link 1"]);
+}
+
+/// One that has only just been started may need longer to listen.
+#[test]
+fn a_leader_that_lives_is_dialled_for_two_seconds() {
+    let mut play = Play::of(2, LearnerType::Participant, |member| {
+        member.options.init_limit *= 10;
+        member.connected.insert(Sid(1));
+    });
+    for link in 1..25 {
+        assert_eq!(play.step(closed(link - 1)), NOTHING);
+        assert_eq!(play.waits(100), [format!("dial server 1 over link {link}")]);
+    }
+    // Of those, the last four came after two seconds.
+    assert_eq!(play.step(closed(24)), ["leaves: the leader cannot be reached: refused"]);
 }
 
 /// It may need a moment to learn that it was elected.
