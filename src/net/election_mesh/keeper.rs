@@ -29,14 +29,13 @@ const LAST_PAUSE_OF_ASKING: Duration = Duration::from_secs(60);
 const STABLE_MS: u64 = 1_000;
 /// How long a server with a larger id has to call back before it is asked again.
 const CALL_BACK: Duration = Duration::from_millis(500);
-/// How long the first dial waits until others can call back.
-const UNTIL_LISTENING: Duration = Duration::from_secs(1);
 
 /// Keeps up the connection with `peer` until that is no member and has left.
 pub async fn keep(mesh: Arc<Mesh>, peer: Arc<Peer>) {
     let mut wanted = peer.wanted();
+    // Who cannot be called does not call: others would elect it, and look for it in vain.
     let mut listening = mesh.listening.subscribe();
-    let _ = tokio::time::timeout(UNTIL_LISTENING, listening.wait_for(|is| *is)).await;
+    let _ = listening.wait_for(|is| *is).await;
     let now_ms = || mesh.options.clock.now().mono_ms;
     let is_asked = peer.sid() > mesh.options.me;
     let last_pause = if is_asked { LAST_PAUSE_OF_ASKING } else { LAST_PAUSE };

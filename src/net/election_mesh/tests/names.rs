@@ -6,14 +6,17 @@ use super::*;
 
 /// Names that a test can change.
 #[derive(Clone, Default)]
-struct Book(Arc<Mutex<BTreeMap<String, String>>>);
+struct Book(Arc<Mutex<BTreeMap<String, String>>>, Arc<Mutex<Vec<String>>>);
 
 impl Book {
     fn names(&self) -> Names {
         let book = self.clone();
-        Names::new(move |host| match book.0.lock().get(host) {
-            Some(address) => Ok(vec![address.parse().unwrap()]),
-            None => Err(io::Error::new(io::ErrorKind::NotFound, "unknown name")),
+        Names::new(move |host| {
+            book.1.lock().push(host.to_owned());
+            match book.0.lock().get(host) {
+                Some(address) => Ok(vec![address.parse().unwrap()]),
+                None => Err(io::Error::new(io::ErrorKind::NotFound, "unknown name")),
+            }
         })
     }
 
@@ -40,6 +43,28 @@ async fn a_server_begins_before_any_name_means_something() {
     book.write("zk-1", ensemble.host(1));
     two.until("1 in round 7").await;
     assert!(!one.heard.all().iter().any(|line| line.starts_with("deaf")));
+}
+
+/// The others would elect it, since they hear it, and could not find it.
+#[tokio::test]
+async fn who_does_not_know_its_own_address_does_not_call_others() {
+    let ensemble = Ensemble::new();
+    let book = Book::default();
+    let members = named(&["zk-1", "zk-2"]);
+    book.write("zk-1", ensemble.host(1));
+    let one = Server::start_with(options(1), members.clone(), book.names());
+    let asks_for_itself = Book(book.0.clone(), Arc::default());
+    let two = Server::start_with(options(2), members, asks_for_itself.names());
+    two.notify(1, 7);
+    let asked = async {
+        while asks_for_itself.1.lock().len() < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the third question", asked).await;
+    assert_eq!(asks_for_itself.1.lock()[..3], ["zk-2", "zk-2", "zk-2"]);
+    book.write("zk-2", ensemble.host(2));
+    one.until("2 in round 7").await;
 }
 
 #[tokio::test]
