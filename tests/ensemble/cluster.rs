@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::server::{command, command_of, free_port};
-use crate::common::{Hello, RawClient, bodies, flag, op};
+use crate::common::{Hello, Message, RawClient, Reply, bodies, flag, op};
 use crate::roads::{Id, Port, Roads};
 
 /// How long an ensemble may take to agree. Far above what is normal.
@@ -220,9 +220,14 @@ impl Ensemble {
         let trees: Vec<(Id, Tree)> = self.wait("all trees are read at one zxid", |members| {
             let zxids = || running.iter().map(|id| members[id].zxid()).collect::<Option<Vec<_>>>();
             let before = zxids().filter(|zxids| zxids.iter().all(|zxid| *zxid == zxids[0]))?;
-            let trees =
-                running.iter().map(|id| (*id, tree(readers.get_mut(id).expect("a reader"))));
-            let trees: Vec<_> = trees.collect();
+            let mut trees = Vec::new();
+            for id in &running {
+                let Some(tree) = tree(readers.get_mut(id).expect("a reader")) else {
+                    readers.insert(*id, members[id].client());
+                    return None;
+                };
+                trees.push((*id, tree));
+            }
             (zxids()? == before).then_some(trees)
         });
         for pair in trees.windows(2) {
@@ -255,16 +260,10 @@ impl Ensemble {
     /// Everybody's digest behind one transaction, once all have applied it.
     #[track_caller]
     fn digests(&mut self, leader: Id, running: &[Id]) -> Vec<(Id, String)> {
-        let mut client = self.members[&leader].client();
-        client.create("/digests", b"", flag::PERSISTENT);
-        let body = bodies::set_data("/digests", Some(b"x"), -1);
         for _ in 0..10 {
             // Each server notes its digest at every 128th transaction.
-            client.submit_many(140, op::SET_DATA, &body);
-            let mut last = 0;
-            for _ in 0..140 {
-                last = client.reply().ok().zxid;
-            }
+            let written = write_many(&mut self.members[&leader].client());
+            let Some(last) = written else { continue };
             self.wait(&format!("all have applied {last:x}"), |members| {
                 let caught_up = |id: &Id| members[id].zxid().is_some_and(|zxid| zxid >= last);
                 running.iter().all(caught_up).then_some(())
@@ -293,7 +292,8 @@ impl Drop for Ensemble {
 pub type Tree = BTreeMap<String, (Vec<u8>, zkserver::proto::Stat)>;
 
 /// Every node that a client sees, unless one goes while they are read.
-fn tree(client: &mut RawClient) -> Tree {
+/// `None` if the connection is gone.
+fn tree(client: &mut RawClient) -> Option<Tree> {
     let mut tree = Tree::new();
     let mut paths = vec![String::from("/")];
     while let Some(path) = paths.pop() {
@@ -301,7 +301,9 @@ fn tree(client: &mut RawClient) -> Tree {
         if path == "/zookeeper/config" {
             continue;
         }
-        let (data, children) = (client.get_data(&path, false), client.get_children(&path, false));
+        let body = bodies::watched(&path, false);
+        let data = ask(client, op::GET_DATA, &body)?;
+        let children = ask(client, op::GET_CHILDREN, &body)?;
         if data.err != 0 || children.err != 0 {
             continue;
         }
@@ -310,7 +312,34 @@ fn tree(client: &mut RawClient) -> Tree {
         paths.extend(below.into_iter().map(|name| format!("{parent}/{name}")));
         tree.insert(path, (data.unwrap_or_default(), stat));
     }
-    tree
+    Some(tree)
+}
+
+/// A request and its reply, unless the connection is gone.
+fn ask(client: &mut RawClient, op: i32, body: &[u8]) -> Option<Reply> {
+    client.try_submit(op, body).then_some(())?;
+    next_reply(client)
+}
+
+fn next_reply(client: &mut RawClient) -> Option<Reply> {
+    loop {
+        if let Message::Reply(reply) = Message::read(&client.frame()?) {
+            return Some(reply);
+        }
+    }
+}
+
+/// So many writes, so that each server notes a digest behind one of them; the last one's zxid.
+fn write_many(client: &mut RawClient) -> Option<i64> {
+    let body = bodies::create("/digests", Some(b""), &bodies::open_acl(), flag::PERSISTENT);
+    ask(client, op::CREATE, &body)?;
+    let body = bodies::set_data("/digests", Some(b"x"), -1);
+    let sent = (0..140).all(|_| client.try_submit(op::SET_DATA, &body));
+    let mut last = None;
+    for _ in 0..if sent { 140 } else { 0 } {
+        last = Some(next_reply(client)?.ok().zxid);
+    }
+    last
 }
 
 impl Member {
