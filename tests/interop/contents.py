@@ -55,7 +55,7 @@ def resume(server, client):
 def fill(server, ipv6=True):
     """Apache ZooKeeper 3.8 knows no IPv6 in ACLs."""
     first, second = raw.Client(server.port, SESSION_MS), raw.Client(server.port, SESSION_MS)
-    expiring, closing = raw.Client(server.port, 1000), raw.Client(server.port, SESSION_MS)
+    expiring = raw.Client(server.port, 1000)
     first.create(ROOT, b"root of the exchange")
     expiring.create(f"{ROOT}/expiring", b"", raw.EPHEMERAL)
 
@@ -65,7 +65,10 @@ def fill(server, ipv6=True):
     _multi(first)
     _failures(first, second)
     _quota(first)
+    second.ping()
     _many(first)
+    second.ping()
+    closing = raw.Client(server.port, SESSION_MS)
     for client, name in ((first, "first"), (second, "second"), (closing, "closing")):
         client.create(f"{ROOT}/{name}", name.encode(), raw.EPHEMERAL)
         client.create(f"{ROOT}/queue-", name.encode(), raw.EPHEMERAL_SEQUENTIAL)
