@@ -67,7 +67,7 @@ pub struct EnsembleConfig {
     /// `commitLogCount`: transactions kept in memory for learners that come back; at least 500.
     pub commit_log_count: u32,
     /// `snapshotSizeFactor`: a learner gets the log from the disk while that is no larger than this
-    /// part of a snapshot, or small. `None`: never.
+    /// part of a snapshot. `None`: never.
     pub snapshot_size_factor: Option<Ratio>,
     /// `forceSnapshotSync`: a learner always gets a snapshot.
     pub force_snapshot_sync: bool,

@@ -47,13 +47,8 @@ impl From<DiskError> for LogRangeError {
     }
 }
 
-/// Logs of so many bytes are read sooner than a tree of any size is sent and loaded. Room made ahead
-/// counts in a log's size, so it is a few steps of that.
-const SMALL_LOGS: u64 = 16 << 20;
-
 /// How large the logs may be that are read for one learner, in bytes: the newest snapshot's size
-/// times `factor` (`snapshotSizeFactor`), or what is small in any case; 0 is no limit. `None`: nothing
-/// is read from the disk.
+/// times `factor` (`snapshotSizeFactor`); 0 is no limit. `None`: nothing is read from the disk.
 ///
 /// # Errors
 /// The disk's.
@@ -65,11 +60,7 @@ pub fn log_size_limit(dir: &DataDir, factor: f64) -> Result<Option<u64>, DiskErr
         return Ok(Some(u64::MAX));
     }
     let newest = dir.snapshots()?.last().map_or(0, |file| file.size);
-    Ok(Some(part_of(newest, factor)))
-}
-
-fn part_of(snapshot: u64, factor: f64) -> u64 {
-    ((snapshot as f64 * factor) as u64).max(SMALL_LOGS)
+    Ok(Some((newest as f64 * factor) as u64))
 }
 
 /// Looks what the log holds for a learner whose last transaction is `peer`: something if it has a
@@ -315,13 +306,9 @@ mod tests {
         let dir = home.open().unwrap();
         assert_eq!(log_size_limit(&dir, -0.1).unwrap(), None);
         assert_eq!(log_size_limit(&dir, 0.0).unwrap(), Some(u64::MAX));
-        assert_eq!(log_size_limit(&dir, 0.5).unwrap(), Some(SMALL_LOGS), "there is none");
+        assert_eq!(log_size_limit(&dir, 0.5).unwrap(), Some(0));
         let name = home.snapshot(&creates(1..=5));
         let size = home.file(&name).size().unwrap();
-        // So large a factor that the small snapshot counts.
-        let factor = 1e6;
-        assert_eq!(log_size_limit(&dir, factor).unwrap(), Some((size as f64 * factor) as u64));
-        assert_eq!(part_of(1 << 30, 0.5), 1 << 29);
-        assert_eq!(part_of(1000, 0.5), SMALL_LOGS);
+        assert_eq!(log_size_limit(&dir, 0.5).unwrap(), Some(size / 2));
     }
 }
