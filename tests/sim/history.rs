@@ -41,6 +41,9 @@ pub struct History {
     /// The configurations by their versions, as they were first proposed; the one that the run began
     /// with at zxid 0. Empty: the majority of `voters` decides.
     pub configs: Vec<(Zxid, Arc<QuorumVerifier>)>,
+    /// When a leader that a quorum of each follows brought which of them into force, by version: one
+    /// that it has seen last is in force with its leadership, though its transaction was lost.
+    pub enforced: Vec<(Micros, Zxid)>,
 }
 
 /// Something that happened.

@@ -347,9 +347,14 @@ impl Process {
             DiskEffect::CurrentEpoch { ticket, epoch } => {
                 (*ticket, ServerEvent::CurrentEpoch(*epoch))
             }
-            DiskEffect::RollAndSnapshot
-            | DiskEffect::LastSeenConfig { .. }
-            | DiskEffect::ActivateConfig { .. } => return,
+            DiskEffect::ActivateConfig { config, .. } => {
+                if self.driver.peer().state() == Some(ServerState::Leading) {
+                    let version = Zxid::from_long(config.version);
+                    stage.history.enforced.push((stage.agenda.now(), version));
+                }
+                return;
+            }
+            DiskEffect::RollAndSnapshot | DiskEffect::LastSeenConfig { .. } => return,
         };
         self.promises.push_back((ticket, promise));
     }

@@ -159,7 +159,7 @@ fn on_a_quorum(
         let contains = |last| run.chain.contains(last, zxid);
         disks.get(&sid).is_some_and(|disk| contains(disk.durable()) || contains(disk.forgotten()))
     };
-    if is_quorum(run, zxid, has) {
+    if is_quorum(run, zxid, at, has) {
         return Ok(());
     }
     let mut durable: Vec<(Sid, Zxid)> =
@@ -179,10 +179,14 @@ fn on_a_quorum(
 
 /// Whether those for whom `has` holds are a quorum of every configuration that must accept `zxid`:
 /// the last one that is not behind it, and of a reconfiguration also the one before.
-fn is_quorum(run: &Run<'_>, zxid: Zxid, has: impl Fn(Sid) -> bool) -> bool {
+fn is_quorum(run: &Run<'_>, zxid: Zxid, at: Micros, has: impl Fn(Sid) -> bool) -> bool {
     let history = run.history;
+    let is_enforced = |version| {
+        history.enforced.iter().any(|(since, enforced)| *since <= at && *enforced == version)
+    };
     let in_force = history.configs.iter().filter(|(version, _)| {
-        *version <= zxid && (*version == Zxid::ZERO || run.chain.commit_of(*version).is_some())
+        let is_known = || run.chain.commit_of(*version).is_some() || is_enforced(*version);
+        *version <= zxid && (*version == Zxid::ZERO || is_known())
     });
     let mut in_force: Vec<_> = in_force.collect();
     in_force.sort_by_key(|(version, _)| *version);
@@ -242,7 +246,9 @@ fn is_write(request: &Request) -> bool {
 mod tests {
     use super::super::testing::{Play, stat};
     use super::*;
-    use zkserver::proto::Epoch;
+    use std::sync::Arc;
+
+    use zkserver::proto::{Epoch, QuorumVerifier};
 
     fn client(play: &mut Play) {
         let session = play.create_session(7);
@@ -274,6 +280,28 @@ mod tests {
         play.lead(1, 1);
         play.write(1, &[1]);
         play.fails(check, &["server 1 knows 0x100000001 committed", "server 2 to 0x0", " s"]);
+    }
+
+    /// The transaction that proposed it may be lost; whoever leads then has a quorum of both.
+    #[test]
+    fn a_configuration_that_came_into_force_with_a_leader() {
+        let mut play = Play::of_three();
+        play.lead(1, 1);
+        let server = |n: i64| {
+            format!(
+                "server.{n}=10.0.0.{n}:2888:3888:{};2181",
+                ["participant", "observer"][n as usize / 3]
+            )
+        };
+        let lines: Vec<String> = (1..=3).map(server).collect();
+        let text = format!("{}\nversion=100000007", lines.join("\n"));
+        let config = QuorumVerifier::parse(text.as_bytes()).expect("a configuration");
+        play.history.configs.push((play.zxid(1, 7), Arc::new(config)));
+        play.lead(1, 2);
+        play.write(1, &[1, 3]);
+        play.passes(check);
+        play.history.enforced.push((0, play.zxid(1, 7)));
+        play.fails(check, &["server 1 knows 0x200000001 committed"]);
     }
 
     #[test]
