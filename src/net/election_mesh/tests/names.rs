@@ -67,6 +67,7 @@ async fn who_does_not_know_its_own_address_does_not_call_others() {
     one.until("2 in round 7").await;
 }
 
+/// C-235.
 #[tokio::test]
 async fn a_server_is_followed_to_where_its_name_leads() {
     let ensemble = Ensemble::new();
