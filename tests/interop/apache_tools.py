@@ -19,7 +19,7 @@ NODE = re.compile(
     re.MULTILINE,
 )
 
-Written = collections.namedtuple("Written", "directory zxid nodes session")
+Written = collections.namedtuple("Written", "directory zxid nodes session timeout_ms")
 _written = None
 
 
@@ -44,8 +44,8 @@ def written():
         filled.resume(server)
         contents.go_on(filled, server, 1)
         nodes = contents.dump(server)
-        session = filled.first.session_id
-        _written = Written(server.data_dir / "version-2", server.zxid(), nodes, session)
+        session, timeout_ms = filled.first.session_id, filled.first.timeout_ms
+        _written = Written(server.data_dir / "version-2", server.zxid(), nodes, session, timeout_ms)
         server.kill()
     return _written
 
@@ -158,7 +158,7 @@ def every_snapshot_tells_the_tree():
             equal(nodes["/exchange/kinds/ttl"][6], "0xff0000ffffffffff", "owner of a TTL node as stored")
             equal(nodes["/exchange/kinds/container"][6], "0x8000000000000000", "owner of a container as stored")
         if zxid >= written().nodes[contents.ROOT][1].czxid:
-            assert f"0x{written().session:x}, {contents.SESSION_MS}, " in output, f"{path.name}: the session"
+            assert f"0x{written().session:x}, {written().timeout_ms}, " in output, f"{path.name}: the session"
 
 
 @test

@@ -15,7 +15,7 @@ from harness import SUPER, equal, wait_until
 ROOT = "/exchange"
 ALICE = "alice:secret"
 ALICE_ID = "alice:" + base64.b64encode(hashlib.sha1(ALICE.encode()).digest()).decode()
-SESSION_MS = 20000  # nothing pings: a slow machine must not end them
+SESSION_MS = 20000  # nothing pings: a slow machine must not end them; granted is what the server allows
 MANY = 1500  # a tenth is deleted again
 
 
