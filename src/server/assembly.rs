@@ -197,7 +197,6 @@ impl Server {
                     loaded: &loaded,
                     inbox: &inbox,
                     clock: &clock,
-                    metrics: &metrics,
                     seed,
                 });
                 let clients = clients.with_config(member.configs.current.clone());

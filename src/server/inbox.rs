@@ -319,8 +319,8 @@ impl Inbox {
     }
 
     /// Gives the thread its place back, and has it look at the inbox if there is something for it, or
-    /// if it would wait for longer than until `deadline`. Where it does not wait, it may have asked already when it is
-    /// due, before that was changed: it asks again.
+    /// if it would wait for longer than until `deadline`. Where it does not wait, it may have asked
+    /// already when it is due, before that was changed: it asks again.
     pub fn wake_before(&self, deadline: Option<u64>) {
         let mut lanes = self.lanes.lock();
         lanes.in_place = false;

@@ -310,18 +310,7 @@ impl TestServer {
         let mut process = self.process.take().expect("a running server");
         let sent = Command::new("kill").arg("-TERM").arg(process.id().to_string()).status();
         assert!(sent.expect("kill runs").success());
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            if let Some(status) = process.try_wait().expect("the child's state") {
-                return status;
-            }
-            if Instant::now() > deadline {
-                let _ = process.kill();
-                let _ = process.wait();
-                panic!("the server did not end on SIGTERM");
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        ended_within(&mut process, DEADLINE).expect("the server ends on SIGTERM")
     }
 
     /// Whether the process has ended by itself, and how.
@@ -443,4 +432,19 @@ pub fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// Waits for the end of a process; one that lasts longer is killed, and `None`.
+pub fn ended_within(process: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        let status = process.try_wait().expect("the child's state");
+        if status.is_some() {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = process.kill();
+    let _ = process.wait();
+    None
 }

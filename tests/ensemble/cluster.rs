@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::server::{command, command_of, free_port};
+use crate::common::server::{command, command_of, ended_within, free_port};
 use crate::common::{Hello, Message, RawClient, Reply, bodies, flag, op};
 use crate::roads::{Id, Port, Roads};
 
@@ -381,18 +381,10 @@ impl Member {
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal("-TERM");
         let mut process = self.process.take().expect("a running server");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = process.try_wait().expect("the child's state") {
-                return status;
-            }
-            if Instant::now() > deadline {
-                let _ = process.kill();
-                let _ = process.wait();
-                panic!("server {} did not end on SIGTERM:\n{}", self.id, self.tail());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let status = ended_within(&mut process, PATIENCE);
+        status.unwrap_or_else(|| {
+            panic!("server {} did not end on SIGTERM:\n{}", self.id, self.tail())
+        })
     }
 
     /// SIGSTOP: it is there, and does nothing.

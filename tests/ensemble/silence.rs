@@ -4,9 +4,17 @@ use std::time::Duration;
 
 use crate::cluster::{Ensemble, SYNC_LIMIT_TICKS, TICK};
 use crate::crowd::Crowd;
+use crate::roads::Id;
 
 /// How long a leader may hear nothing of a learner, and the reverse.
 const LIMIT: Duration = TICK.saturating_mul(SYNC_LIMIT_TICKS);
+
+/// The network is whole again, and all members follow a leader, which is returned.
+fn mend(ensemble: &mut Ensemble, crowd: &mut Crowd) -> Id {
+    crowd.fault("the network is whole");
+    ensemble.roads.mend();
+    ensemble.leader()
+}
 
 /// SIGSTOP of one member, for a while.
 fn pause(is_leader: bool, long: bool, seed: u64) {
@@ -75,9 +83,7 @@ fn a_leader_with_a_minority_gives_up() {
         ensemble.serves_nobody(id);
     }
     crowd.goes_on(10);
-    crowd.fault("the network is whole");
-    ensemble.roads.mend();
-    ensemble.leader();
+    mend(&mut ensemble, &mut crowd);
     crowd.goes_on(10);
     crowd.judge(&mut ensemble);
 }
@@ -93,9 +99,7 @@ fn a_follower_is_alone() {
     ensemble.roads.part(&[follower], &ensemble.others(follower));
     ensemble.serves_nobody(follower);
     crowd.goes_on(10);
-    crowd.fault("the network is whole");
-    ensemble.roads.mend();
-    assert_eq!(ensemble.leader(), leader, "who returns disturbs nobody");
+    assert_eq!(mend(&mut ensemble, &mut crowd), leader, "who returns disturbs nobody");
     crowd.goes_on(10);
     crowd.judge(&mut ensemble);
 }
@@ -112,9 +116,7 @@ fn one_direction_is_silent() {
         crowd.fault(format!("nothing goes from {from} to {to}, {leader} leads"));
         ensemble.roads.block(from, to);
         ensemble.serves_nobody(follower);
-        crowd.fault("the network is whole");
-        ensemble.roads.mend();
-        ensemble.leader();
+        mend(&mut ensemble, &mut crowd);
     }
     crowd.goes_on(10);
     crowd.judge(&mut ensemble);
@@ -137,9 +139,7 @@ fn one_server_is_the_bridge() {
     let all = ensemble.others(0);
     ensemble.leader_of(&all);
     crowd.somebody_goes_on(200);
-    crowd.fault("the network is whole");
-    ensemble.roads.mend();
-    ensemble.leader();
+    mend(&mut ensemble, &mut crowd);
     crowd.goes_on(10);
     crowd.judge(&mut ensemble);
 }
@@ -154,9 +154,7 @@ fn connections_are_refused() {
     crowd.fault(format!("{leader} and {follower} have no connection"));
     ensemble.roads.cut(leader, follower);
     crowd.somebody_goes_on(200);
-    crowd.fault("the network is whole");
-    ensemble.roads.mend();
-    ensemble.leader();
+    mend(&mut ensemble, &mut crowd);
     crowd.goes_on(10);
     crowd.judge(&mut ensemble);
 }

@@ -14,7 +14,6 @@ use super::super::options;
 use super::super::peers::{Mesh, Peers, PeersHandle, PeersOptions, PeersStart};
 use super::super::reload::{MemberJobs, Reload};
 use crate::config::{Config, EnsembleConfig, Ratio};
-use crate::metrics::Metrics;
 use crate::net::election_mesh::{ElectionMesh, MeshEvents, MeshOptions, MeshStartError};
 use crate::net::peer_addresses::HostPort;
 use crate::proto::membership::{QuorumServer, ServerAddress};
@@ -39,7 +38,6 @@ pub(super) struct Start<'a> {
     pub(super) loaded: &'a Loaded,
     pub(super) inbox: &'a Arc<Inbox>,
     pub(super) clock: &'a Arc<dyn Clock>,
-    pub(super) metrics: &'a Arc<Metrics>,
     pub(super) seed: u64,
 }
 
@@ -47,7 +45,7 @@ impl Ensemble {
     /// Opens the ports for other servers, and returns the driver's doors. Ends the process if it
     /// cannot.
     pub(super) fn start(start: Start<'_>) -> (Self, Peers, MemberJobs) {
-        let Start { config, ensemble, member, loaded, inbox, clock, metrics, seed } = start;
+        let Start { config, ensemble, member, loaded, inbox, clock, seed } = start;
         let runtime = runtime();
         let members = member.configs.current.clone();
         let mesh = ElectionMesh::start(
@@ -67,7 +65,6 @@ impl Ensemble {
             database: loaded.database.clone(),
             options: links_options(config, ensemble, seed),
             clock: clock.clone(),
-            metrics: metrics.clone(),
         })
         .unwrap_or_else(|error| die(ExitCode::UnableToBindQuorumPort, &error));
         let reload = Reload {

@@ -125,17 +125,16 @@ impl Link {
         }
     }
 
-    /// The link is connected; `None` if it has ended meanwhile.
-    pub(super) fn connected(&self, socket: LinkSocket) -> Option<Arc<LinkSocket>> {
+    /// The link is connected; false if it has ended meanwhile.
+    pub(super) fn connected(&self, socket: LinkSocket) -> bool {
         let mut state = self.state.lock();
         state.dial = None;
-        if state.over.is_some() {
-            return None;
+        let goes_on = state.over.is_none();
+        if goes_on {
+            state.peer = Some(socket.peer());
+            state.socket = Some(Arc::new(socket));
         }
-        let socket = Arc::new(socket);
-        state.peer = Some(socket.peer());
-        state.socket = Some(socket.clone());
-        Some(socket)
+        goes_on
     }
 
     /// Sends packets, which are taken: straight away what the socket takes, if nothing waits.

@@ -38,7 +38,6 @@ use super::doors::LinkDoor;
 use super::fatal::{ExitCode, die};
 use super::inbox::Inbox;
 use super::shared_driver::TurnInPlace;
-use crate::metrics::Metrics;
 use crate::net::link_buffer::LinkBuffer;
 use crate::net::log_limit::LogLimit;
 use crate::net::quorum_link::{LinkReader, LinkSocket};
@@ -102,8 +101,6 @@ pub struct PeersStart {
     pub options: PeersOptions,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
 }
 
 /// The driver's door.
@@ -328,7 +325,7 @@ impl Shared {
         reader: LinkReader,
         stranger: Option<Stranger>,
     ) {
-        if link.connected(socket).is_none() {
+        if !link.connected(socket) {
             return;
         }
         self.tell(Input::LinkOpened(link.id));

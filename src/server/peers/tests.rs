@@ -109,7 +109,6 @@ impl Server {
             database: database.clone(),
             options: options(),
             clock: clock.clone(),
-            metrics: Arc::new(Metrics::new(1)),
         };
         let (peers, handle) = Peers::start(start).unwrap();
         Server { peers, handle, inbox, database, clock, mesh, home, came: Vec::new(), signs: 0 }
