@@ -89,7 +89,7 @@ fn an_epoch_file_that_holds_no_number_ends_with_1() {
     assert_ends(&home.ends(), 1, "currentEpoch does not hold a number but \"five\"");
 }
 
-/// C-246, C-248: the data may have been lost, so the server says how it goes on, and does.
+/// C-246, C-251: the data may have been lost, so the server says how it goes on, and does.
 #[test]
 fn a_member_that_may_have_forgotten_something_says_so_and_looks_for_a_leader() {
     let mut empty = Home::with_id("1", "db.autocreate=false\n");

@@ -97,6 +97,7 @@ fn a_follower_that_takes_nothing_costs_its_leader_little() {
     let mut client = ensemble.members[&leader].client();
     client.create("/large", b"", flag::PERSISTENT).ok();
     let before = ensemble.members[&leader].resident_kib();
+    let syncs = ensemble.roads.syncs(leader, follower).len();
     ensemble.member(follower).pause();
     let body = bodies::set_data("/large", Some(&vec![7; SIZE]), -1);
     let mut most = 0;
@@ -109,4 +110,8 @@ fn a_follower_that_takes_nothing_costs_its_leader_little() {
     ensemble.member(follower).resume();
     assert_eq!(ensemble.leader(), leader);
     ensemble.compare();
+    assert!(
+        ensemble.roads.syncs(leader, follower).len() > syncs,
+        "it was dropped, and joined again"
+    );
 }

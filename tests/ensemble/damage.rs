@@ -35,32 +35,33 @@ pub const ALL: [Damage; 6] = [
 ];
 
 impl Damage {
-    /// Does it to a member without a process.
-    pub fn strike(self, member: &Member) {
+    /// Does it to a member without a process; false if it has not what is to be damaged: a log, or a
+    /// snapshot beside another.
+    pub fn strike(self, member: &Member) -> bool {
         let dir = member.version_dir();
         match self {
             Damage::AllDeleted => std::fs::remove_dir_all(&dir).expect("version-2"),
-            Damage::SnapshotMissing => {
-                if let [.., _, newest] = &member.files("snapshot")[..] {
-                    std::fs::remove_file(newest).expect("a snapshot");
-                }
-            }
+            Damage::SnapshotMissing => match &member.files("snapshot")[..] {
+                [.., _, newest] => std::fs::remove_file(newest).expect("a snapshot"),
+                _ => return false,
+            },
             Damage::AcceptedEpochDeleted => remove(&dir.join("acceptedEpoch")),
             Damage::CurrentEpochDeleted => remove(&dir.join("currentEpoch")),
-            Damage::TornTail => shorten(member, 7),
-            Damage::Garbage => shorten(member, 0),
+            Damage::TornTail => return shorten(member, 7),
+            Damage::Garbage => return shorten(member, 0),
         }
+        true
     }
 }
 
 fn remove(path: &Path) {
-    let _ = std::fs::remove_file(path);
+    std::fs::remove_file(path).expect("who has served has both epoch files");
 }
 
 /// Cuts so many bytes off the last record of the last log, and writes a few that are none.
-fn shorten(member: &Member, bytes: usize) {
+fn shorten(member: &Member, bytes: usize) -> bool {
     let logs = member.files("log");
-    let Some(path) = logs.last() else { return };
+    let Some(path) = logs.last() else { return false };
     let mut data = std::fs::read(path).expect("a log");
     let end = data.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     data.truncate(end.saturating_sub(bytes).max(16));
@@ -68,6 +69,7 @@ fn shorten(member: &Member, bytes: usize) {
         data.extend_from_slice(&[0, 0, 0, 0, 0x5a, 0x5a, 0x5a, 0x5a, 0, 0, 0, 99, 1, 2, 3]);
     }
     std::fs::write(path, data).expect("a log");
+    true
 }
 
 fn one_member_is_struck(damage: Damage, leader_too: bool, seed: u64) {
@@ -85,7 +87,7 @@ fn one_member_is_struck(damage: Damage, leader_too: bool, seed: u64) {
         // Its quorum goes on without it, so nothing that it knew is known to it alone.
         ensemble.leader();
         crowd.goes_on(20);
-        damage.strike(&ensemble.members[&id]);
+        assert!(damage.strike(&ensemble.members[&id]), "{damage:?} of {id}");
         ensemble.member(id).start();
         ensemble.leader();
         crowd.goes_on(20);
@@ -121,7 +123,7 @@ fn all_snapshots_are_missing() {
     assert_eq!(status.code(), Some(1));
     ensemble.member(id).kill();
     crowd.goes_on(20);
-    Damage::AllDeleted.strike(&ensemble.members[&id]);
+    assert!(Damage::AllDeleted.strike(&ensemble.members[&id]));
     ensemble.member(id).start();
     ensemble.leader();
     crowd.goes_on(20);

@@ -60,7 +60,7 @@ fn a_lost_majority_returns() {
     crowd.fault(format!("kill -9 of the leader {leader} and the follower {follower}"));
     ensemble.member(leader).kill();
     ensemble.member(follower).kill();
-    let successor = ensemble.leader();
+    ensemble.leader();
     crowd.goes_on(10);
     let last = ensemble.follower();
     crowd.fault(format!("kill -9 of the follower {last}"));
@@ -77,7 +77,6 @@ fn a_lost_majority_returns() {
     crowd.fault("all are back");
     ensemble.member(leader).start();
     ensemble.member(follower).start();
-    let _ = successor;
     ensemble.leader();
     crowd.goes_on(10);
     crowd.judge(&mut ensemble);

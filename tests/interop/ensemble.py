@@ -14,14 +14,13 @@ server's own words.
 import contextlib
 import os
 import random
-import signal
 import socket
 import subprocess
 
 import contents
 import harness
 import raw
-from harness import KIND, SUPER, equal, java_command, kazoo, new_directory, start_process, wait_until
+from harness import KIND, SUPER, equal, java_command, new_directory, start_process, wait_until
 from roads import Roads
 
 OURS = "apache-3.9" if KIND == "apache" else "zkserver"
@@ -74,21 +73,9 @@ class Member:
             self.process = start_process(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         return self
 
-    def kill(self):
-        """kill -9, and gone when this returns."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
-
-    def stop(self):
-        """A clean stop: SIGTERM, and gone when this returns."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
-
-    def pause(self):
-        self.process.send_signal(signal.SIGSTOP)
-
-    def go_on(self):
-        self.process.send_signal(signal.SIGCONT)
+    kill = harness.Server.kill
+    stop = harness.Server.stop
+    word = harness.Server.word
 
     def become(self, kind):
         """From its next start on it is a server of this kind, with the directory and the ports of the one before."""
@@ -98,9 +85,6 @@ class Member:
 
     def running(self):
         return self.process is not None and self.process.poll() is None
-
-    def word(self, word):
-        return harness.four_letter_word(self.port, word)
 
     def role(self):
         """leader, follower or observer while it serves clients; else None."""
