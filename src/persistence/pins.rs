@@ -34,6 +34,12 @@ impl Pins {
         Pin { pins: self.clone(), number }
     }
 
+    /// Whether nothing is pinned.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().from.is_empty()
+    }
+
     /// No pin comes or goes while the guard is held.
     pub(super) fn hold(&self) -> MutexGuard<'_, Table> {
         self.0.lock()

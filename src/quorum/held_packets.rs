@@ -4,15 +4,10 @@
 use std::collections::VecDeque;
 use std::collections::vec_deque::IntoIter;
 
-use bytes::Bytes;
-
 use crate::proto::QuorumPacket;
 
 /// More bytes do not wait for one link.
 pub const MOST_HELD_BYTES: usize = 64 << 20;
-
-/// What a packet costs besides its transaction.
-const PACKET_BYTES: usize = 64;
 
 /// The packets.
 #[derive(Debug, Default)]
@@ -31,7 +26,7 @@ impl HeldPackets {
     /// # Errors
     /// It is too much, and the link must end: behind a hole nothing is of use.
     pub fn push(&mut self, packet: QuorumPacket) -> Result<(), TooMuch> {
-        self.bytes += weight(txn_of(&packet));
+        self.bytes += packet.weight();
         if self.bytes > MOST_HELD_BYTES {
             return Err(TooMuch);
         }
@@ -42,7 +37,7 @@ impl HeldPackets {
     /// The oldest goes on.
     pub fn pop(&mut self) -> Option<QuorumPacket> {
         let packet = self.packets.pop_front()?;
-        self.bytes -= weight(txn_of(&packet));
+        self.bytes -= packet.weight();
         Some(packet)
     }
 }
@@ -53,19 +48,5 @@ impl IntoIterator for HeldPackets {
 
     fn into_iter(self) -> Self::IntoIter {
         self.packets.into_iter()
-    }
-}
-
-/// What a packet with that transaction counts for, in bytes.
-pub fn weight(txn: Option<&Bytes>) -> usize {
-    PACKET_BYTES + txn.map_or(0, Bytes::len)
-}
-
-fn txn_of(packet: &QuorumPacket) -> Option<&Bytes> {
-    match packet {
-        QuorumPacket::Proposal { txn, .. }
-        | QuorumPacket::Inform { txn, .. }
-        | QuorumPacket::InformAndActivate { txn, .. } => Some(txn),
-        _ => None,
     }
 }

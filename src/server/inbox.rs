@@ -29,7 +29,6 @@ use parking_lot::{Condvar, Mutex};
 use smallvec::SmallVec;
 
 use crate::processor::request::Submission;
-use crate::proto::quorum_packet::ForwardedRequest;
 use crate::proto::{LinkId, QuorumPacket};
 use crate::quorum::effect::Input;
 use crate::time::Clock;
@@ -180,53 +179,16 @@ impl Lane {
             | Input::Reloaded(_)
             | Input::Stop => Lane::First,
             Input::Submitted(_) | Input::ListSessions { .. } => Lane::Then,
-            Input::Packet { link, packet: QuorumPacket::Request(request) }
+            Input::Packet { link, packet: packet @ QuorumPacket::Request(_) }
                 if link.is_accepted() =>
             {
-                Lane::Request(*link, weight(request))
+                Lane::Request(*link, packet.weight())
             }
-            Input::Packet { link, packet } => Lane::Packet(*link, packet_weight(packet)),
+            Input::Packet { link, packet } => Lane::Packet(*link, packet.weight()),
             Input::LinkClosed { link, .. } if link.is_accepted() => Lane::Then,
             Input::LinkClosed { .. } => Lane::First,
         }
     }
-}
-
-/// Bytes that a REQUEST keeps alive.
-fn weight(request: &ForwardedRequest) -> usize {
-    const FIXED: usize = 128;
-    FIXED + request.body.len() + request.auth.wire().len()
-}
-
-/// Bytes that any other packet keeps alive.
-fn packet_weight(packet: &QuorumPacket) -> usize {
-    const FIXED: usize = 128;
-    let more = match packet {
-        QuorumPacket::Request(request) => return weight(request),
-        QuorumPacket::Proposal { txn, .. }
-        | QuorumPacket::Inform { txn, .. }
-        | QuorumPacket::InformAndActivate { txn, .. } => txn.len(),
-        QuorumPacket::Ping { touched: Some(sessions), .. } => size_of_val(&sessions[..]),
-        QuorumPacket::NewLeader { config: Some(text), .. } => text.len(),
-        QuorumPacket::Ack { .. }
-        | QuorumPacket::Commit { .. }
-        | QuorumPacket::Ping { touched: None, .. }
-        | QuorumPacket::Revalidate { .. }
-        | QuorumPacket::Revalidated { .. }
-        | QuorumPacket::Sync
-        | QuorumPacket::CommitAndActivate { .. }
-        | QuorumPacket::NewLeader { config: None, .. }
-        | QuorumPacket::FollowerInfo(_)
-        | QuorumPacket::ObserverInfo(_)
-        | QuorumPacket::UpToDate
-        | QuorumPacket::Diff { .. }
-        | QuorumPacket::Trunc { .. }
-        | QuorumPacket::Snap { .. }
-        | QuorumPacket::LeaderInfo { .. }
-        | QuorumPacket::AckEpoch { .. }
-        | QuorumPacket::Unknown { .. } => 0,
-    };
-    FIXED + more
 }
 
 impl Inbox {

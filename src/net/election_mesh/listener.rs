@@ -162,6 +162,7 @@ async fn accept_forever(mesh: Arc<Mesh>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, from)) => admit(&mesh, stream, from),
+            Err(error) if client_listener::is_of_one_connection(&error) => {}
             Err(error) => {
                 mesh.log_refusal(format_args!("{error}"));
                 tokio::time::sleep(Duration::from_millis(50)).await;

@@ -179,6 +179,37 @@ pub struct LearnerInfo {
 }
 
 impl QuorumPacket {
+    /// About so many bytes the packet keeps alive, for bounds on what waits.
+    pub fn weight(&self) -> usize {
+        const FIXED: usize = 128;
+        let more = match self {
+            QuorumPacket::Request(request) => request.body.len() + request.auth.wire().len(),
+            QuorumPacket::Proposal { txn, .. }
+            | QuorumPacket::Inform { txn, .. }
+            | QuorumPacket::InformAndActivate { txn, .. } => txn.len(),
+            QuorumPacket::Ping { touched: Some(sessions), .. } => size_of_val(&sessions[..]),
+            QuorumPacket::NewLeader { config: Some(text), .. } => text.len(),
+            QuorumPacket::Ack { .. }
+            | QuorumPacket::Commit { .. }
+            | QuorumPacket::Ping { touched: None, .. }
+            | QuorumPacket::Revalidate { .. }
+            | QuorumPacket::Revalidated { .. }
+            | QuorumPacket::Sync
+            | QuorumPacket::CommitAndActivate { .. }
+            | QuorumPacket::NewLeader { config: None, .. }
+            | QuorumPacket::FollowerInfo(_)
+            | QuorumPacket::ObserverInfo(_)
+            | QuorumPacket::UpToDate
+            | QuorumPacket::Diff { .. }
+            | QuorumPacket::Trunc { .. }
+            | QuorumPacket::Snap { .. }
+            | QuorumPacket::LeaderInfo { .. }
+            | QuorumPacket::AckEpoch { .. }
+            | QuorumPacket::Unknown { .. } => 0,
+        };
+        FIXED + more
+    }
+
     /// The number of its type.
     pub fn packet_type(&self) -> i32 {
         match self {

@@ -87,8 +87,11 @@ impl Leader {
                 }
                 Ok(())
             }
-            // A later version may say more than we know.
-            QuorumPacket::Unknown { .. } => Ok(()),
+            // A later version may say more than we know, but first it says who it is.
+            QuorumPacket::Unknown { .. } => match self.state(link)? {
+                state @ State::Connected => Err(unexpected(state, "a packet of an unknown type")),
+                _ => Ok(()),
+            },
             QuorumPacket::Proposal { .. }
             | QuorumPacket::Commit { .. }
             | QuorumPacket::Revalidated { .. }

@@ -24,8 +24,10 @@ use crate::processor::request::Origin;
 use crate::proto::{Epoch, ErrorCode, QuorumVerifier, SessionId, Zxid};
 use crate::quorum::durable::{Durable, Pending};
 use crate::quorum::effect::ClientEffect;
-use crate::quorum::held_packets::weight;
 use crate::quorum::member::Turn;
+
+/// What a transaction that waits costs beside its bytes.
+const TXN_BYTES: usize = 128;
 
 /// What there is between a leader and the tree.
 #[derive(Debug)]
@@ -114,7 +116,7 @@ impl History {
         }
         let received = Received::read(zxid, txn)?;
         self.last = zxid;
-        self.unlogged_bytes += weight(Some(&received.txn));
+        self.unlogged_bytes += TXN_BYTES + received.txn.len();
         self.uncommitted.push_back(received);
         Ok(self.uncommitted.back())
     }
@@ -154,7 +156,7 @@ impl History {
 
     /// Gives a transaction that arrived to the log.
     pub(super) fn log(&mut self, turn: &mut Turn<'_>, zxid: Zxid, txn: Bytes) {
-        self.unlogged_bytes -= weight(Some(&txn));
+        self.unlogged_bytes -= TXN_BYTES + txn.len();
         if self.logs {
             self.pending.push_back(turn.log(zxid, txn.clone()));
         } else {

@@ -1,6 +1,7 @@
 //! What comes first, what keeps its order, and who is woken.
 
 use super::*;
+use crate::proto::quorum_packet::ForwardedRequest;
 use crate::proto::{AuthInfo, ConnectionId, SessionId, Ticket, Zxid};
 use crate::server::clock::RealClock;
 use crate::time::Instant;

@@ -28,9 +28,7 @@ pub(super) async fn run(shared: Arc<Shared>, link: Arc<Link>) {
         }
         let sent = match next {
             Next::End => {
-                if let Some(pin) = link.take_pin() {
-                    shared.runtime.spawn_blocking(|| drop(pin));
-                }
+                let_go_of_the_log(&shared, &link);
                 return;
             }
             Next::Idle => {
@@ -44,6 +42,8 @@ pub(super) async fn run(shared: Arc<Shared>, link: Arc<Link>) {
                 sent
             }
             Next::Tree { socket, tree } => {
+                // It was surveyed in vain, if at all.
+                let_go_of_the_log(&shared, &link);
                 let sent = send_tree(&shared, &socket, tree, &mut signs).await;
                 link.is_free();
                 sent
@@ -52,6 +52,13 @@ pub(super) async fn run(shared: Arc<Shared>, link: Arc<Link>) {
         if let Err(why) = sent {
             link.end(Over::Broken(why));
         }
+    }
+}
+
+/// The learner needs nothing of the old log any more.
+fn let_go_of_the_log(shared: &Shared, link: &Link) {
+    if let Some(pin) = link.take_pin() {
+        shared.runtime.spawn_blocking(|| drop(pin));
     }
 }
 

@@ -52,6 +52,7 @@ struct Server {
     clock: Arc<dyn Clock>,
     mesh: Arc<Noted>,
     home: Home,
+    dir: Arc<DataDir>,
     came: Vec<Input>,
     /// How often bytes have moved.
     signs: usize,
@@ -96,6 +97,7 @@ impl Server {
         if !txns.is_empty() {
             home.log(txns);
         }
+        let dir = Arc::new(home.open().unwrap());
         let (inbox, mesh) = (Arc::new(Inbox::default()), Arc::new(Noted::default()));
         let database = Arc::new(SharedDatabase::new(database(txns)));
         let clock: Arc<dyn Clock> = Arc::new(RealClock::start());
@@ -105,13 +107,14 @@ impl Server {
             members,
             mesh: mesh.clone(),
             inbox: inbox.clone(),
-            dir: Arc::new(home.open().unwrap()),
+            dir: dir.clone(),
             database: database.clone(),
             options: options(),
             clock: clock.clone(),
         };
         let (peers, handle) = Peers::start(start).unwrap();
-        Server { peers, handle, inbox, database, clock, mesh, home, came: Vec::new(), signs: 0 }
+        let came = Vec::new();
+        Server { peers, handle, inbox, database, clock, mesh, home, dir, came, signs: 0 }
     }
 
     fn turn(&mut self, effects: impl IntoIterator<Item = LinkEffect>) {

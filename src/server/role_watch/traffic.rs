@@ -156,6 +156,10 @@ impl Traffic {
     pub(super) fn sent(&mut self, links: &[LinkEffect], clients: &[ClientEffect]) {
         let mut next = 0;
         for effect in links {
+            if let LinkEffect::Close { link, .. } = effect {
+                // The core, which wanted it, is not told.
+                self.closed(*link);
+            }
             let LinkEffect::Send { link, packet } = effect else { continue };
             // What all are told goes to one after the other, over and over.
             let known = self.packets.len();

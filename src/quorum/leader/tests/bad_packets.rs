@@ -12,6 +12,10 @@ fn what_is_not_expected_ends_the_link_in_words() {
         (pong(&[]), "expected FOLLOWERINFO or OBSERVERINFO, got PING"),
         (forwarded(1, 1, vec![]), "expected FOLLOWERINFO or OBSERVERINFO, got REQUEST"),
         (
+            QuorumPacket::Unknown { packet_type: 99 },
+            "expected FOLLOWERINFO or OBSERVERINFO, got a packet of an unknown type",
+        ),
+        (
             QuorumPacket::UpToDate,
             "expected FOLLOWERINFO or OBSERVERINFO, got a packet that only leaders send",
         ),

@@ -84,3 +84,25 @@ fn a_tree_has_its_place() {
     assert_eq!(learner.packet(DIALLED), commit(1));
     assert_eq!(learner.packet(DIALLED), commit(2));
 }
+
+/// Whoever was surveyed and is sent the tree all the same needs no old log: a purge may have it while
+/// the learner follows.
+#[test]
+fn a_tree_lets_go_of_the_log() {
+    let runtime = runtime();
+    let (mut leader, mut learner) = pair(&runtime, &creates(1..=100));
+    leader.turn([LinkEffect::SurveyLog { link: ACCEPTED, peer: Zxid(200), through: Zxid(100) }]);
+    assert!(matches!(leader.next(), Input::LogSurveyed { link: ACCEPTED, .. }));
+    assert!(!leader.dir.pins().is_empty());
+    leader.turn([LinkEffect::Send { link: ACCEPTED, packet: QuorumPacket::Sync }]);
+    leader.peers.snapshot_comes(ACCEPTED);
+    leader.handle.send_snapshot(ACCEPTED, leader.database.begin_snapshot());
+    assert_eq!(learner.packet(DIALLED), QuorumPacket::Sync);
+    assert_eq!(learner.packet(DIALLED), QuorumPacket::Snap { zxid: Zxid(100) });
+    assert!(matches!(learner.next(), Input::SnapshotArrived(DIALLED)));
+    let until = leader.clock.now().after(Duration::from_secs(20));
+    while !leader.dir.pins().is_empty() {
+        assert!(leader.clock.now().mono_ms < until, "the log stays pinned");
+        std::thread::yield_now();
+    }
+}
