@@ -1,7 +1,7 @@
 //! Acknowledgements: each packet that promises something, built from the disk's proof of it.
 //!
 //! There is no other place in the learner that makes an ACK or ACKEPOCH, so "durable before
-//! promised" needs no care.
+//! promised" needs care in one place only, [`last_zxid`].
 
 use crate::proto::{Epoch, QuorumPacket, Zxid};
 use crate::quorum::durable::Durable;
@@ -23,10 +23,9 @@ pub(super) fn epoch_again(member: &Member) -> QuorumPacket {
 }
 
 /// A member without data says -1, so that nobody counts it (C-226). A leader takes what it has
-/// proposed itself, up to here, for acknowledged: it is on the disk, since a role begins with a
-/// drained one, and nothing is given to it before.
+/// proposed itself, up to here, for acknowledged. It is on the disk, though no type says so: a role
+/// begins when the disk has reported everything, and no transaction is given to it before this.
 fn last_zxid(member: &Member) -> Zxid {
-    assert!(member.tickets.is_drained(), "what ACKEPOCH tells of is durable");
     if member.has_data { member.last_logged } else { Zxid::NO_DATA }
 }
 
