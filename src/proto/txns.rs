@@ -32,6 +32,8 @@ pub struct TxnHeader {
 impl TxnHeader {
     /// Bytes of the record.
     pub const SIZE: usize = 32;
+    /// Where the time stands in it.
+    pub const TIME_BYTES: std::ops::Range<usize> = 20..28;
     /// Where the type stands in it.
     pub const TYPE_AT: usize = 28;
 

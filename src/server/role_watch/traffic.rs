@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::jute::Reader;
 use crate::metrics::{Advanced, Metrics};
 use crate::proto::txns::TxnHeader;
 use crate::proto::{LinkId, QuorumPacket, ServerState, Sid, Ticket, Zxid};
@@ -247,7 +246,7 @@ impl Traffic {
 
 /// When the leader made a transaction, milliseconds since 1970.
 fn time_of(txn: &[u8]) -> Option<i64> {
-    TxnHeader::read(&mut Reader::unlimited(txn)).ok().map(|header| header.time)
+    txn.get(TxnHeader::TIME_BYTES)?.try_into().ok().map(i64::from_be_bytes)
 }
 
 /// Clocks are set back, and differ; then it cannot be told.
