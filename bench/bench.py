@@ -905,12 +905,13 @@ class Bench:
         leader = cluster.leader()
         hosts = ",".join(node.host for node in cluster.nodes[:2])
         trees = []
-        for what, count, how in [("tree", n, f"empty, {n:,} znodes"),
-                                 ("missed", o.join_missed, f"kill -9, {o.join_missed:,} writes missed"),
-                                 ("more", n // 2, f"kill -9, {n // 2:,} writes missed")]:
+        many = n // 15
+        for what, count, size, how in [("tree", n, 100, f"empty, {n:,} znodes"),
+                                       ("few", o.join_missed, 100, f"kill -9, {o.join_missed:,} writes of 100 B missed"),
+                                       ("many", many, 2000, f"kill -9, {many:,} writes of 2,000 B missed")]:
             joiner.kill9()
             wait_for_quiet(o.quiet_wait)
-            tree = {"name": what, "count": count, "size": 100, "conns": 8, "window": 64, "limit": 3600}
+            tree = {"name": what, "count": count, "size": size, "conns": 8, "window": 64, "limit": 3600}
             populated = zkload("populate", hosts, **tree)
             if not populated["complete"]:
                 self.results.warn(f"join: populate on {name} is incomplete")
@@ -962,14 +963,15 @@ class Bench:
         if "distance" in wanted:
             self.alone("distance", 3, self.distance, distant=True)
         if "join" in wanted:
-            # A slow machine's synchronisation may take its time, and a few snapshots are enough for the disk.
-            extra = {"initLimit": 100, "snapCount": self.options.join_znodes // 3}
+            # A slow machine's synchronisation may take its time. The log is in few files, for they are counted whole
+            # when a leader chooses between it and the tree, but a disk does not hold too many of Apache's snapshots.
+            extra = {"initLimit": 100, "snapCount": self.options.join_znodes // 6, "snapshotSizeFactor": 0.25}
             self.alone("join", 3, self.join, self.options.join_rounds, extra=extra, started=2)
 
 
 QUICK = dict(rounds=1, starts=1, heavy_rounds=1, seconds=1, warmup=0.3, heat=0.3, watchers=300, sessions=1000,
              idle_seconds=2, znodes=50_000, start_rounds=3, watch_sessions=200, watch_nodes=200, snap_seconds=2, snap_count=5000, kills=1, failover_seconds=5,
-             latency_rows=2, join_znodes=100_000)
+             latency_rows=2, join_znodes=200_000)
 
 
 def parse_options():
