@@ -20,6 +20,7 @@ mod liveness;
 mod packets;
 mod proposals;
 mod reconfig;
+mod refusals;
 mod session_owners;
 mod synchronize;
 mod syncs;

@@ -373,7 +373,7 @@ impl Process {
             let range = (std::ops::Bound::Excluded(from), std::ops::Bound::Excluded(held));
             self.claimed.extend(self.logged.range(range).map(|(zxid, txn)| (*zxid, *txn)));
         }
-        for (zxid, txn) in log.iter().filter(|(zxid, _)| *zxid > from) {
+        for (zxid, txn) in log.after(from) {
             self.claimed.push((*zxid, stage.history.txn(txn)));
         }
         self.committed = log.max();

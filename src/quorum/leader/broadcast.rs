@@ -18,6 +18,7 @@ use super::forwarding::Askers;
 use super::learner_handler::{Limits, State};
 use super::learners::Learners;
 use super::proposals::{CommittedTxn, Proposals};
+use super::refusals::{Refusals, Refused};
 use super::session_owners::SessionOwners;
 use super::syncs::Syncs;
 use crate::processor::commit::{CommitProcessor, Committed};
@@ -37,10 +38,11 @@ pub struct Broadcast {
     pub(super) chain: RequestChain,
     pub(super) commit: CommitProcessor<Zxid>,
     pub(super) syncs: Syncs,
-    /// The rounds that the own clients' syncs wait for, in the order of those.
-    own_sync_rounds: VecDeque<u64>,
+    /// The rounds that the own clients' syncs and refusals wait for, in the order of those.
+    own_rounds: VecDeque<u64>,
     /// A sync that may go when its round is confirmed; what is behind it waits too.
     first_sync: Option<(u64, Origin, Bytes)>,
+    pub(super) refusals: Refusals,
     pub(super) owners: SessionOwners,
     pub(super) askers: Askers,
     /// Set by a reconfiguration under which this server does not lead: nothing behind it is
@@ -88,8 +90,9 @@ impl Broadcast {
             chain,
             commit: CommitProcessor::new(history),
             syncs: Syncs::default(),
-            own_sync_rounds: VecDeque::new(),
+            own_rounds: VecDeque::new(),
             first_sync: None,
+            refusals: Refusals::default(),
             owners: SessionOwners::new(options.prep.hash_seed),
             askers: Askers::new(options.prep.hash_seed),
             handing_over: None,
@@ -103,7 +106,8 @@ impl Broadcast {
 
     /// Requests that were taken and are not finished yet.
     pub fn in_process(&self) -> usize {
-        self.commit.len() + usize::from(self.first_sync.is_some()) + self.syncs.len()
+        let syncs = usize::from(self.first_sync.is_some()) + self.syncs.len();
+        self.commit.len() + syncs + self.refusals.len()
     }
 
     /// Syncs that learners wait for.
@@ -194,7 +198,7 @@ impl Broadcast {
                 self.propose(turn, road, proposal);
             }
             Taken::Sync(origin, body) => {
-                self.own_sync_rounds.push_back(self.syncs.ask());
+                self.own_rounds.push_back(self.syncs.ask());
                 self.commit.sync(last, origin, body);
             }
             Taken::Throttled(origin) => self.commit.throttled(last, origin),
@@ -212,7 +216,10 @@ impl Broadcast {
                 self.commit.end_local_session(last, session, Some(origin));
             }
             // Who is told that it is gone must not see its nodes here.
-            Taken::Refuse(refusal) => self.commit.refuse(last, refusal),
+            Taken::Refuse(refusal) => {
+                self.own_rounds.push_back(self.syncs.ask());
+                self.commit.refuse(last, refusal);
+            }
             Taken::Drop(connection, reason) => {
                 turn.effects.client.push(ClientEffect::Drop(connection, reason));
             }
@@ -262,6 +269,17 @@ impl Broadcast {
             self.syncs.count(me, &turn.member.configs, road.learners);
         }
         self.let_go(turn, road);
+        while let Some(refused) = self.refusals.pop(&self.syncs) {
+            match refused {
+                Refused::Own(refusal) => {
+                    turn.effects.client.push(Committed::Refuse(refusal).into());
+                }
+                Refused::Learner(link, session) if road.learners.get(link).is_some() => {
+                    turn.send(link, QuorumPacket::Revalidated { session, valid: false });
+                }
+                Refused::Learner(..) => {}
+            }
+        }
         while let Some((link, behind)) = self.syncs.pop(turn.member.committed.max()) {
             if road.learners.get(link).is_some() {
                 turn.send(link, QuorumPacket::Sync);
@@ -300,17 +318,23 @@ impl Broadcast {
                     turn.effects.client.extend(config.map(ClientEffect::ActivateConfig));
                 }
                 Committed::Sync(origin, body) => {
-                    let round = self.own_sync_rounds.pop_front();
-                    let round = round.expect("every own sync waits for a round");
-                    self.first_sync = Some((round, origin, body));
+                    self.first_sync = Some((self.own_round(), origin, body));
+                }
+                Committed::Refuse(refusal) => {
+                    let round = self.own_round();
+                    self.refusals.push(round, Refused::Own(refusal));
                 }
                 other @ (Committed::Throttled(_)
                 | Committed::Error(..)
                 | Committed::EndLocalSession(..)
-                | Committed::Resume(_)
-                | Committed::Refuse(_)) => turn.effects.client.push(other.into()),
+                | Committed::Resume(_)) => turn.effects.client.push(other.into()),
             }
         }
+    }
+
+    fn own_round(&mut self) -> u64 {
+        let round = self.own_rounds.pop_front();
+        round.expect("every own sync and refusal waits for a round")
     }
 
     pub(super) fn has_moved(&mut self, session: SessionId, sid: Sid) -> bool {

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 
 use super::broadcast::{Broadcast, Road};
 use super::learner_handler::Peer;
+use super::refusals::Refused;
 use crate::auth::{Identities, Identity};
 use crate::jute::Reader;
 use crate::processor::request::Request;
@@ -103,7 +104,8 @@ impl Broadcast {
         Ok(())
     }
 
-    /// A learner asks whether a session may go on with it.
+    /// A learner asks whether a session may go on with it. That it may not is said when a quorum has
+    /// confirmed that this server leads.
     pub fn revalidate(
         &mut self,
         turn: &mut Turn<'_>,
@@ -113,9 +115,12 @@ impl Broadcast {
     ) {
         let valid = !self.chain.is_local(session)
             && self.chain.sessions.reopen(session, timeout_ms, turn.now).is_some();
-        if valid {
-            self.owners.set(session, peer.sid);
+        if !valid {
+            let round = self.syncs.ask();
+            self.refusals.push(round, Refused::Learner(link, session));
+            return;
         }
+        self.owners.set(session, peer.sid);
         turn.send(link, QuorumPacket::Revalidated { session, valid });
     }
 

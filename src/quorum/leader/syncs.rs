@@ -12,7 +12,7 @@
 //! after. So what is committed while a learner's sync waits for its round waits here, for that
 //! learner, behind the answer.
 //!
-//! Rounds are numbered. A round begins when somebody waits for it and none is under way, so that
+//! Rounds are numbered, and serve whoever must know that this server leads (`refusals`). A round begins when somebody waits for it and none is under way, so that
 //! many syncs share one; the regular PINGs are rounds too.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -54,7 +54,7 @@ struct Waiting {
 }
 
 impl Syncs {
-    /// A sync has come: the round it waits for.
+    /// Something has come that must know that this server leads from now on: the round it waits for.
     pub fn ask(&mut self) -> u64 {
         self.wanted = self.sent + 1;
         self.wanted

@@ -24,8 +24,8 @@ fn a_local_session_writes_without_a_transaction_of_its_own_and_moves_nowhere() {
     let told = play.ask(id, OpCode::Create, create("/a", 0));
     assert_eq!(told[0], "disk: append create /a as 0x100000001, ticket 3");
     let session = SessionId(id);
-    let told = play.says(2, QuorumPacket::Revalidate { session, timeout_ms: 4000 });
-    assert_eq!(told, [format!("to 2: REVALIDATE {session} false")]);
+    play.says(2, QuorumPacket::Revalidate { session, timeout_ms: 4000 });
+    assert_eq!(play.says(3, pong(&[])), [format!("to 2: REVALIDATE {session} false")]);
     assert_eq!(play.connect(2, id), NOTHING, "behind the write");
     play.settle();
     let told = play.says(2, ack(0x1_0000_0001));
@@ -69,5 +69,6 @@ fn a_silent_local_session_ends_without_a_transaction() {
     let told = play.talk_until(6000, &[2, 3]);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("5000 ms: EndLocalSession"), "{told:?}");
-    assert_eq!(play.connect(2, id), [format!("refuse {}", SessionId(id))]);
+    play.connect(2, id);
+    assert_eq!(play.says(2, pong(&[])), [format!("refuse {}", SessionId(id))]);
 }

@@ -62,7 +62,6 @@ fn a_new_leader_gives_every_session_its_full_timeout() {
 fn a_session_that_moves_belongs_to_its_new_server() {
     let mut play = with_a_learners_session();
     assert_eq!(play.says(3, revalidate(0x0200)), ["to 3: REVALIDATE 0x200 true"]);
-    assert_eq!(play.says(3, revalidate(0x0999)), ["to 3: REVALIDATE 0x999 false"]);
     let told = play.says(2, create_node(0x0200, "/old"));
     assert_eq!(told[0], "disk: append error -118 as 0x100000002, ticket 4");
     let told = play.says(3, create_node(0x0200, "/new"));
@@ -108,7 +107,46 @@ fn a_forwarded_close_takes_what_is_pending_with_it() {
     assert_eq!(told[0], "disk: append closeSession [/a] as 0x100000003, ticket 5");
     let told = play.says(2, create_node(0x0200, "/b"));
     assert_eq!(told[0], "disk: append error -112 as 0x100000004, ticket 6");
-    assert_eq!(play.says(3, revalidate(0x0200)), ["to 3: REVALIDATE 0x200 false"]);
+    play.says(3, revalidate(0x0200));
+    assert_eq!(play.says(3, pong(&[])), ["to 3: REVALIDATE 0x200 false"]);
+}
+
+/// A leader that was deposed while it stood still knows nothing of the sessions that its successor
+/// has begun: nobody's session ends by that (found by seed 300001562).
+#[test]
+fn a_session_is_refused_when_a_quorum_has_confirmed_who_leads() {
+    let mut play = with_a_learners_session();
+    assert_eq!(play.says(3, revalidate(0x0999)), ["to 2: PING", "to 3: PING"]);
+    assert_eq!(play.connect(5, 0x0888), NOTHING, "the next round is its");
+    assert_eq!(play.says(3, revalidate(0x0200)), ["to 3: REVALIDATE 0x200 true"], "at once");
+    let told = play.says(2, pong(&[]));
+    assert_eq!(told, ["to 2: PING", "to 3: PING", "to 3: REVALIDATE 0x999 false"]);
+    assert_eq!(play.says(2, pong(&[])), ["refuse 0x888"]);
+    assert_eq!(play.leader.as_ref().map(Leader::in_process), Some(0));
+}
+
+/// What is behind a refusal does not depend on it.
+#[test]
+fn a_refusal_keeps_nobody_waiting() {
+    let mut play = Play::established(3, 0);
+    play.connect(5, 0x0888);
+    play.connect(6, 0);
+    play.settle();
+    let told = play.says(2, ack(0x1_0000_0001));
+    assert_eq!(told.last().map(String::as_str), Some("commit 0x100000001"));
+    assert_eq!(play.says(3, pong(&[])), ["refuse 0x888"]);
+}
+
+/// Who is refused has seen the end of its session, if it looks here again (C-015).
+#[test]
+fn a_session_is_refused_behind_its_end() {
+    let mut play = with_a_learners_session();
+    play.says(2, forwarded(0x0200, OpCode::CloseSession.to_int(), vec![]));
+    play.connect(5, 0x0200);
+    assert_eq!(play.says(2, pong(&[])), NOTHING, "confirmed, and its end is not committed");
+    play.settle();
+    let told = play.says(2, ack(0x1_0000_0002));
+    assert_eq!(told[told.len() - 2..], ["commit 0x100000002", "refuse 0x200"]);
 }
 
 /// A learner waits for every request it forwarded: silence would stop its client for ever (N-4).
