@@ -29,10 +29,13 @@ import threading
 import time
 from pathlib import Path
 
+from roads import Roads
+
 HERE = Path(__file__).resolve().parent
 TARGET = Path(os.environ.get("ZKLOAD_TARGET", HERE / "target"))
 ZKLOAD = TARGET / "release/zkload"
 FLOOR = TARGET / "release/floor"
+RELAY = TARGET / "release/relay"
 JAVA_JAR = "/usr/share/java/zookeeper.jar"  # Debian's 3.8.0
 JAVA_FLAGS = "-Xms1g -Xmx4g"
 JAVA_MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
@@ -40,7 +43,8 @@ LOOPBACK = "127.0.0.1"
 FLOOR_NAME = "floor"
 NEVER = 1_000_000_000  # as a snapCount: no snapshot within any run
 
-PHASES = ["start", "micro", "latency", "watch", "watches", "idle", "big", "ensemble", "failover"]
+PHASES = ["start", "micro", "latency", "watch", "watches", "idle", "big", "ensemble", "failover",
+          "distance", "join"]
 MICRO = ["get", "exists", "children", "ping", "mixed", "set", "create-delete", "multi", "connect", "create"]
 # name, workload, flags: one request at a time, and a fixed load that all can carry
 LATENCY = [
@@ -49,6 +53,14 @@ LATENCY = [
     ("get @5000/s", "get", {"conns": 16, "rate": 5000}),
     ("set @2000/s", "set", {"conns": 16, "rate": 2000}),
     ("mixed @5000/s", "mixed", {"conns": 16, "rate": 5000}),
+]
+# Milliseconds from one server to another, and who writes how; a write makes so many round trips between servers.
+DISTANCES = [0, 1, 10]
+DISTANT = [
+    ("leader", 1, {"conns": 1, "window": 1}),
+    ("follower", 2, {"conns": 1, "window": 1}),
+    ("leader", 1, {"conns": 32, "window": 16}),
+    ("follower", 2, {"conns": 32, "window": 16}),
 ]
 # What a reply holds after its header: data + stat, stat, a hundred names of ten digits, nothing.
 FLOOR_REPLY = {"get": 172, "exists": 68, "set": 68, "children": 4 + 100 * 14, "ping": 0, "connect": 0}
@@ -258,32 +270,51 @@ class Node:
                           r"\s+total \d+K, used (\d+)K", text, re.M)
         return sum(int(kb) for kb in used) * 1024 if used else None
 
+    def reset_peak(self):
+        """From now on PEAK is that of what comes."""
+        for pid in self.pids():
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def received_from(self, port):
+        """Bytes that came over this node's connection to a port of loopback; None without `ss`."""
+        if shutil.which("ss") is None:
+            return None
+        text = subprocess.run(["ss", "-tinpHO", f"dport = :{port}"], capture_output=True, text=True).stdout
+        own = [line for line in text.splitlines() if any(f"pid={pid}," in line for pid in self.pids())]
+        return sum(int(n) for line in own for n in re.findall(r"bytes_received:(\d+)", line))
+
     def snapshots(self):
         names = [p.name for p in self.data.rglob("snapshot*") if p.is_file()]
         return set(names)
 
 
 class Cluster:
-    """A standalone node or an ensemble, in a fresh directory."""
+    """A standalone node or an ensemble, in a fresh directory. `started` nodes are started with it, all without; with
+    `distant` there is a relay between them."""
 
-    def __init__(self, options, definition, index, size=1, extra=()):
+    def __init__(self, options, definition, index, size=1, extra=(), started=None, distant=False):
         self.definition = definition
         self.dir = options.dir / f"{definition.name}-{size}-{time.monotonic_ns():x}"
-        quorum = []
-        if size > 1:
-            first = options.quorum_port + 20 * index
-            quorum = [f"server.{i + 1}={LOOPBACK}:{first + i}:{first + 10 + i}" for i in range(size)]
+        self.started = started
+        self.roads = None
+        first = options.quorum_port + 20 * index
+        ports = {i + 1: (first + i, first + 10 + i) for i in range(size)}
+        if distant:
+            self.roads = Roads(RELAY, ports, first + 100)
+        self.quorum_ports = {sid: quorum for sid, (quorum, _) in ports.items()}
+        everybody = [f"server.{sid}={LOOPBACK}:{quorum}:{election}" for sid, (quorum, election) in ports.items()]
         first = options.port + (index if size == 1 else 10 + 10 * index)
-        self.nodes = [
-            Node(definition, self.dir / str(i + 1), first + i, quorum, i + 1, extra) for i in range(size)
-        ]
+        self.nodes = []
+        for i in range(size):
+            lines = [] if size == 1 else self.roads.server_lines(i + 1) if distant else everybody
+            self.nodes.append(Node(definition, self.dir / str(i + 1), first + i, lines, i + 1, extra))
 
     def __enter__(self):
         LIVE.append(self)
         try:
-            for node in self.nodes:
+            for node in self.nodes[: self.started]:
                 node.start()
-            for node in self.nodes:
+            for node in self.nodes[: self.started]:
                 node.wait_serving()
         except BaseException:
             self.__exit__()
@@ -299,6 +330,8 @@ class Cluster:
     def stop(self):
         for node in self.nodes:
             node.stop()
+        if self.roads:
+            self.roads.close()
 
     @property
     def hosts(self):
@@ -543,19 +576,19 @@ class Bench:
         self.definitions = definitions
         self.results = Results([d.name for d in definitions] + ([FLOOR_NAME] if options.floor else []))
 
-    def alone(self, phase, size, run):
+    def alone(self, phase, size, run, rounds=None, **how):
         """Runs `run(cluster)` for every server and round, on a fresh cluster each time."""
         servers = list(enumerate(self.definitions))
-        for r in range(self.options.heavy_rounds):
+        for r in range(rounds or self.options.heavy_rounds):
             for index, definition in servers if r % 2 == 0 else servers[::-1]:
                 self.results.round = str(r)
                 try:
-                    with Cluster(self.options, definition, index, size) as cluster:
+                    with Cluster(self.options, definition, index, size, **how) as cluster:
                         run(cluster)
                 except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
                     self.results.warn(f"{phase} on {definition.name} failed: {error}")
 
-    def run_load(self, row, workload, cluster, store=True, **flags):
+    def run_load(self, row, workload, cluster, store=True, hosts=None, **flags):
         """One measured run, with the server's transaction counter checked; None if it failed."""
         o = self.options
         name = cluster.definition.name
@@ -569,7 +602,7 @@ class Bench:
             before = cluster.nodes[0].zxid() if standalone else None
             snapshots = cluster.nodes[0].snapshots()
             try:
-                result = zkload(workload, cluster.hosts, cluster.pids(), **flags)
+                result = zkload(workload, hosts or cluster.hosts, cluster.pids(), **flags)
             except (RuntimeError, subprocess.TimeoutExpired) as error:
                 self.results.warn(f"{row} on {name} failed: {error}")
                 return None
@@ -825,6 +858,93 @@ class Bench:
             self.results.warn(f"failover on {name}: {lost} acknowledged writes lost")
         log(f"failover {name}: {result['recovery_ms']} ms, all clients {result['all_clients_ms']} ms, lost {lost}")
 
+    def distance(self, cluster):
+        """Writes at the leader and at a follower, the nearer and farther the servers are to each other."""
+        o = self.options
+        name = cluster.definition.name
+        put = self.results.put
+        leader = cluster.leader()
+        hosts = {"leader": leader.host, "follower": next(node.host for node in cluster.nodes if node is not leader)}
+        for where, _, flags in DISTANT:
+            zkload("set", hosts[where], seconds=o.heat, warmup=0.05, **flags)
+        for ms in DISTANCES:
+            cluster.roads.set_delay(ms)
+            for where, trips, flags in DISTANT:
+                wait_for_quiet(o.quiet_wait)
+                writers, in_flight = flags["conns"], flags["conns"] * flags["window"]
+                row = f"{ms} ms apart: set at {'the leader' if where == 'leader' else 'a follower'}"
+                # Few are done when each takes long.
+                seconds = o.seconds * (2 if in_flight == 1 else 1)
+                result = zkload("set", hosts[where], cluster.pids(), seconds=seconds, warmup=o.warmup, **flags)
+                self.results.raw.append({"row": f"{row} x{in_flight}", "server": name, "round": self.results.round, **result})
+                if result.get("errors"):
+                    self.results.warn(f"{row} on {name}: {result['errors']} errors {result.get('error_codes', '')}")
+                floor_ms = trips * 2 * ms
+                p50, p99 = (result["lat_us"][key] / 1e3 for key in ("p50", "p99"))
+                if in_flight == 1:
+                    row += ", one in flight"
+                    put(f"{row}: p50", "ms", "-", name, p50)
+                    put(f"{row}: p99", "ms", "-", name, p99)
+                    if ms:
+                        put(f"{row}: p50 beyond the {floor_ms} ms on the way", "ms", "-", name, p50 - floor_ms)
+                else:
+                    row += f", {writers} writers x {flags['window']} in flight"
+                    put(f"{row}: throughput", "1/s", "+", name, result["ops_per_s"])
+                    if ms:
+                        most = in_flight * 1e3 / floor_ms
+                        put(f"{row}: of the {most:,.0f}/s that fit on the way", "x", "+", name, result["ops_per_s"] / most)
+                log(f"{row} {name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, {result['ops_per_s']:,.0f}/s")
+
+    def join(self, cluster):
+        """A third server comes to two that hold a large tree: empty, and again with its data, after a short absence
+        and after one so long that it is sent the tree once more."""
+        o = self.options
+        n = o.join_znodes
+        name = cluster.definition.name
+        joiner = cluster.nodes[2]
+        leader = cluster.leader()
+        hosts = ",".join(node.host for node in cluster.nodes[:2])
+        trees = []
+        many = n // 15
+        for what, count, size, how in [("tree", n, 100, f"empty, {n:,} znodes"),
+                                       ("few", o.join_missed, 100, f"kill -9, {o.join_missed:,} writes of 100 B missed"),
+                                       ("many", many, 2000, f"kill -9, {many:,} writes of 2,000 B missed")]:
+            joiner.kill9()
+            wait_for_quiet(o.quiet_wait)
+            tree = {"name": what, "count": count, "size": size, "conns": 8, "window": 64, "limit": 3600}
+            populated = zkload("populate", hosts, **tree)
+            if not populated["complete"]:
+                self.results.warn(f"join: populate on {name} is incomplete")
+            log(f"join: {name} has {count:,} more znodes, {populated['ops_per_s']:,.0f}/s")
+            trees.append(tree)
+            self.joins(how, cluster, leader, joiner, f"/zkload/{what}/{(count - 1) // 1000:010}/{count - 1:010}")
+        for tree in trees:
+            lost = zkload("verify", joiner.host, check=False, **tree)["lost"]
+            if lost:
+                self.results.warn(f"join: {lost} znodes of {tree['name']} are missing on {name}'s third server")
+
+    def joins(self, how, cluster, leader, joiner, last):
+        """From the start of the joining process to a session there that reads the `last` node written."""
+        name = cluster.definition.name
+        put = self.results.put
+        row = f"third server joins ({how})"
+        wait_for_quiet(self.options.quiet_wait)
+        before = leader.memory_kb()
+        leader.reset_peak()
+        begin = time.monotonic()
+        joiner.start()
+        joiner.wait_serving(last, limit=1200)
+        took = time.monotonic() - begin
+        put(f"{row}: serves", "s", "-", name, took)
+        received = joiner.received_from(cluster.quorum_ports[leader.my_id])
+        put(f"{row}: sent by the leader", "MB", "-", name, received and received / 1e6)
+        put(f"{row}: leader's RSS before", "MB", "-", name, before / 1e3)
+        put(f"{row}: leader's peak RSS meanwhile", "MB", "-", name, leader.memory_kb("PEAK") / 1e3)
+        put(f"{row}: joiner's peak RSS", "MB", "-", name, joiner.memory_kb("PEAK") / 1e3)
+        put(f"{row}: joiner's RSS when it serves", "MB", "-", name, joiner.memory_kb() / 1e3)
+        log(f"{row} {name}: {took:.2f} s, leader {before / 1e3:.0f} -> {leader.memory_kb('PEAK') / 1e3:.0f} MB, "
+            f"joiner {joiner.memory_kb('PEAK') / 1e3:.0f} MB")
+
     def run(self):
         wanted = self.options.only
         if "start" in wanted:
@@ -840,11 +960,18 @@ class Bench:
             self.alone("big", 1, self.big)
         if {"ensemble", "failover"} & wanted:
             self.alone("ensemble", 3, self.ensemble)
+        if "distance" in wanted:
+            self.alone("distance", 3, self.distance, distant=True)
+        if "join" in wanted:
+            # A slow machine's synchronisation may take its time. The log is in few files, for they are counted whole
+            # when a leader chooses between it and the tree, but a disk does not hold too many of Apache's snapshots.
+            extra = {"initLimit": 100, "snapCount": self.options.join_znodes // 6, "snapshotSizeFactor": 0.25}
+            self.alone("join", 3, self.join, self.options.join_rounds, extra=extra, started=2)
 
 
 QUICK = dict(rounds=1, starts=1, heavy_rounds=1, seconds=1, warmup=0.3, heat=0.3, watchers=300, sessions=1000,
              idle_seconds=2, znodes=50_000, start_rounds=3, watch_sessions=200, watch_nodes=200, snap_seconds=2, snap_count=5000, kills=1, failover_seconds=5,
-             latency_rows=2)
+             latency_rows=2, join_znodes=200_000)
 
 
 def parse_options():
@@ -878,6 +1005,9 @@ def parse_options():
     add("--latency-rows", type=int, default=len(LATENCY), help="how many rows of the latency phase")
     add("--kills", type=int, default=3, help="leaders killed per ensemble")
     add("--failover-seconds", type=float, default=8)
+    add("--join-rounds", type=int, default=1, help="pairs per row of the phase join")
+    add("--join-znodes", type=int, default=3_000_000, help="that a joining server is sent")
+    add("--join-missed", type=int, default=10_000, help="writes that a restarted one has missed")
     add("--quiet-wait", type=float, default=0, help="wait up to this long before a run for an idle machine")
     add("--retries", type=int, default=0, help="repeat a run that others disturbed, so often")
     add("--max-other", type=float, default=0.4, help="cores of others that count as disturbed")

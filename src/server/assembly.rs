@@ -24,6 +24,7 @@ use super::fatal::{ExitCode, abort_on_panic, die};
 use super::inbox::Inbox;
 use super::jobs::{SnapshotJobs, zero_filler};
 use super::load::{Loaded, load};
+use super::restorer::Restorer;
 use super::role_watch::PublishedRole;
 use super::shared_driver::{SharedDriver, TurnInPlace};
 use super::throttle::Throttle;
@@ -142,7 +143,17 @@ impl Server {
         }
         let port = config.client_port.map(|port| ClientPort::bind(config, port));
         let metrics = Arc::new(Metrics::new(seed));
-        let mut loaded = load(config, member, &clock, seed, &metrics);
+        let restorer = member.is_some().then(Restorer::start);
+        let mut loaded = match &restorer {
+            None => load(config, None, &clock, seed, &metrics),
+            Some(restorer) => {
+                let (config, clock, metrics) = (config.clone(), clock.clone(), metrics.clone());
+                restorer.wait(move || {
+                    let member = me.zip(config.ensemble.as_ref());
+                    load(&config, member, &clock, seed, &metrics)
+                })
+            }
+        };
         let policy = options::policy(config);
         let watches = Arc::new(Watches::new(seed));
         let connections = Arc::new(Connections::new(seed));
@@ -188,13 +199,14 @@ impl Server {
             inbox: inbox.clone(),
             throttle,
         };
-        let (driver, ensemble) = match (loaded.member.take(), member) {
-            (Some(member), Some((_, ensemble))) => {
+        let (driver, ensemble) = match (loaded.member.take(), member, restorer) {
+            (Some(member), Some((_, ensemble)), Some(restorer)) => {
                 let (ensemble, peers, jobs) = Ensemble::start(member::Start {
                     config,
                     ensemble,
                     member: &member,
                     loaded: &loaded,
+                    restorer,
                     inbox: &inbox,
                     clock: &clock,
                     seed,

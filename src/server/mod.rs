@@ -33,6 +33,7 @@ pub mod peers;
 pub mod progress;
 pub mod quota_figures;
 pub mod reload;
+pub mod restorer;
 pub mod role_watch;
 pub mod shared_driver;
 pub mod sweep;

@@ -2,7 +2,6 @@
 //! or replaced.
 
 use std::sync::Arc;
-use std::thread;
 
 use parking_lot::Mutex;
 
@@ -12,6 +11,7 @@ use super::inbox::Inbox;
 use super::load::telling;
 use super::peers::PeersHandle;
 use super::progress::Progress;
+use super::restorer::Restorer;
 use crate::persistence::{
     DataDir, HistoryRestored, Ledger, MemberRestoreOptions, RestoreStage, restore_history,
 };
@@ -24,11 +24,13 @@ use crate::tree::{Database, SharedDatabase, SnapshotCapture};
 pub struct MemberJobs {
     /// Who sends trees.
     pub peers: PeersHandle,
-    /// Who restores.
+    /// What is restored, and how.
     pub reload: Reload,
+    /// Where it is: the thread that restored the old tree.
+    pub restorer: Restorer,
 }
 
-/// Restores the database from the disk, on a thread of its own.
+/// Restores the database from the disk.
 #[derive(Clone)]
 pub struct Reload {
     /// Where the history is.
@@ -52,10 +54,7 @@ impl JobsDoor for MemberJobs {
 
     fn reload(&mut self, old: Database) {
         let reload = self.reload.clone();
-        let run = move || reload.run(old);
-        if let Err(error) = thread::Builder::new().name("reload".into()).spawn(run) {
-            die(ExitCode::UnexpectedError, &format!("no thread to restore the data: {error}"));
-        }
+        self.restorer.begin(move || reload.run(old));
     }
 
     fn activate_config(&mut self, config: &Arc<QuorumVerifier>) {

@@ -13,6 +13,7 @@ use super::super::load::Loaded;
 use super::super::options;
 use super::super::peers::{Mesh, Peers, PeersHandle, PeersOptions, PeersStart};
 use super::super::reload::{MemberJobs, Reload};
+use super::super::restorer::Restorer;
 use crate::config::{Config, EnsembleConfig, Ratio};
 use crate::net::election_mesh::{ElectionMesh, MeshEvents, MeshOptions, MeshStartError};
 use crate::net::peer_addresses::HostPort;
@@ -36,6 +37,7 @@ pub(super) struct Start<'a> {
     pub(super) ensemble: &'a EnsembleConfig,
     pub(super) member: &'a Member,
     pub(super) loaded: &'a Loaded,
+    pub(super) restorer: Restorer,
     pub(super) inbox: &'a Arc<Inbox>,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) seed: u64,
@@ -45,7 +47,7 @@ impl Ensemble {
     /// Opens the ports for other servers, and returns the driver's doors. Ends the process if it
     /// cannot.
     pub(super) fn start(start: Start<'_>) -> (Self, Peers, MemberJobs) {
-        let Start { config, ensemble, member, loaded, inbox, clock, seed } = start;
+        let Start { config, ensemble, member, loaded, restorer, inbox, clock, seed } = start;
         let runtime = runtime();
         let members = member.configs.current.clone();
         let mesh = ElectionMesh::start(
@@ -75,7 +77,7 @@ impl Ensemble {
             inbox: inbox.clone(),
             clock: clock.clone(),
         };
-        let jobs = MemberJobs { peers: handle.clone(), reload };
+        let jobs = MemberJobs { peers: handle.clone(), reload, restorer };
         (Ensemble { runtime, mesh, peers: handle }, peers, jobs)
     }
 
