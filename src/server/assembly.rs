@@ -38,7 +38,7 @@ use crate::net::client_connection::{ClientConnection, Shared};
 use crate::net::limits::ConnectionLimits;
 use crate::net::log_limit::LogLimit;
 use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, version};
-use crate::persistence::{DataDir, MemberFiles, SyncQueue};
+use crate::persistence::{DataDir, Disk, MemberFiles, RealDisk, SyncQueue};
 use crate::processor::connection::Surroundings;
 use crate::processor::connection_queue::CloseReason;
 use crate::processor::connections::Connections;
@@ -134,7 +134,7 @@ impl Server {
     /// Binds, loads, and starts everything. Ends the process if it cannot. `me` is the id of a
     /// member of an ensemble.
     fn start(config: &Config, me: Option<Sid>) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(RealClock::start());
+        let (disk, clock) = disk_and_clock();
         let seed = random_seed();
         let member = me.zip(config.ensemble.as_ref());
         if config.client_port.is_none() && member.is_none() {
@@ -142,7 +142,7 @@ impl Server {
         }
         let port = config.client_port.map(|port| ClientPort::bind(config, port));
         let metrics = Arc::new(Metrics::new(seed));
-        let mut loaded = load(config, member, &clock, seed, &metrics);
+        let mut loaded = load(config, member, (disk, &clock), seed, &metrics);
         let policy = options::policy(config);
         let watches = Arc::new(Watches::new(seed));
         let connections = Arc::new(Connections::new(seed));
@@ -326,6 +326,14 @@ impl Server {
         self.care.end();
         tracing::info!("stopped");
     }
+}
+
+/// The doors to the disk and to the clock. Only here does a build with the feature differ.
+fn disk_and_clock() -> (Arc<dyn Disk>, Arc<dyn Clock>) {
+    let doors: (Arc<dyn Disk>, Arc<dyn Clock>) = (Arc::new(RealDisk), Arc::new(RealClock::start()));
+    #[cfg(feature = "fault-doors")]
+    let doors = super::fault_doors::open(doors);
+    doors
 }
 
 /// What a driver is made with, whatever its doors.

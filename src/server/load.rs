@@ -12,8 +12,8 @@ use super::progress::{HowFar, Progress};
 use crate::config::{Config, EnsembleConfig};
 use crate::metrics::Metrics;
 use crate::persistence::{
-    DataDir, Disk, Ledger, Origin, RealDisk, Refusal, RestoreError, RestoreReport, RestoreStage,
-    Restored, restore_telling, shell_word,
+    DataDir, Disk, Ledger, Origin, Refusal, RestoreError, RestoreReport, RestoreStage, Restored,
+    restore_telling, shell_word,
 };
 use crate::proto::{Sid, Zxid};
 use crate::quorum::member::Member;
@@ -51,11 +51,10 @@ struct Read {
 pub fn load(
     config: &Config,
     member: Option<(Sid, &EnsembleConfig)>,
-    clock: &Arc<dyn Clock>,
+    (disk, clock): (Arc<dyn Disk>, &Arc<dyn Clock>),
     hash_seed: u64,
     metrics: &Arc<Metrics>,
 ) -> Loaded {
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let dir = DataDir::open(disk.clone(), &options::data_dir(config))
         .unwrap_or_else(|error| die(ExitCode::UnableToAccessDatadir, &error));
     let ledger =
