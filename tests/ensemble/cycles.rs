@@ -267,7 +267,7 @@ impl World {
                 (Fault::ClockJumps(is_leader), detail, Order::Jump(ms))
             }
             Fault::ClockPace(_) => {
-                let (detail, pace) = random.pick(&[(", half", 0.5), (", double", 2.0)]);
+                let (detail, pace) = random.pick(&[(": half", 0.5), (": double", 2.0)]);
                 (Fault::ClockPace(is_leader), detail, Order::Pace(pace))
             }
             // The last is longer than a follower may take to acknowledge anything.
