@@ -65,7 +65,7 @@ impl Arguments {
     }
 }
 
-fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
     if words.next().is_some_and(|word| word == "log") {
         return log_command::run(words);

@@ -43,7 +43,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("Instant::now", &["server/clock.rs"]),
     ("SystemTime", &["server/clock.rs"]),
     ("RandomState", &["server/clock.rs"]),
-    ("thread::sleep", &["server/jobs.rs", "server/disk_care.rs"]),
+    ("thread::sleep", &["server/jobs.rs", "server/disk_care.rs", "server/fault_doors/"]),
     ("tokio::net", &["net/", "server/assembly.rs"]),
     ("tokio::time", &["net/", "server/"]),
     ("std::net::Tcp", &["net/"]),

@@ -39,7 +39,7 @@ use crate::net::client_connection::{ClientConnection, Shared};
 use crate::net::limits::ConnectionLimits;
 use crate::net::log_limit::LogLimit;
 use crate::operator::four_letter_words::{DEFAULT_TRACE_MASK, version};
-use crate::persistence::{DataDir, MemberFiles, SyncQueue};
+use crate::persistence::{DataDir, Disk, MemberFiles, RealDisk, SyncQueue};
 use crate::processor::connection::Surroundings;
 use crate::processor::connection_queue::CloseReason;
 use crate::processor::connections::Connections;
@@ -135,7 +135,7 @@ impl Server {
     /// Binds, loads, and starts everything. Ends the process if it cannot. `me` is the id of a
     /// member of an ensemble.
     fn start(config: &Config, me: Option<Sid>) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(RealClock::start());
+        let (disk, clock) = disk_and_clock();
         let seed = random_seed();
         let member = me.zip(config.ensemble.as_ref());
         if config.client_port.is_none() && member.is_none() {
@@ -145,12 +145,12 @@ impl Server {
         let metrics = Arc::new(Metrics::new(seed));
         let restorer = member.is_some().then(Restorer::start);
         let mut loaded = match &restorer {
-            None => load(config, None, &clock, seed, &metrics),
+            None => load(config, None, (disk, &clock), seed, &metrics),
             Some(restorer) => {
                 let (config, clock, metrics) = (config.clone(), clock.clone(), metrics.clone());
                 restorer.wait(move || {
                     let member = me.zip(config.ensemble.as_ref());
-                    load(&config, member, &clock, seed, &metrics)
+                    load(&config, member, (disk, &clock), seed, &metrics)
                 })
             }
         };
@@ -338,6 +338,14 @@ impl Server {
         self.care.end();
         tracing::info!("stopped");
     }
+}
+
+/// The doors to the disk and to the clock. Only here does a build with the feature differ.
+fn disk_and_clock() -> (Arc<dyn Disk>, Arc<dyn Clock>) {
+    let doors: (Arc<dyn Disk>, Arc<dyn Clock>) = (Arc::new(RealDisk), Arc::new(RealClock::start()));
+    #[cfg(feature = "fault-doors")]
+    let doors = super::fault_doors::open(doors);
+    doors
 }
 
 /// What a driver is made with, whatever its doors.

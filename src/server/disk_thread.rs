@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::disk_care::Wake;
 use super::doors::DiskDoor;
-use super::fatal::{ExitCode, die};
+use super::fatal::{ExitCode, die_of_disk};
 use super::inbox::Inbox;
 use super::jobs::SnapshotJobs;
 use super::shared_driver::TurnInPlace;
@@ -105,8 +105,9 @@ impl SharedSyncQueue {
         let size = batch.len();
         let mut queue = self.queue.lock();
         let queue = queue.as_mut().expect("nothing is logged after the end");
-        let persisted =
-            queue.process(batch).unwrap_or_else(|error| die(ExitCode::UnexpectedError, &error));
+        let persisted = queue
+            .process(batch)
+            .unwrap_or_else(|error| die_of_disk(ExitCode::UnexpectedError, &error));
         if persisted.slow_sync {
             self.metrics.fsync_threshold_exceed_count.add(1);
             let millis = persisted.sync_nanos / 1_000_000;
@@ -147,7 +148,7 @@ impl SharedSyncQueue {
     fn close(&self) {
         let queue = self.queue.lock().take();
         if let Some(Err(error)) = queue.map(SyncQueue::close) {
-            die(ExitCode::UnexpectedError, &error);
+            die_of_disk(ExitCode::UnexpectedError, &error);
         }
     }
 }

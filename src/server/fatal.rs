@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use super::logging;
+use crate::persistence::DiskError;
 
 /// `ExitCode`: why the process ended. Scripts rely on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,26 @@ pub fn die(code: ExitCode, why: &dyn Display) -> ! {
     std::process::exit(code as i32)
 }
 
+/// The same for a disk that could not do what it must, with what is to be done about it.
+pub fn die_of_disk(code: ExitCode, error: &DiskError) -> ! {
+    match advice(error) {
+        Some(advice) => die(code, &format!("{error}; {advice}")),
+        None => die(code, error),
+    }
+}
+
+/// `None` where the error itself says what is wrong: a file that is not there, or not ours.
+fn advice(error: &DiskError) -> Option<&'static str> {
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
+    if error.is_no_room() {
+        return Some("make room on the disk, and start the server again");
+    }
+    let is_plain = matches!(error.source.kind(), NotFound | PermissionDenied);
+    (!is_plain).then_some(
+        "see what is wrong with the disk (dmesg may tell), and start the server again once it is well",
+    )
+}
+
 /// Makes a panic in any thread end the process: a half-stepped core must not go on.
 pub fn abort_on_panic() {
     std::panic::set_hook(Box::new(move |info| {
@@ -38,4 +59,24 @@ pub fn abort_on_panic() {
         logging::finish();
         std::process::abort();
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_disk_that_ends_a_server_comes_with_advice() {
+        let advice = |code| {
+            let source = io::Error::from_raw_os_error(code);
+            advice(&DiskError::new("write to", Path::new("/data/log.1"), source))
+        };
+        let [io, no_room, read_only, not_found, denied] = [5, 28, 30, 2, 13].map(advice);
+        assert!(no_room.is_some_and(|advice| advice.contains("make room")));
+        assert!(io == read_only && io.is_some_and(|advice| advice.contains("dmesg")));
+        assert_eq!((not_found, denied), (None, None));
+    }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::disk_care::Wake;
-use super::fatal::{ExitCode, die};
+use super::fatal::{ExitCode, die, die_of_disk};
 use super::progress::{HowFar, Progress};
 use crate::metrics::Metrics;
 use crate::persistence::snapshot::{
@@ -64,7 +64,9 @@ impl SnapshotJobs {
                 // The tree it showed is gone, and whatever replaced it came with its own snapshot.
                 Err(SnapshotWriteError::CaptureLost(lost)) => tracing::info!("{lost}"),
                 Err(SnapshotWriteError::HistoryChanged(lost)) => tracing::info!("{lost}"),
-                Err(error) => die(ExitCode::ErrorWritingSnapshot, &error),
+                Err(SnapshotWriteError::Disk(error)) => {
+                    die_of_disk(ExitCode::ErrorWritingSnapshot, &error)
+                }
             }
             running.store(false, Ordering::Release);
         };

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::fatal::{ExitCode, die};
+use super::fatal::{ExitCode, die, die_of_disk};
 use super::jobs::SnapshotWriter;
 use super::member::{self, Beginning, StartError, Started};
 use super::options;
 use super::progress::{HowFar, Progress};
 use crate::config::{Config, EnsembleConfig};
 use crate::metrics::Metrics;
+use crate::persistence::snapshot::SnapshotWriteError;
 use crate::persistence::{
-    DataDir, Disk, Ledger, Origin, RealDisk, Refusal, RestoreError, RestoreReport, RestoreStage,
-    Restored, restore_telling, shell_word,
+    DataDir, DataDirError, Disk, Ledger, Origin, Refusal, RestoreError, RestoreReport,
+    RestoreStage, Restored, restore_telling, shell_word,
 };
 use crate::proto::{Sid, Zxid};
 use crate::quorum::member::Member;
@@ -51,15 +52,13 @@ struct Read {
 pub fn load(
     config: &Config,
     member: Option<(Sid, &EnsembleConfig)>,
-    clock: &Arc<dyn Clock>,
+    (disk, clock): (Arc<dyn Disk>, &Arc<dyn Clock>),
     hash_seed: u64,
     metrics: &Arc<Metrics>,
 ) -> Loaded {
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let dir = DataDir::open(disk.clone(), &options::data_dir(config))
-        .unwrap_or_else(|error| die(ExitCode::UnableToAccessDatadir, &error));
-    let ledger =
-        Ledger::open(&dir).unwrap_or_else(|error| die(ExitCode::UnableToAccessDatadir, &error));
+    let dir = DataDir::open(disk.clone(), &options::data_dir(config)).unwrap_or_else(no_data_dir);
+    let ledger = Ledger::open(&dir)
+        .unwrap_or_else(|error| die_of_disk(ExitCode::UnableToAccessDatadir, &error));
     let ledger = Arc::new(Mutex::new(ledger));
 
     let began = clock.now().mono_ms;
@@ -111,13 +110,17 @@ pub fn load(
         metrics: metrics.clone(),
     };
     // Logs without a snapshot are refused, by Apache and by us: it comes first.
-    if needs_snapshot && let Err(error) = snapshots.write() {
-        die(ExitCode::ErrorWritingSnapshot, &error);
+    match needs_snapshot.then(|| snapshots.write()) {
+        Some(Err(SnapshotWriteError::Disk(error))) => {
+            die_of_disk(ExitCode::ErrorWritingSnapshot, &error)
+        }
+        Some(Err(error)) => die(ExitCode::ErrorWritingSnapshot, &error),
+        Some(Ok(_)) | None => {}
     }
     if member.is_none()
         && let Err(error) = dir.remove_initialize()
     {
-        die(ExitCode::UnableToAccessDatadir, &error);
+        die_of_disk(ExitCode::UnableToAccessDatadir, &error);
     }
     let txns_replayed = report.txns_replayed;
     Loaded { dir: Arc::new(dir), ledger, disk, database, txns_replayed, snapshots, member }
@@ -169,27 +172,40 @@ fn read_member(
             Read { database, member: Some(Box::new(member)), report, needs_snapshot: false }
         }
         Err(StartError::Restore(refusal)) => refused_member(dir, refusal),
-        Err(error @ StartError::Disk(_)) => die(ExitCode::UnexpectedError, &error),
+        Err(StartError::Disk(error)) => die_of_disk(ExitCode::UnexpectedError, &error),
         Err(error @ StartError::Config { .. }) => die(ExitCode::InvalidInvocation, &error),
+    }
+}
+
+fn no_data_dir<T>(error: DataDirError) -> T {
+    match error {
+        DataDirError::Disk(error) => die_of_disk(ExitCode::UnableToAccessDatadir, &error),
+        DataDirError::NotWritable { source, .. } if source.is_no_room() => {
+            die_of_disk(ExitCode::UnableToAccessDatadir, &source)
+        }
+        error => die(ExitCode::UnableToAccessDatadir, &error),
     }
 }
 
 fn refused<T>(refusal: Refusal) -> T {
     tell_notices(&refusal);
-    die(ExitCode::UnexpectedError, &refusal)
+    match refusal.error {
+        RestoreError::Disk(error) => die_of_disk(ExitCode::UnexpectedError, &error),
+        _ => die(ExitCode::UnexpectedError, &refusal),
+    }
 }
 
 /// Whatever a member has lost, the others have. The epoch files stay, so that it knows that it has
 /// lost something, and is synchronized before it votes.
 fn refused_member<T>(dir: &DataDir, refusal: Refusal) -> T {
-    tell_notices(&refusal);
     let is_damage = !matches!(
         refusal.error,
         RestoreError::Disk(_) | RestoreError::Epoch(_) | RestoreError::TtlNode(_)
     );
     if !is_damage {
-        die(ExitCode::UnexpectedError, &refusal)
+        return refused(refusal);
     }
+    tell_notices(&refusal);
     let (snapshots, logs) = (shell_word(dir.snapshot_dir()), shell_word(dir.log_dir()));
     die(
         ExitCode::UnexpectedError,

@@ -22,6 +22,8 @@ pub mod doors;
 pub mod driver;
 pub mod environment;
 pub mod fatal;
+#[cfg(any(test, feature = "fault-doors"))]
+pub mod fault_doors;
 pub mod inbox;
 pub mod jobs;
 pub mod load;

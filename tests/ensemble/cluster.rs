@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::server::{command, command_of, ended_within, free_port};
 use crate::common::{Hello, Message, RawClient, Reply, bodies, flag, op};
+use crate::doors::{self, Order};
 use crate::roads::{Id, Port, Roads};
 
 /// How long an ensemble may take to agree. Far above what is normal.
@@ -52,11 +53,15 @@ pub struct Member {
     pub is_observer: bool,
     /// The command line of another server than the one under test, as in `ZKSERVER_TEST_COMMAND`.
     pub stranger: Option<String>,
+    /// Whether its doors to disk and clock open (`doors`).
+    pub has_doors: bool,
     dir: PathBuf,
     settings: Vec<(String, String)>,
     port: u16,
     process: Option<Child>,
     paused: bool,
+    /// How much its processes had said before the last one.
+    said: usize,
 }
 
 impl Ensemble {
@@ -73,11 +78,13 @@ impl Ensemble {
                 id: *id,
                 is_observer,
                 stranger: None,
+                has_doors: false,
                 dir: dir.path().join(id.to_string()),
                 settings: Vec::new(),
                 port: free_port(),
                 process: None,
                 paused: false,
+                said: 0,
             };
             std::fs::create_dir_all(member.data_dir()).expect("dataDir");
             std::fs::write(member.data_dir().join("myid"), format!("{id}\n")).expect("myid");
@@ -358,13 +365,36 @@ impl Member {
             .expect("zoo.cfg");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path());
         let log = log.expect("server.log");
+        self.said = log.metadata().expect("server.log").len() as usize;
         let mut command = match &self.stranger {
             Some(line) => command_of(Some(line), Vec::new(), &config, &self.settings),
+            None if self.has_doors => {
+                let mut command = Command::new(doors::binary());
+                command.env(doors::VARIABLE, self.orders_path()).arg("--config").arg(&config);
+                command
+            }
             None => command(Vec::new(), &config, &self.settings),
         };
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("handle")).stderr(log);
         command.current_dir(&self.dir);
         self.process = Some(command.spawn().expect("the server's command runs"));
+    }
+
+    /// Orders something of its doors, instead of what was ordered before.
+    pub fn order(&self, order: Order) {
+        assert!(self.has_doors && self.stranger.is_none(), "server {} has no doors", self.id);
+        let (new, path) = (self.dir.join("orders.new"), self.orders_path());
+        std::fs::write(&new, order.text()).expect("orders");
+        std::fs::rename(&new, &path).expect("orders");
+    }
+
+    /// Disk and clock are well again.
+    pub fn order_nothing(&self) {
+        std::fs::remove_file(self.orders_path()).expect("orders");
+    }
+
+    fn orders_path(&self) -> PathBuf {
+        self.dir.join("orders")
     }
 
     /// `kill -9`, and the process is gone when this returns.
@@ -462,7 +492,13 @@ impl Member {
         String::from_utf8_lossy(&std::fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
 
-    /// The last lines of that.
+    /// What its present process has said, or its last.
+    pub fn log_of_this_life(&self) -> String {
+        let log = std::fs::read(self.log_path()).unwrap_or_default();
+        String::from_utf8_lossy(log.get(self.said..).unwrap_or_default()).into_owned()
+    }
+
+    /// The last lines of all.
     pub fn tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use crate::cluster::{Ensemble, SYNC_LIMIT_TICKS, TICK};
 use crate::crowd::Crowd;
 use crate::damage::{self, Damage};
+use crate::doors::{self, Order};
 use crate::random::Random;
 use crate::roads::Id;
 
@@ -45,11 +46,17 @@ enum Fault {
     Cut,
     Damaged(Damage),
     Backup,
+    SlowDisk(bool),
+    FullDisk(bool),
+    SyncFails(bool),
+    ClockJumps(bool),
+    ClockPace(bool),
 }
 
 impl Fault {
     fn draw(random: &mut Random) -> Self {
-        match random.below(17) {
+        // The last are those of the doors.
+        match random.below(if doors::exist() { 25 } else { 17 }) {
             0 | 1 => Fault::KillLeader,
             2 => Fault::KillFollower,
             3 => Fault::KillMajority,
@@ -62,7 +69,12 @@ impl Fault {
             11 => Fault::Bridge,
             12 => Fault::Cut,
             13..16 => Fault::Damaged(random.pick(&damage::ALL)),
-            _ => Fault::Backup,
+            16 => Fault::Backup,
+            17 | 18 => Fault::SlowDisk(random.coin()),
+            19 | 20 => Fault::FullDisk(random.coin()),
+            21 => Fault::SyncFails(random.coin()),
+            22 | 23 => Fault::ClockJumps(random.coin()),
+            _ => Fault::ClockPace(random.coin()),
         }
     }
 
@@ -85,9 +97,15 @@ impl Fault {
             Fault::Damaged(Damage::SnapshotMissing) => "snapshot missing".into(),
             Fault::Damaged(Damage::AcceptedEpochDeleted) => "acceptedEpoch deleted".into(),
             Fault::Damaged(Damage::CurrentEpochDeleted) => "currentEpoch deleted".into(),
+            Fault::Damaged(Damage::EpochsDeleted) => "both epoch files deleted".into(),
             Fault::Damaged(Damage::TornTail) => "log torn".into(),
             Fault::Damaged(Damage::Garbage) => "log ends in garbage".into(),
             Fault::Backup => "old backup restored".into(),
+            Fault::SlowDisk(leader) => format!("{}'s disk slow", who(leader)),
+            Fault::FullDisk(leader) => format!("{}'s disk full", who(leader)),
+            Fault::SyncFails(leader) => format!("{}'s disk does not sync", who(leader)),
+            Fault::ClockJumps(leader) => format!("{}'s clock jumps", who(leader)),
+            Fault::ClockPace(leader) => format!("{}'s clock at another pace", who(leader)),
         }
     }
 }
@@ -120,7 +138,10 @@ impl World {
             let strangers = ensemble.members.values_mut().filter(|m| m.id % 2 == first);
             strangers.for_each(|member| member.stranger = Some(line.clone()));
         }
-        ensemble.members.values_mut().for_each(|member| member.start());
+        for member in ensemble.members.values_mut() {
+            member.has_doors = doors::exist() && member.stranger.is_none();
+            member.start();
+        }
         ensemble.leader();
         let crowd = Crowd::start(&ensemble, CLIENTS, random.next());
         crowd.goes_on(10);
@@ -216,11 +237,74 @@ impl World {
                     happened = "backup taken".into();
                 }
             }
+            Fault::SlowDisk(is_leader)
+            | Fault::FullDisk(is_leader)
+            | Fault::SyncFails(is_leader)
+            | Fault::ClockJumps(is_leader)
+            | Fault::ClockPace(is_leader) => {
+                let id = self.ours(if is_leader { leader } else { follower });
+                happened = self.through_a_door(fault, id, id == leader);
+            }
         }
         self.ensemble.roads.mend();
         self.ensemble.leader();
         self.crowd.goes_on(5);
         happened
+    }
+
+    /// A fault of this member's disk or clock, whatever its role was to be. What happened, in words.
+    fn through_a_door(&mut self, fault: Fault, id: Id, is_leader: bool) -> String {
+        let random = &mut self.random;
+        let (fault, detail, order) = match fault {
+            Fault::FullDisk(_) => {
+                let room = random.pick(&[0, 1_000, 20_000]);
+                (Fault::FullDisk(is_leader), "", Order::Full(room))
+            }
+            Fault::SyncFails(_) => (Fault::SyncFails(is_leader), "", Order::SyncFails),
+            Fault::ClockJumps(_) => {
+                let ms = random.between(60_000, 3_600_000) as i64;
+                let (detail, ms) = if random.coin() { (" forward", ms) } else { (" back", -ms) };
+                (Fault::ClockJumps(is_leader), detail, Order::Jump(ms))
+            }
+            Fault::ClockPace(_) => {
+                let (detail, pace) = random.pick(&[(": half", 0.5), (": double", 2.0)]);
+                (Fault::ClockPace(is_leader), detail, Order::Pace(pace))
+            }
+            // The last is longer than a follower may take to acknowledge anything.
+            _ => {
+                let ms = random.pick(&[20, 200, 1_200]);
+                (Fault::SlowDisk(is_leader), "", Order::Slow(Duration::from_millis(ms)))
+            }
+        };
+        self.crowd.fault(format!("{order:?} of {id}"));
+        self.ensemble.member(id).order(order);
+        match order {
+            Order::Slow(_) => {
+                self.pass(TICK * SYNC_LIMIT_TICKS);
+                self.crowd.somebody_goes_on(20);
+                self.ensemble.member(id).order_nothing();
+            }
+            Order::Full(_) | Order::SyncFails => {
+                doors::ends(&mut self.ensemble, id, order);
+                self.ensemble.leader();
+                self.crowd.somebody_goes_on(20);
+                // Whoever starts it again at once finds the disk as it was.
+                if self.random.coin() {
+                    self.ensemble.member(id).start();
+                    doors::ends(&mut self.ensemble, id, order);
+                }
+                self.ensemble.member(id).order_nothing();
+                self.ensemble.member(id).start();
+            }
+            Order::Jump(_) | Order::Pace(_) => {
+                self.crowd.clocks_lie(if let Order::Pace(pace) = order { pace } else { 1.0 });
+                self.pass(TICK * 5);
+                // Nobody's work is held up.
+                self.crowd.goes_on(10);
+                self.ensemble.member(id).order_nothing();
+            }
+        }
+        fault.name() + detail
     }
 
     /// That voter, or another if it is a stranger: what those make of damage is their own affair.

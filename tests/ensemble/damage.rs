@@ -19,17 +19,20 @@ pub enum Damage {
     AcceptedEpochDeleted,
     /// `currentEpoch`.
     CurrentEpochDeleted,
+    /// Both.
+    EpochsDeleted,
     /// The last log ends inside a record.
     TornTail,
     /// Behind the last log's records lies what was never written.
     Garbage,
 }
 
-pub const ALL: [Damage; 6] = [
+pub const ALL: [Damage; 7] = [
     Damage::AllDeleted,
     Damage::SnapshotMissing,
     Damage::AcceptedEpochDeleted,
     Damage::CurrentEpochDeleted,
+    Damage::EpochsDeleted,
     Damage::TornTail,
     Damage::Garbage,
 ];
@@ -47,6 +50,10 @@ impl Damage {
             },
             Damage::AcceptedEpochDeleted => remove(&dir.join("acceptedEpoch")),
             Damage::CurrentEpochDeleted => remove(&dir.join("currentEpoch")),
+            Damage::EpochsDeleted => {
+                remove(&dir.join("acceptedEpoch"));
+                remove(&dir.join("currentEpoch"));
+            }
             Damage::TornTail => return shorten(member, 7),
             Damage::Garbage => return shorten(member, 0),
         }
@@ -138,6 +145,48 @@ fn the_accepted_epoch_is_deleted() {
 #[test]
 fn the_current_epoch_is_deleted() {
     one_member_is_struck(Damage::CurrentEpochDeleted, true, 33);
+}
+
+#[test]
+fn both_epochs_are_deleted() {
+    one_member_is_struck(Damage::EpochsDeleted, true, 38);
+}
+
+/// As many as may be gone, at once, and the leader among them.
+#[test]
+fn both_epochs_of_two_of_five_are_deleted() {
+    let mut ensemble = Ensemble::start(5, 0, &[("snapCount", "150")]);
+    let mut crowd = Crowd::start(&ensemble, 4, 39);
+    crowd.goes_on(30);
+    let struck = [ensemble.follower(), ensemble.leader()];
+    crowd.fault(format!("both epochs of {struck:?} are lost"));
+    struck.iter().for_each(|id| ensemble.member(*id).kill());
+    ensemble.leader();
+    crowd.goes_on(20);
+    for id in struck {
+        assert!(Damage::EpochsDeleted.strike(&ensemble.members[&id]));
+        ensemble.member(id).start();
+    }
+    ensemble.leader();
+    crowd.goes_on(20);
+    crowd.judge(&mut ensemble);
+}
+
+/// On servers that have been elected and have logged nothing yet: there is no zxid that shows that
+/// epochs have been.
+#[test]
+fn both_epochs_are_deleted_on_a_young_server() {
+    let mut ensemble = Ensemble::start(3, 0, &[]);
+    for id in [ensemble.follower(), ensemble.leader()] {
+        ensemble.member(id).kill();
+        ensemble.leader();
+        assert!(Damage::EpochsDeleted.strike(&ensemble.members[&id]));
+        ensemble.member(id).start();
+        ensemble.leader();
+    }
+    let crowd = Crowd::start(&ensemble, 4, 41);
+    crowd.goes_on(30);
+    crowd.judge(&mut ensemble);
 }
 
 #[test]

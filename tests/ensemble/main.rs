@@ -42,6 +42,7 @@ mod workload;
 
 mod cycles;
 mod damage;
+mod doors;
 mod elections;
 mod sessions;
 mod silence;

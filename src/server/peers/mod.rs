@@ -35,7 +35,7 @@ use tokio::task::AbortHandle;
 use self::accept::Stranger;
 use self::link::{Link, Over};
 use super::doors::LinkDoor;
-use super::fatal::{ExitCode, die};
+use super::fatal::{ExitCode, die_of_disk};
 use super::inbox::Inbox;
 use super::shared_driver::TurnInPlace;
 use crate::net::link_buffer::LinkBuffer;
@@ -347,11 +347,11 @@ impl Shared {
 
     fn look_into_log(&self, peer: Zxid, through: Zxid) -> Option<LogSurvey> {
         let limit = log_size_limit(&self.dir, self.options.snapshot_size_factor);
-        let limit = limit.unwrap_or_else(|error| die(ExitCode::UnexpectedError, &error))?;
+        let limit = limit.unwrap_or_else(|error| die_of_disk(ExitCode::UnexpectedError, &error))?;
         match survey_log(&self.dir, peer, through, limit, self.options.max_field_bytes) {
             Ok(found) => found
                 .map(|found| LogSurvey { at_or_before: found.at_or_before, after: found.after }),
-            Err(LogError::Disk(error)) => die(ExitCode::UnexpectedError, &error),
+            Err(LogError::Disk(error)) => die_of_disk(ExitCode::UnexpectedError, &error),
             // An old log that rots is no reason to stop: the learner gets the tree.
             Err(error) => {
                 tracing::warn!("{error}: a learner is sent the tree instead");

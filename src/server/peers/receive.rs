@@ -13,7 +13,7 @@ use crate::net::quorum_link::LinkReader;
 use crate::persistence::snapshot::spool::{SnapshotSpool, SpoolError};
 use crate::proto::QuorumPacket;
 use crate::quorum::effect::Input;
-use crate::server::fatal::{ExitCode, die};
+use crate::server::fatal::{ExitCode, die_of_disk};
 
 /// About so many bytes of a tree are handed to the spool at once.
 const TREE_PIECE: usize = 256 << 10;
@@ -95,7 +95,7 @@ async fn tree(
 /// A disk that fails ends the process; anything else is in words.
 fn in_words(error: SpoolError) -> String {
     match error {
-        SpoolError::Disk(error) => die(ExitCode::UnexpectedError, &error),
+        SpoolError::Disk(error) => die_of_disk(ExitCode::UnexpectedError, &error),
         error => error.to_string(),
     }
 }

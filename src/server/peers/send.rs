@@ -13,7 +13,7 @@ use crate::persistence::snapshot::SnapshotStream;
 use crate::persistence::txn_log::LogError;
 use crate::persistence::{LogRange, LogRangeError};
 use crate::proto::{QuorumPacket, Zxid};
-use crate::server::fatal::{ExitCode, die};
+use crate::server::fatal::{ExitCode, die_of_disk};
 
 /// About so many bytes of the log are read at a time.
 const LOG_PIECE: usize = 256 << 10;
@@ -114,7 +114,7 @@ async fn write(socket: &LinkSocket, bytes: &[u8], signs: &mut Signs) -> Result<(
 /// A disk that fails ends the process; anything else is in words.
 fn in_words(error: LogRangeError) -> String {
     match error {
-        LogRangeError::Log(LogError::Disk(error)) => die(ExitCode::UnexpectedError, &error),
+        LogRangeError::Log(LogError::Disk(error)) => die_of_disk(ExitCode::UnexpectedError, &error),
         error => error.to_string(),
     }
 }
