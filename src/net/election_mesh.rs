@@ -39,8 +39,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use self::listener::HalfOpen;
 use self::peer::Peer;
+use super::half_open::HalfOpen;
 use super::log_limit::LogLimit;
 use super::peer_addresses::{HostPort, Listed, Names};
 use crate::proto::{Notification, Sid};
@@ -202,7 +202,7 @@ impl ElectionMesh {
             place.keeper.abort();
             place.peer.discard();
         }
-        self.mesh.half_open.abort_all();
+        self.mesh.half_open.take_all().for_each(|task| task.abort());
     }
 }
 
@@ -213,7 +213,7 @@ struct Mesh {
     events: Arc<dyn MeshEvents>,
     handle: Handle,
     places: Mutex<Places>,
-    half_open: HalfOpen,
+    half_open: HalfOpen<AbortHandle>,
     /// Whether others can connect.
     listening: watch::Sender<bool>,
     /// Lines of the log about connections that were not taken, …

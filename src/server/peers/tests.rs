@@ -85,6 +85,7 @@ fn options() -> PeersOptions {
         follower_nodelay: true,
         tcp_keep_alive: true,
         connect_timeout_ms: 10_000,
+        greeting_timeout_ms: 3_600_000,
         listen_on_all_ips: false,
         snapshot_size_factor: 0.0,
         tree: TREE,
@@ -93,6 +94,16 @@ fn options() -> PeersOptions {
 
 impl Server {
     fn start(runtime: &Runtime, me: Sid, members: Arc<QuorumVerifier>, txns: &[Vec<u8>]) -> Self {
+        Self::start_with(options(), runtime, me, members, txns)
+    }
+
+    fn start_with(
+        options: PeersOptions,
+        runtime: &Runtime,
+        me: Sid,
+        members: Arc<QuorumVerifier>,
+        txns: &[Vec<u8>],
+    ) -> Self {
         let home = Home::new();
         if !txns.is_empty() {
             home.log(txns);
@@ -109,7 +120,7 @@ impl Server {
             inbox: inbox.clone(),
             dir: dir.clone(),
             database: database.clone(),
-            options: options(),
+            options,
             clock: clock.clone(),
         };
         let (peers, handle) = Peers::start(start).unwrap();
@@ -183,8 +194,15 @@ fn pair(runtime: &Runtime, txns: &[Vec<u8>]) -> (Server, Server) {
     let mut learner = Server::start(runtime, TWO, config(port), &[]);
     learner.turn([LinkEffect::Dial { link: DIALLED, leader: ONE }]);
     learner.opened(DIALLED);
-    leader.opened(ACCEPTED);
+    greet(&mut learner, DIALLED, &mut leader, ACCEPTED);
     (leader, learner)
+}
+
+/// The leader hears of the learner with the first that it says.
+fn greet(learner: &mut Server, dialled: LinkId, leader: &mut Server, accepted: LinkId) {
+    learner.send(dialled, [ack(0)]);
+    leader.opened(accepted);
+    assert_eq!(leader.packet(accepted), ack(0));
 }
 
 fn ack(zxid: u64) -> QuorumPacket {
