@@ -58,12 +58,12 @@ pub async fn keep(mesh: Arc<Mesh>, peer: Arc<Peer>) {
             }
         }
         pause = Some(pause.map_or(FIRST_PAUSE, |pause| last_pause.min(pause * 2)));
-        let addresses = match peer.errand() {
-            Errand::Dial(addresses) => addresses,
+        let (configured, told) = match peer.errand() {
+            Errand::Dial { configured, told } => (configured, told),
             Errand::Leave if mesh.forget(&peer) => return,
             Errand::Leave => continue,
         };
-        let words = match dial(&mesh, &peer, &addresses).await {
+        let words = match dial(&mesh, &peer, &configured, &told).await {
             Ok(()) if !is_asked => continue,
             Ok(()) => match tokio::time::timeout(CALL_BACK, wanted.wait_for(|is| !*is)).await {
                 Ok(_) => continue,
@@ -75,7 +75,8 @@ pub async fn keep(mesh: Arc<Mesh>, peer: Arc<Peer>) {
             }
         };
         if said.as_ref() != Some(&words) {
-            let (to, at) = (peer.sid(), Listed(&addresses));
+            let (to, at) = (peer.sid(), [configured, told].concat());
+            let at = Listed(&at);
             tracing::warn!(%to, %at, "election connection cannot be made: {words}");
             said = Some(words);
         }
@@ -83,8 +84,13 @@ pub async fn keep(mesh: Arc<Mesh>, peer: Arc<Peer>) {
 }
 
 /// Makes a connection, or asks for one.
-async fn dial(mesh: &Arc<Mesh>, peer: &Arc<Peer>, addresses: &[HostPort]) -> io::Result<()> {
-    let stream = mesh.names.dial(addresses, mesh.connect_timeout()).await?;
+async fn dial(
+    mesh: &Arc<Mesh>,
+    peer: &Arc<Peer>,
+    configured: &[HostPort],
+    told: &[HostPort],
+) -> io::Result<()> {
+    let stream = mesh.names.dial(configured, told, mesh.connect_timeout()).await?;
     if !*peer.wanted().borrow() {
         // It has called meanwhile, and would take this for another wish.
         return Ok(());

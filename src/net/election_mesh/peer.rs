@@ -60,7 +60,12 @@ struct Current {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Errand {
     /// To dial these addresses.
-    Dial(Vec<HostPort>),
+    Dial {
+        /// Those of the configuration.
+        configured: Vec<HostPort>,
+        /// Those that it has told itself, which may be anybody's.
+        told: Vec<HostPort>,
+    },
     /// Nothing, ever again, for a server that is no member and has left.
     Leave,
 }
@@ -146,9 +151,9 @@ impl Peer {
             return Errand::Leave;
         }
         // The configuration comes first: anybody can say that it can be called back somewhere else.
-        let mut addresses = line.configured.clone();
-        addresses.extend(line.told.iter().filter(|told| !line.configured.contains(told)).cloned());
-        Errand::Dial(addresses)
+        let configured = line.configured.clone();
+        let told = line.told.iter().filter(|told| !configured.contains(told)).cloned().collect();
+        Errand::Dial { configured, told }
     }
 
     /// The configuration says something else of it; nothing, if it is no member any more.
