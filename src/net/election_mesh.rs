@@ -15,7 +15,8 @@
 //! * Of each server, [`MeshEvents`] hears in this order: up, its messages, down. A connection that
 //!   takes another's place is told as another up; no message of the older one comes behind it.
 //! * Nobody waits for anybody: each server has its own tasks, a name is looked up aside, and what a
-//!   server sends or does not read takes bounded memory.
+//!   server sends or does not read takes bounded memory. None is heard faster than its pace, however
+//!   often it comes back; strangers share one.
 //! * Whoever connects is heard, member or not, because a server that is not yet a member learns of
 //!   the leader here. But connections that have not said who they are, and servers that are no
 //!   members, are few: the oldest make room.
@@ -24,6 +25,7 @@ mod connection;
 mod greeting;
 mod keeper;
 mod listener;
+mod pace;
 mod peer;
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use self::pace::Pace;
 use self::peer::Peer;
 use super::half_open::HalfOpen;
 use super::log_limit::LogLimit;
@@ -158,7 +161,7 @@ impl ElectionMesh {
             half_open: HalfOpen::default(),
             listening: watch::Sender::new(false),
             refusals: LogLimit::default(),
-            strangers: LogLimit::default(),
+            strangers: Strangers::default(),
         });
         mesh.set_members(members);
         Ok(ElectionMesh { mesh })
@@ -216,10 +219,16 @@ struct Mesh {
     half_open: HalfOpen<AbortHandle>,
     /// Whether others can connect.
     listening: watch::Sender<bool>,
-    /// Lines of the log about connections that were not taken, …
+    /// Lines of the log about connections that were not taken.
     refusals: LogLimit,
-    /// … and about servers that are no members.
-    strangers: LogLimit,
+    strangers: Strangers,
+}
+
+/// What servers that are no members share: there is no end to their ids.
+#[derive(Default)]
+struct Strangers {
+    lines: LogLimit,
+    pace: Pace,
 }
 
 /// Everybody else.

@@ -41,6 +41,10 @@ pub async fn receive(mesh: &Arc<Mesh>, stream: TcpStream) -> Result<(), String> 
             "it says that it is {me}, which is this server: two servers have the same id (myid)"
         ));
     }
+    match mesh.peer(sid) {
+        Some(peer) => peer.keeps_pace(mesh, 0).await,
+        None => mesh.strangers.pace.keep(&*mesh.options.clock, 0).await,
+    }
     if sid < me || sid == ANONYMOUS_OBSERVER {
         let told = greeting.reachable().take(MOST_TOLD).cloned().map(HostPort::from).collect();
         return call_back(mesh, sid, told);
@@ -56,7 +60,7 @@ pub async fn receive(mesh: &Arc<Mesh>, stream: TcpStream) -> Result<(), String> 
             }
         }
         .map_err(|why| format!("it says that it is {sid}, which is no member, and: {why}"))?;
-        if let Some(withheld) = mesh.strangers.admit(mesh.options.clock.now().mono_ms) {
+        if let Some(withheld) = mesh.strangers.lines.admit(mesh.options.clock.now().mono_ms) {
             tracing::info!(%sid, withheld, "a server that is no member has connected for elections");
         }
     }

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
+use super::pace::Pace;
 use super::{Mesh, MeshEvents, connection};
 use crate::net::log_limit::LogLimit;
 use crate::net::peer_addresses::HostPort;
@@ -27,6 +28,7 @@ pub struct Peer {
     hurry: Notify,
     /// Lines of the log about its connections.
     lines: LogLimit,
+    pace: Pace,
 }
 
 #[derive(Default)]
@@ -93,15 +95,25 @@ impl Peer {
             wanted: watch::Sender::new(is_member),
             hurry: Notify::new(),
             lines: LogLimit::default(),
+            pace: Pace::default(),
         }
     }
 
     /// Whether a line about its connections may be written; if so, how many were withheld before
     /// it. Those that are no members share one limit: there is no end to their ids.
     pub fn admits_line(&self, mesh: &Mesh) -> Option<u64> {
-        let is_member = !self.line.lock().configured.is_empty();
-        let lines = if is_member { &self.lines } else { &mesh.strangers };
+        let lines = if self.is_member() { &self.lines } else { &mesh.strangers.lines };
         lines.admit(mesh.options.clock.now().mono_ms)
+    }
+
+    /// It has sent so many bytes, or has come, with none. Returns when it may be heard again.
+    pub async fn keeps_pace(&self, mesh: &Mesh, bytes: usize) {
+        let pace = if self.is_member() { &self.pace } else { &mesh.strangers.pace };
+        pace.keep(&*mesh.options.clock, bytes).await;
+    }
+
+    fn is_member(&self) -> bool {
+        !self.line.lock().configured.is_empty()
     }
 
     /// Its id.
