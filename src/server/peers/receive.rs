@@ -7,13 +7,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Shared;
 use super::accept::Stranger;
 use super::link::{Link, Over};
 use super::signs::Signs;
 use crate::net::quorum_link::LinkReader;
 use crate::persistence::snapshot::spool::{SnapshotSpool, SpoolError};
-use crate::proto::QuorumPacket;
+use crate::proto::{AuthInfo, QuorumPacket};
 use crate::quorum::effect::Input;
 use crate::server::fatal::{ExitCode, die};
 
@@ -54,6 +56,7 @@ async fn packets(
                 stranger.has_spoken()?;
                 shared.tell(Input::LinkOpened(link.id));
             }
+            packets.iter_mut().for_each(own_memory);
             let pushed = shared.inbox.push_packets(link.id, packets.drain(..));
             let pushed = pushed.map_err(|error| error.to_string())?;
             full = pushed.full;
@@ -68,6 +71,20 @@ async fn packets(
         if full {
             shared.inbox.room(link.id).await;
         }
+    }
+}
+
+/// What a learner asks for gets memory of its own. It may wait for long, alone of all that was read with
+/// it, and a slice of that keeps all of it: a few bytes a buffer of many thousand. With a copy it
+/// weighs in the inbox what it keeps; what a buffer's slices keep together nothing could tell. The
+/// leader's packets go on as they came: they follow each other, so that a buffer is full of what is
+/// kept.
+fn own_memory(packet: &mut QuorumPacket) {
+    let QuorumPacket::Request(request) = packet else { return };
+    request.body = Bytes::copy_from_slice(&request.body);
+    if !request.auth.is_empty() {
+        let wire = Bytes::copy_from_slice(request.auth.wire());
+        request.auth = AuthInfo::read(wire).expect("it was read before");
     }
 }
 

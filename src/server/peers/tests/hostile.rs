@@ -6,6 +6,8 @@ use std::net::{TcpListener, TcpStream};
 use bytes::Bytes;
 
 use super::*;
+use crate::proto::quorum_packet::ForwardedRequest;
+use crate::proto::{AuthInfo, SessionId};
 
 fn bytes(packets: impl IntoIterator<Item = QuorumPacket>) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -106,6 +108,24 @@ fn who_says_nothing_in_time_is_closed() {
         assert!(!matches!(silent.read(&mut [0; 9]), Ok(1..)), "it is closed");
     }
     assert!(leader.inbox.is_empty());
+}
+
+/// It may wait for long, and weighs what it keeps.
+#[test]
+fn what_a_learner_asks_for_keeps_nothing_of_what_came_with_it() {
+    let runtime = runtime();
+    let (mut leader, mut learner) = pair(&runtime, &[]);
+    let request = |cxid| {
+        let auth = AuthInfo::new([(&b"ip"[..], &b"::1"[..])].into_iter());
+        let body = Bytes::from_static(b"a few bytes");
+        ForwardedRequest { session: SessionId(1), cxid, op: 1, body, auth }
+    };
+    learner.send(DIALLED, [1, 2].map(|cxid| QuorumPacket::Request(request(cxid))));
+    for cxid in [1, 2] {
+        let QuorumPacket::Request(came) = leader.packet(ACCEPTED) else { panic!("no request") };
+        assert_eq!(came, request(cxid));
+        assert!(came.body.is_unique(), "others share its memory");
+    }
 }
 
 /// A leader whose tree is none, or comes only in part.
