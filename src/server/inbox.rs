@@ -389,6 +389,13 @@ impl Inbox {
         self.bytes.fetch_sub(before, Ordering::Relaxed);
     }
 
+    /// Whether the driver's thread waits, and whoever brings the next input has its place.
+    #[cfg(test)]
+    pub fn is_waited_on(&self) -> bool {
+        let lanes = self.lanes.lock();
+        lanes.waiting.is_some() && !lanes.woken && !lanes.in_place
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.lanes.lock().is_empty()
