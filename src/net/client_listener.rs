@@ -5,11 +5,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::client_connection::{ClientConnection, Shared};
 use super::log_limit::LogLimit;
+use super::socket_options::SocketOptions;
 
 /// The address to bind: that of `host`, or all addresses of the machine, of both families where
 /// there are two.
@@ -126,13 +127,6 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
         return;
     }
     // Apache never lets a reply wait for a fuller packet either.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
-    }
-    if shared.tcp_keep_alive
-        && let Err(error) = SockRef::from(&stream).set_keepalive(true)
-    {
-        tracing::debug!(%peer, %error, "SO_KEEPALIVE could not be set");
-    }
+    SocketOptions { nodelay: true, keep_alive: shared.tcp_keep_alive }.set(&stream);
     tokio::spawn(ClientConnection::open(stream, peer, shared.clone()));
 }

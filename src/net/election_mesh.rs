@@ -46,6 +46,7 @@ use self::peer::Peer;
 use super::half_open::HalfOpen;
 use super::log_limit::LogLimit;
 use super::peer_addresses::{HostPort, Listed, Names};
+use super::socket_options::SocketOptions;
 use crate::proto::{Notification, Sid};
 use crate::time::Clock;
 
@@ -349,6 +350,11 @@ impl Mesh {
         let mut places = self.places.lock();
         places.anonymous -= 1;
         Sid(places.anonymous)
+    }
+
+    /// What both sides of a connection want of it.
+    fn socket_options(&self) -> SocketOptions {
+        SocketOptions { nodelay: true, keep_alive: self.options.tcp_keep_alive }
     }
 
     fn connect_timeout(&self) -> Duration {

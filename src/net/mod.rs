@@ -14,6 +14,7 @@ pub mod peer_addresses;
 pub mod quorum_link;
 pub mod quorum_listener;
 pub mod race;
+pub mod socket_options;
 
 use client_connection::WordReply;
 

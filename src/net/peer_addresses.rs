@@ -62,8 +62,7 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-/// Connects to the first of a server's `addresses` that answers, within `timeout` in all. The
-/// stream has TCP_NODELAY set.
+/// Connects to the first of a server's `addresses` that answers, within `timeout` in all.
 ///
 /// It must be called on a runtime, whose threads for blocking work look the names up. A lookup
 /// that hangs outlives the dial: whoever ends that runtime should not wait for them.
@@ -247,7 +246,6 @@ async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
         let words = format!("{to}: nobody listens there");
         return Err(io::Error::new(io::ErrorKind::ConnectionRefused, words));
     }
-    stream.set_nodelay(true).map_err(named)?;
     Ok(stream)
 }
 
@@ -318,7 +316,6 @@ mod tests {
         ] {
             let stream = dial(&addresses, PATIENCE).await.unwrap();
             assert_eq!(stream.peer_addr().unwrap().port(), port);
-            assert!(stream.nodelay().unwrap());
         }
     }
 

@@ -174,15 +174,16 @@ fn read_member(
     }
 }
 
-fn refused<T>(refusal: Refusal) -> T {
-    tell_notices(&refusal);
+/// First what was noticed on the way: it may be the cause.
+pub(super) fn refused<T>(refusal: Refusal) -> T {
+    tell_notices(&refusal.notices);
     die(ExitCode::UnexpectedError, &refusal)
 }
 
 /// Whatever a member has lost, the others have. The epoch files stay, so that it knows that it has
 /// lost something, and is synchronized before it votes.
 fn refused_member<T>(dir: &DataDir, refusal: Refusal) -> T {
-    tell_notices(&refusal);
+    tell_notices(&refusal.notices);
     let is_damage = !matches!(
         refusal.error,
         RestoreError::Disk(_) | RestoreError::Epoch(_) | RestoreError::TtlNode(_)
@@ -201,9 +202,9 @@ fn refused_member<T>(dir: &DataDir, refusal: Refusal) -> T {
     )
 }
 
-fn tell_notices(refusal: &Refusal) {
-    // First what was noticed on the way: it may be the cause.
-    for notice in &refusal.notices {
+/// What a restore has noticed.
+pub(super) fn tell_notices(notices: &[String]) {
+    for notice in notices {
         tracing::warn!("{notice}");
     }
 }
@@ -218,9 +219,7 @@ pub(super) fn telling(progress: &mut Progress<'_>, stage: RestoreStage<'_>) {
 }
 
 fn tell_of(report: &RestoreReport, db: &Database, millis: u64) {
-    for notice in &report.notices {
-        tracing::warn!("{notice}");
-    }
+    tell_notices(&report.notices);
     if report.digest_mismatches > 0 {
         let count = report.digest_mismatches;
         tracing::error!(count, "transactions whose digest is not the tree's");

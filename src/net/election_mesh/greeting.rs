@@ -7,7 +7,6 @@ use tokio::net::TcpStream;
 
 use super::Mesh;
 use super::connection::read_some;
-use super::keeper::set_options;
 use crate::net::peer_addresses::HostPort;
 use crate::proto::election_greeting::ANONYMOUS_OBSERVER;
 use crate::proto::vote::next_election_message;
@@ -22,7 +21,7 @@ const MOST_TOLD: usize = 4;
 /// # Errors
 /// In words: why it is not taken.
 pub async fn receive(mesh: &Arc<Mesh>, stream: TcpStream) -> Result<(), String> {
-    set_options(mesh, &stream);
+    mesh.socket_options().set(&stream);
     let mut input = BytesMut::new();
     let greeting = loop {
         if let Some((greeting, size)) = ElectionGreeting::read(&input)? {

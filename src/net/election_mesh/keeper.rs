@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use socket2::SockRef;
-use tokio::net::TcpStream;
 
 use super::Mesh;
 use super::connection::write_some;
@@ -95,7 +93,7 @@ async fn dial(
         // It has called meanwhile, and would take this for another wish.
         return Ok(());
     }
-    set_options(mesh, &stream);
+    mesh.socket_options().set(&stream);
     let greeting = greeting(mesh);
     // Apache ZooKeeper reads it with a single read: it must leave in one piece.
     let written =
@@ -107,18 +105,6 @@ async fn dial(
         let _ = peer.begin(mesh, stream, BytesMut::new());
     }
     Ok(())
-}
-
-/// What both sides of a connection want of it.
-pub fn set_options(mesh: &Mesh, stream: &TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
-    }
-    if mesh.options.tcp_keep_alive
-        && let Err(error) = SockRef::from(stream).set_keepalive(true)
-    {
-        tracing::debug!(%error, "SO_KEEPALIVE could not be set");
-    }
 }
 
 /// Who this is and where it can be called back.

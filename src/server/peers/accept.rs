@@ -11,8 +11,9 @@ use std::sync::atomic::Ordering;
 
 use super::Shared;
 use super::link::{Link, Over};
-use crate::net::quorum_link::{self, LinkSocketOptions};
+use crate::net::quorum_link;
 use crate::net::quorum_listener::{Accepted, QuorumListener};
+use crate::net::socket_options::SocketOptions;
 use crate::proto::{LinkId, Sid};
 
 /// Links in all, at most: an ensemble has a few members, and some observers beside.
@@ -45,7 +46,7 @@ impl Shared {
             self.log_refusal(format_args!("{peer}, since there are {links} links already"));
             return;
         }
-        let options = LinkSocketOptions {
+        let options = SocketOptions {
             nodelay: self.options.leader_nodelay,
             keep_alive: self.options.tcp_keep_alive,
         };
