@@ -33,6 +33,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -160,6 +161,7 @@ impl ElectionMesh {
             handle: handle.clone(),
             places: Mutex::default(),
             half_open: HalfOpen::default(),
+            is_silent: AtomicBool::new(false),
             listening: watch::Sender::new(false),
             refusals: LogLimit::default(),
             strangers: Strangers::default(),
@@ -196,12 +198,32 @@ impl ElectionMesh {
         self.mesh.set_members(members);
     }
 
+    /// For so many milliseconds nothing is sent, to nobody; then to each the newest that there was to
+    /// send. Who speaks is heard.
+    pub fn stand_back(&self, ms: u64) {
+        let mut places = self.mesh.places.lock();
+        if places.stopped {
+            return;
+        }
+        self.mesh.is_silent.store(true, Ordering::Relaxed);
+        let mesh = self.mesh.clone();
+        let silence = self.mesh.handle.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            mesh.is_silent.store(false, Ordering::Relaxed);
+            mesh.places.lock().peers.values().for_each(|place| place.peer.wake_writer());
+        });
+        if let Some(older) = places.silence.replace(silence.abort_handle()) {
+            older.abort();
+        }
+    }
+
     /// Ends all connections and listens no more. When it returns nothing more is heard, except of
     /// what another thread is telling this moment.
     pub fn stop(&self) {
         let mut places = self.mesh.places.lock();
         places.stopped = true;
         places.listener.take().inspect(AbortHandle::abort);
+        places.silence.take().inspect(AbortHandle::abort);
         for place in std::mem::take(&mut places.peers).into_values() {
             place.keeper.abort();
             place.peer.discard();
@@ -218,6 +240,8 @@ struct Mesh {
     handle: Handle,
     places: Mutex<Places>,
     half_open: HalfOpen<AbortHandle>,
+    /// Nothing is sent.
+    is_silent: AtomicBool,
     /// Whether others can connect.
     listening: watch::Sender<bool>,
     /// Lines of the log about connections that were not taken.
@@ -239,6 +263,8 @@ struct Places {
     /// The own addresses.
     own: Vec<HostPort>,
     listener: Option<AbortHandle>,
+    /// Ends the silence.
+    silence: Option<AbortHandle>,
     peers: BTreeMap<Sid, Place>,
     /// Of the places so far.
     made: u64,

@@ -107,6 +107,11 @@ impl<D: DiskDoor, L: LinkDoor, J: JobsDoor, C: Connection> Driver<D, L, J, C> {
         if let Some(role) = &mut self.role {
             role.links(&self.peer, &self.effects.links, &self.effects.client);
         }
+        if let Some(role) = &mut self.role
+            && let Some(ms) = role.stands_back(&self.peer, now)
+        {
+            self.links.stand_back(ms);
+        }
         if !self.effects.links.is_empty() {
             for effect in &self.effects.client {
                 if let ClientEffect::SendSnapshot { link, .. } = effect {

@@ -30,7 +30,7 @@ pub async fn serve(
     wake: Arc<Notify>,
 ) {
     let (Won::First(why) | Won::Second(why)) =
-        race(read(&mesh, &peer, id, &stream, input), write(&peer, id, &stream, &wake)).await;
+        race(read(&mesh, &peer, id, &stream, input), write(&mesh, &peer, id, &stream, &wake)).await;
     if peer.ended(&*mesh.events, id)
         && let Some(withheld) = peer.admits_line(&mesh)
     {
@@ -97,9 +97,9 @@ pub async fn read_some(stream: &TcpStream, input: &mut BytesMut) -> io::Result<u
 }
 
 /// Writes until it cannot; why.
-async fn write(peer: &Peer, id: u64, stream: &TcpStream, wake: &Notify) -> String {
+async fn write(mesh: &Mesh, peer: &Peer, id: u64, stream: &TcpStream, wake: &Notify) -> String {
     loop {
-        let Some(mut message) = peer.next_message(id) else {
+        let Some(mut message) = peer.next_message(mesh, id) else {
             wake.notified().await;
             continue;
         };

@@ -5,6 +5,7 @@
 //! who sends never waits for who listens, and what is told has an order.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -123,15 +124,22 @@ impl Peer {
 
     /// The message takes the place of one that waits.
     pub fn send(&self, message: Bytes) {
-        let mut outgoing = self.outgoing.lock();
-        outgoing.unsent = Some(message);
-        if let Some((_, wake)) = &outgoing.writer {
+        self.outgoing.lock().unsent = Some(message);
+        self.wake_writer();
+    }
+
+    /// There may be something to send.
+    pub fn wake_writer(&self) {
+        if let Some((_, wake)) = &self.outgoing.lock().writer {
             wake.notify_one();
         }
     }
 
-    /// The message that waits, for the writer of that connection.
-    pub fn next_message(&self, connection: u64) -> Option<Bytes> {
+    /// The message that waits, for the writer of that connection; none in a silence.
+    pub fn next_message(&self, mesh: &Mesh, connection: u64) -> Option<Bytes> {
+        if mesh.is_silent.load(Ordering::Relaxed) {
+            return None;
+        }
         let mut outgoing = self.outgoing.lock();
         outgoing.writer.as_ref().filter(|(id, _)| *id == connection)?;
         let message = outgoing.unsent.take()?;

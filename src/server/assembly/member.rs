@@ -186,4 +186,8 @@ impl Mesh for OfElections {
     fn set_members(&self, config: &QuorumVerifier) {
         self.0.set_members(election_addresses(config));
     }
+
+    fn stand_back(&self, ms: u64) {
+        self.0.stand_back(ms);
+    }
 }

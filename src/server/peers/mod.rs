@@ -85,6 +85,8 @@ pub trait Mesh: Send + Sync {
     fn connect_all(&self);
     /// A configuration is in force.
     fn set_members(&self, config: &QuorumVerifier);
+    /// Sends nothing for so many milliseconds, then the newest.
+    fn stand_back(&self, ms: u64);
 }
 
 /// What it takes to start.
@@ -246,6 +248,10 @@ impl LinkDoor for Peers {
         if let Some(outlet) = self.outlet(link) {
             outlet.link.tree_comes();
         }
+    }
+
+    fn stand_back(&mut self, ms: u64) {
+        self.mesh.stand_back(ms);
     }
 }
 

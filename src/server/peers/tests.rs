@@ -38,6 +38,10 @@ impl Mesh for Noted {
         self.0.lock().push("connect all".to_owned());
     }
 
+    fn stand_back(&self, ms: u64) {
+        self.0.lock().push(format!("stand back for {ms} ms"));
+    }
+
     fn set_members(&self, config: &QuorumVerifier) {
         self.0.lock().push(format!("{} members", config.members.len()));
     }
@@ -219,5 +223,7 @@ fn what_the_mesh_is_for_goes_to_the_mesh() {
     let mut server = Server::start(&runtime, ONE, config(0), &[]);
     server.turn([LinkEffect::ConnectMesh]);
     server.handle.set_members(&config(5));
-    assert_eq!(*server.mesh.0.lock(), ["connect all", "2 members"]);
+    server.peers.stand_back(7);
+    let told = ["connect all", "2 members", "stand back for 7 ms"];
+    assert_eq!(*server.mesh.0.lock(), told);
 }
