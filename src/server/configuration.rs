@@ -191,7 +191,7 @@ mod tests {
         let told = notices_beside(ensemble, "zoo.cfg.dynamic.next");
         assert_eq!(told.iter().filter(|what| is_told(what)).count(), 1, "{told:?}");
         for (lines, beside) in [(ensemble, "zoo.cfg.dynamic.1"), ("", "zoo.cfg.dynamic.next")] {
-            assert!(!notices_beside(lines, beside).iter().any(|what| is_told(what)), "{beside}");
+            assert!(!notices_beside(lines, beside).iter().any(&is_told), "{beside}");
         }
     }
 }
