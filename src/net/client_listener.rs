@@ -5,11 +5,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::client_connection::{ClientConnection, Shared};
 use super::log_limit::LogLimit;
+use super::socket_options::SocketOptions;
 
 /// The address to bind: that of `host`, or all addresses of the machine, of both families where
 /// there are two.
@@ -45,7 +46,7 @@ pub fn bind(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListen
     Ok(socket.into())
 }
 
-/// Connections accepted before the present clients get their turn.
+/// Connections accepted before those who are here get their turn.
 const ACCEPTED_IN_A_ROW: usize = 8;
 /// After a failure to accept, how long until the next try: at once it would only fail again.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
@@ -55,7 +56,7 @@ pub async fn accept_forever(listener: std::net::TcpListener, shared: Arc<Shared>
     let listener = TcpListener::from_std(listener).expect("a bound, non-blocking listener");
     let troubles = LogLimit::default();
     let mut in_trouble = false;
-    let mut in_a_row = 0;
+    let mut in_a_row = InARow::default();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -86,9 +87,21 @@ pub async fn accept_forever(listener: std::net::TcpListener, shared: Arc<Shared>
                 tokio::time::sleep(RETRY_AFTER).await;
             }
         }
-        in_a_row += 1;
-        if in_a_row >= ACCEPTED_IN_A_ROW {
-            in_a_row = 0;
+        in_a_row.one_more().await;
+    }
+}
+
+/// Counts what is accepted in a row, so that a crowd that comes holds up nobody who is here, and what
+/// it says is read meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct InARow(usize);
+
+impl InARow {
+    /// One more; the others have their turn when these are enough.
+    pub(super) async fn one_more(&mut self) {
+        self.0 += 1;
+        if self.0 >= ACCEPTED_IN_A_ROW {
+            self.0 = 0;
             tokio::task::yield_now().await;
         }
     }
@@ -114,13 +127,6 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
         return;
     }
     // Apache never lets a reply wait for a fuller packet either.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
-    }
-    if shared.tcp_keep_alive
-        && let Err(error) = SockRef::from(&stream).set_keepalive(true)
-    {
-        tracing::debug!(%peer, %error, "SO_KEEPALIVE could not be set");
-    }
+    SocketOptions { nodelay: true, keep_alive: shared.tcp_keep_alive }.set(&stream);
     tokio::spawn(ClientConnection::open(stream, peer, shared.clone()));
 }

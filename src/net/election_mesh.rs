@@ -15,7 +15,8 @@
 //! * Of each server, [`MeshEvents`] hears in this order: up, its messages, down. A connection that
 //!   takes another's place is told as another up; no message of the older one comes behind it.
 //! * Nobody waits for anybody: each server has its own tasks, a name is looked up aside, and what a
-//!   server sends or does not read takes bounded memory.
+//!   server sends or does not read takes bounded memory. None is heard faster than its pace, however
+//!   often it comes back; strangers share one.
 //! * Whoever connects is heard, member or not, because a server that is not yet a member learns of
 //!   the leader here. But connections that have not said who they are, and servers that are no
 //!   members, are few: the oldest make room.
@@ -24,6 +25,7 @@ mod connection;
 mod greeting;
 mod keeper;
 mod listener;
+mod pace;
 mod peer;
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,10 +42,12 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use self::listener::HalfOpen;
+use self::pace::Pace;
 use self::peer::Peer;
+use super::half_open::HalfOpen;
 use super::log_limit::LogLimit;
 use super::peer_addresses::{HostPort, Listed, Names};
+use super::socket_options::SocketOptions;
 use crate::proto::{Notification, Sid};
 use crate::time::Clock;
 
@@ -156,9 +161,10 @@ impl ElectionMesh {
             handle: handle.clone(),
             places: Mutex::default(),
             half_open: HalfOpen::default(),
+            is_silent: AtomicBool::new(false),
             listening: watch::Sender::new(false),
             refusals: LogLimit::default(),
-            strangers: LogLimit::default(),
+            strangers: Strangers::default(),
         });
         mesh.set_members(members);
         Ok(ElectionMesh { mesh })
@@ -192,17 +198,37 @@ impl ElectionMesh {
         self.mesh.set_members(members);
     }
 
+    /// For so many milliseconds nothing is sent, to nobody; then to each the newest that there was to
+    /// send. Who speaks is heard.
+    pub fn stand_back(&self, ms: u64) {
+        let mut places = self.mesh.places.lock();
+        if places.stopped {
+            return;
+        }
+        self.mesh.is_silent.store(true, Ordering::Relaxed);
+        let mesh = self.mesh.clone();
+        let silence = self.mesh.handle.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            mesh.is_silent.store(false, Ordering::Relaxed);
+            mesh.places.lock().peers.values().for_each(|place| place.peer.wake_writer());
+        });
+        if let Some(older) = places.silence.replace(silence.abort_handle()) {
+            older.abort();
+        }
+    }
+
     /// Ends all connections and listens no more. When it returns nothing more is heard, except of
     /// what another thread is telling this moment.
     pub fn stop(&self) {
         let mut places = self.mesh.places.lock();
         places.stopped = true;
         places.listener.take().inspect(AbortHandle::abort);
+        places.silence.take().inspect(AbortHandle::abort);
         for place in std::mem::take(&mut places.peers).into_values() {
             place.keeper.abort();
             place.peer.discard();
         }
-        self.mesh.half_open.abort_all();
+        self.mesh.half_open.take_all().for_each(|task| task.abort());
     }
 }
 
@@ -213,13 +239,21 @@ struct Mesh {
     events: Arc<dyn MeshEvents>,
     handle: Handle,
     places: Mutex<Places>,
-    half_open: HalfOpen,
+    half_open: HalfOpen<AbortHandle>,
+    /// Nothing is sent.
+    is_silent: AtomicBool,
     /// Whether others can connect.
     listening: watch::Sender<bool>,
-    /// Lines of the log about connections that were not taken, …
+    /// Lines of the log about connections that were not taken.
     refusals: LogLimit,
-    /// … and about servers that are no members.
-    strangers: LogLimit,
+    strangers: Strangers,
+}
+
+/// What servers that are no members share: there is no end to their ids.
+#[derive(Default)]
+struct Strangers {
+    lines: LogLimit,
+    pace: Pace,
 }
 
 /// Everybody else.
@@ -229,6 +263,8 @@ struct Places {
     /// The own addresses.
     own: Vec<HostPort>,
     listener: Option<AbortHandle>,
+    /// Ends the silence.
+    silence: Option<AbortHandle>,
     peers: BTreeMap<Sid, Place>,
     /// Of the places so far.
     made: u64,
@@ -340,6 +376,11 @@ impl Mesh {
         let mut places = self.places.lock();
         places.anonymous -= 1;
         Sid(places.anonymous)
+    }
+
+    /// What both sides of a connection want of it.
+    fn socket_options(&self) -> SocketOptions {
+        SocketOptions { nodelay: true, keep_alive: self.options.tcp_keep_alive }
     }
 
     fn connect_timeout(&self) -> Duration {

@@ -6,6 +6,7 @@
 pub mod client_connection;
 pub mod client_listener;
 pub mod election_mesh;
+pub mod half_open;
 pub mod limits;
 pub mod link_buffer;
 pub mod log_limit;
@@ -13,6 +14,7 @@ pub mod peer_addresses;
 pub mod quorum_link;
 pub mod quorum_listener;
 pub mod race;
+pub mod socket_options;
 
 use client_connection::WordReply;
 

@@ -6,6 +6,8 @@
 //!   address changes under its name is found again (ZOOKEEPER-2982).
 //! * A name that takes long to look up holds up nobody else, and is not asked a second time
 //!   meanwhile: however long a name server is silent, there is one lookup under way for each name.
+//! * Names that nobody vouches for, since servers have told them of themselves, are looked up a few at
+//!   a time. However many slow ones strangers tell, no member's name waits behind them.
 //! * Addresses are begun in the order in which they are known, each a moment behind the one in
 //!   front of it, or at once when that has failed. The first that connects wins, the others are
 //!   closed. With all at the same instant every dial of a server with several addresses would
@@ -21,7 +23,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::proto::host_port::Delimited;
@@ -60,8 +62,7 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-/// Connects to the first of a server's `addresses` that answers, within `timeout` in all. The
-/// stream has TCP_NODELAY set.
+/// Connects to the first of a server's `addresses` that answers, within `timeout` in all.
 ///
 /// It must be called on a runtime, whose threads for blocking work look the names up. A lookup
 /// that hangs outlives the dial: whoever ends that runtime should not wait for them.
@@ -69,7 +70,7 @@ impl fmt::Display for Listed<'_> {
 /// # Errors
 /// Nothing answers: what was wrong with each of the addresses, in words.
 pub async fn dial(addresses: &[HostPort], timeout: Duration) -> io::Result<TcpStream> {
-    Names::system().dial(addresses, timeout).await
+    Names::system().dial(addresses, &[], timeout).await
 }
 
 type Lookup = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
@@ -80,6 +81,8 @@ type Found = Result<Vec<IpAddr>, Arc<io::Error>>;
 pub struct Names {
     lookup: Arc<Lookup>,
     under_way: Arc<Mutex<BTreeMap<String, watch::Receiver<Option<Found>>>>>,
+    /// Lookups of told names that may still begin.
+    told: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Names {
@@ -87,6 +90,10 @@ impl fmt::Debug for Names {
         f.debug_struct("Names").finish_non_exhaustive()
     }
 }
+
+/// Lookups of told names at once: the threads that do them also look up the members' names, and read
+/// the disk.
+const MOST_TOLD: usize = 8;
 
 /// How long an address has to answer before the next is begun as well.
 const HEAD_START: Duration = Duration::from_millis(50);
@@ -102,7 +109,8 @@ impl Names {
 
     /// Names that `lookup` knows; it may block.
     pub fn new(lookup: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
-        Names { lookup: Arc::new(lookup), under_way: Arc::default() }
+        let told = Arc::new(Semaphore::new(MOST_TOLD));
+        Names { lookup: Arc::new(lookup), under_way: Arc::default(), told }
     }
 
     /// The addresses that `address` means at present.
@@ -110,11 +118,23 @@ impl Names {
     /// # Errors
     /// The name means nothing, or nobody can be asked.
     pub async fn resolve(&self, address: &HostPort) -> io::Result<Vec<SocketAddr>> {
+        self.resolve_in_turn(address, false).await
+    }
+
+    /// As [`resolve`](Self::resolve); a name that was `told` waits until it may be looked up.
+    async fn resolve_in_turn(&self, address: &HostPort, told: bool) -> io::Result<Vec<SocketAddr>> {
         let HostPort { host, port } = address;
         if let Ok(literal) = host.parse::<IpAddr>() {
             return Ok(vec![(literal, *port).into()]);
         }
-        let found = self.look_up(host).await.map_err(|error| {
+        let permit = match told {
+            true => {
+                let permit = self.told.clone().acquire_owned().await;
+                Some(permit.expect("the semaphore is never closed"))
+            }
+            false => None,
+        };
+        let found = self.look_up(host, permit).await.map_err(|error| {
             io::Error::new(error.kind(), format!("{host} cannot be resolved: {error}"))
         })?;
         if found.is_empty() {
@@ -123,8 +143,9 @@ impl Names {
         Ok(found.into_iter().map(|ip| (ip, *port).into()).collect())
     }
 
-    /// Asks, or waits for the answer to who has asked already.
-    async fn look_up(&self, host: &str) -> Found {
+    /// Asks, or waits for the answer to who has asked already. The permit is used as long as the
+    /// lookup lasts, which may be longer than anybody waits for it.
+    async fn look_up(&self, host: &str, permit: Option<OwnedSemaphorePermit>) -> Found {
         let (sender, own) = watch::channel(None);
         let asked = match self.under_way.lock().entry(host.to_owned()) {
             Entry::Occupied(other) => Some(other.get().clone()),
@@ -139,6 +160,7 @@ impl Names {
                 let found = (under_way.names.lookup)(&under_way.host).map_err(Arc::new);
                 // Whoever dials once the answer is known asks again.
                 drop(under_way);
+                drop(permit);
                 sender.send_replace(Some(found));
             });
             own
@@ -149,26 +171,33 @@ impl Names {
         }
     }
 
-    /// [`dial`], with these names.
+    /// [`dial`], with these names; of the addresses some are `told`, for whose names nobody vouches.
     ///
     /// # Errors
     /// As there.
-    pub async fn dial(&self, addresses: &[HostPort], timeout: Duration) -> io::Result<TcpStream> {
-        let racing = self.race(addresses);
+    pub async fn dial(
+        &self,
+        addresses: &[HostPort],
+        told: &[HostPort],
+        timeout: Duration,
+    ) -> io::Result<TcpStream> {
+        let racing = self.race(addresses, told);
         tokio::time::timeout(timeout, racing).await.unwrap_or_else(|_| {
             let ms = timeout.as_millis();
-            let words = format!("{} did not answer within {ms} ms", Listed(addresses));
+            let all = [addresses, told].concat();
+            let words = format!("{} did not answer within {ms} ms", Listed(&all));
             Err(io::Error::new(io::ErrorKind::TimedOut, words))
         })
     }
 
-    async fn race(&self, addresses: &[HostPort]) -> io::Result<TcpStream> {
+    async fn race(&self, addresses: &[HostPort], told: &[HostPort]) -> io::Result<TcpStream> {
         // What is in the sets ends with them.
         let mut lookups = JoinSet::new();
         let mut dials = JoinSet::new();
-        for address in addresses {
+        let addresses = addresses.iter().map(|address| (address, false));
+        for (address, told) in addresses.chain(told.iter().map(|address| (address, true))) {
             let (names, address) = (self.clone(), address.clone());
-            lookups.spawn(async move { names.resolve(&address).await });
+            lookups.spawn(async move { names.resolve_in_turn(&address, told).await });
         }
         let mut failed = Failures::default();
         let mut waiting = VecDeque::new();
@@ -217,7 +246,6 @@ async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
         let words = format!("{to}: nobody listens there");
         return Err(io::Error::new(io::ErrorKind::ConnectionRefused, words));
     }
-    stream.set_nodelay(true).map_err(named)?;
     Ok(stream)
 }
 
@@ -288,7 +316,6 @@ mod tests {
         ] {
             let stream = dial(&addresses, PATIENCE).await.unwrap();
             assert_eq!(stream.peer_addr().unwrap().port(), port);
-            assert!(stream.nodelay().unwrap());
         }
     }
 
@@ -297,13 +324,15 @@ mod tests {
         let dead = dead_port().await;
         let names = Names::new(|_| Err(io::Error::other("unknown")));
         let error =
-            names.dial(&[at("127.0.0.1", dead), at("gone", 1)], PATIENCE).await.unwrap_err();
+            names.dial(&[at("127.0.0.1", dead), at("gone", 1)], &[], PATIENCE).await.unwrap_err();
         let words = error.to_string();
         assert!(words.contains(&format!("127.0.0.1:{dead}: ")), "{words}");
         assert!(words.contains("gone cannot be resolved: unknown"), "{words}");
-        assert!(names.dial(&[], PATIENCE).await.unwrap_err().to_string().contains("no address"));
+        assert!(
+            names.dial(&[], &[], PATIENCE).await.unwrap_err().to_string().contains("no address")
+        );
         let nothing = Names::new(|_| Ok(Vec::new()));
-        let words = nothing.dial(&[at("void", 1)], PATIENCE).await.unwrap_err().to_string();
+        let words = nothing.dial(&[at("void", 1)], &[], PATIENCE).await.unwrap_err().to_string();
         assert_eq!(words, "void has no address");
     }
 
@@ -322,16 +351,47 @@ mod tests {
             Ok(vec![[127, 0, 0, 1].into()])
         });
         for _ in 0..3 {
-            let error = names.dial(&[at("slow", port)], Duration::from_millis(1)).await;
+            let error = names.dial(&[at("slow", port)], &[], Duration::from_millis(1)).await;
             assert_eq!(error.unwrap_err().kind(), io::ErrorKind::TimedOut);
         }
-        names.dial(&[at("quick", port)], PATIENCE).await.unwrap();
-        names.dial(&[at("slow", port), at("quick", port)], PATIENCE).await.unwrap();
+        names.dial(&[at("quick", port)], &[], PATIENCE).await.unwrap();
+        names.dial(&[at("slow", port), at("quick", port)], &[], PATIENCE).await.unwrap();
         drop(let_go);
-        names.dial(&[at("slow", port)], PATIENCE).await.unwrap();
+        names.dial(&[at("slow", port)], &[], PATIENCE).await.unwrap();
         // Those that came too late joined the one under way, or came behind it.
         assert!(asked.load(Ordering::SeqCst) <= 2);
         assert!(names.under_way.lock().is_empty());
+    }
+
+    /// Those that are told wait for each other, however often whoever told them comes back.
+    #[tokio::test]
+    async fn told_names_are_looked_up_a_few_at_a_time() {
+        let (_listener, port) = listener().await;
+        let (let_go, held) = mpsc::channel::<()>();
+        let held = Mutex::new(held);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = asked.clone();
+        let names = Names::new(move |host| {
+            if host.starts_with("slow") {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let _ = held.lock().recv();
+            }
+            Ok(vec![[127, 0, 0, 1].into()])
+        });
+        for n in 0..4 * MOST_TOLD {
+            let told = [at(&format!("slow {n}"), port)];
+            let error = names.dial(&[], &told, Duration::from_millis(1)).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        }
+        assert!(asked.load(Ordering::SeqCst) <= MOST_TOLD);
+        // What is known, and what is no name, does not wait; nor does who has told such a name.
+        names.dial(&[at("quick", port)], &[at("slow 99", port)], PATIENCE).await.unwrap();
+        names.dial(&[], &[at("127.0.0.1", port)], PATIENCE).await.unwrap();
+        drop(let_go);
+        names.dial(&[], &[at("slow 99", port)], PATIENCE).await.unwrap();
+        // All that were used are given back.
+        let all = names.told.acquire_many(MOST_TOLD as u32);
+        let _ = tokio::time::timeout(PATIENCE, all).await.unwrap().unwrap();
     }
 
     #[tokio::test]
@@ -342,8 +402,8 @@ mod tests {
             0 => Err(io::Error::other("not yet")),
             _ => Ok(vec![[127, 0, 0, 1].into()]),
         });
-        names.dial(&[at("late", port)], PATIENCE).await.unwrap_err();
-        names.dial(&[at("late", port)], PATIENCE).await.unwrap();
+        names.dial(&[at("late", port)], &[], PATIENCE).await.unwrap_err();
+        names.dial(&[at("late", port)], &[], PATIENCE).await.unwrap();
     }
 
     #[test]

@@ -13,18 +13,9 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::link_buffer::{LinkBuffer, MOST_SLICES};
+use super::socket_options::SocketOptions;
 use crate::proto::QuorumPacket;
 use crate::proto::quorum_packet::Side;
-
-/// How the sockets of links are set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinkSocketOptions {
-    /// TCP_NODELAY (`leader.nodelay` where a learner was accepted, `follower.nodelay` where a leader
-    /// was dialled).
-    pub nodelay: bool,
-    /// Whether the system probes a silent link (`tcpKeepAlive`).
-    pub keep_alive: bool,
-}
 
 /// A link's socket, for those who write and end it.
 #[derive(Debug)]
@@ -45,21 +36,14 @@ const READ_BYTES: usize = 128 << 10;
 /// … where less than this is left.
 const LEAST_READ_BYTES: usize = 16 << 10;
 
-/// Sets a connected socket. What cannot be set is said and left.
+/// Sets a connected socket, and divides it.
 ///
 /// # Errors
 /// The other end is gone already.
-pub fn link(stream: TcpStream, options: LinkSocketOptions) -> io::Result<(LinkSocket, LinkReader)> {
+pub fn link(stream: TcpStream, options: SocketOptions) -> io::Result<(LinkSocket, LinkReader)> {
     let peer = stream.peer_addr()?;
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    if let Err(error) = stream.set_nodelay(options.nodelay) {
-        tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
-    }
-    if options.keep_alive
-        && let Err(error) = SockRef::from(&stream).set_keepalive(true)
-    {
-        tracing::debug!(%peer, %error, "SO_KEEPALIVE could not be set");
-    }
+    options.set(&stream);
     let (reader, writer) = stream.into_split();
     Ok((LinkSocket { writer, peer }, LinkReader { reader, input: BytesMut::new() }))
 }

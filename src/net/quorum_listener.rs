@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::client_listener::{bind, is_of_one_connection, resolve};
+use super::client_listener::{InARow, bind, is_of_one_connection, resolve};
 
 /// Connections that wait to be accepted, at most.
 const BACKLOG: i32 = 128;
@@ -94,11 +94,13 @@ impl QuorumListener {
             }
         };
         let mut in_trouble = false;
+        let mut in_a_row = InARow::default();
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     in_trouble = false;
                     admit(stream, peer);
+                    in_a_row.one_more().await;
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {

@@ -71,10 +71,32 @@ pub fn configuration(command: &CommandLine) -> Result<Parsed, Refusal> {
     given.dynamic = members.as_ref().map(|(name, text)| File { name, text });
     let parsed = config::resolve(&given);
     let parsed = if command.strict { parsed.and_then(Parsed::strict) } else { parsed };
-    parsed.map_err(|errors| Refusal {
+    let mut parsed = parsed.map_err(|errors| Refusal {
         hints: errors.hints().collect(),
         errors: errors.lines().collect(),
-    })
+    })?;
+    if parsed.config.ensemble.is_some() {
+        parsed.notices.extend(command.file.as_deref().and_then(unfinished_change));
+    }
+    Ok(parsed)
+}
+
+/// What there is to say if a change of the members was begun and is not heeded: members do not change
+/// while they run (`reconfigEnabled` is off), so what lies beside the file says nothing.
+fn unfinished_change(file: &Path) -> Option<Notice> {
+    let mut next = file.as_os_str().to_owned();
+    next.push(".dynamic.next");
+    // What cannot be looked for is not there: nothing depends on it.
+    if !matches!(RealDisk.exists(Path::new(&next)), Ok(true)) {
+        return None;
+    }
+    let what = format!(
+        "{} is there, a change of the members that was begun and perhaps not finished; it is not \
+         heeded, since reconfigEnabled is off: the server lines given are those that count. If \
+         they are right, remove it; if the change was finished elsewhere, give what it has",
+        Path::new(&next).display()
+    );
+    Some(Notice { kind: NoticeKind::Warning, key: String::new(), origin: None, what })
 }
 
 /// Which member of its ensemble the server is, by the file `myid`; `None` for a server that is
@@ -140,6 +162,36 @@ pub fn check(command: &CommandLine) -> process::ExitCode {
             }
             let _ = writeln!(std::io::stderr(), "the configuration is refused");
             process::ExitCode::from(ExitCode::InvalidInvocation as u8)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is told of a configuration with that file beside it.
+    fn notices_beside(lines: &str, suffix: &str) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("zoo.cfg");
+        let data = dir.path().display();
+        let text = format!("dataDir={data}\nclientPort=2181\n{lines}");
+        for (path, text) in [(file.clone(), &*text), (dir.path().join(suffix), "version=1\n")] {
+            std::fs::write(path, text).unwrap();
+        }
+        let command = CommandLine { file: Some(file), ..CommandLine::default() };
+        let parsed = configuration(&command).unwrap();
+        parsed.notices.iter().map(|notice| notice.what.clone()).collect()
+    }
+
+    #[test]
+    fn a_change_of_the_members_that_is_not_heeded_is_told_of() {
+        let ensemble = "initLimit=5\nsyncLimit=2\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n";
+        let is_told = |what: &String| what.contains("zoo.cfg.dynamic.next is there");
+        let told = notices_beside(ensemble, "zoo.cfg.dynamic.next");
+        assert_eq!(told.iter().filter(|what| is_told(what)).count(), 1, "{told:?}");
+        for (lines, beside) in [(ensemble, "zoo.cfg.dynamic.1"), ("", "zoo.cfg.dynamic.next")] {
+            assert!(!notices_beside(lines, beside).iter().any(&is_told), "{beside}");
         }
     }
 }

@@ -31,6 +31,10 @@ pub trait LinkDoor {
     /// given from now on goes behind it. The links' lane may run ahead of the clients' lane, in
     /// which the tree has its place, so it is told before.
     fn snapshot_comes(&mut self, link: LinkId);
+
+    /// For so many milliseconds nothing is said in elections; then the newest of what there was to
+    /// say. To the others that is as if this server could not be reached, so nothing depends on it.
+    fn stand_back(&mut self, _ms: u64) {}
 }
 
 /// Where slow work goes that has its place among what clients can see.

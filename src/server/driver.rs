@@ -107,6 +107,11 @@ impl<D: DiskDoor, L: LinkDoor, J: JobsDoor, C: Connection> Driver<D, L, J, C> {
         if let Some(role) = &mut self.role {
             role.links(&self.peer, &self.effects.links, &self.effects.client);
         }
+        if let Some(role) = &mut self.role
+            && let Some(ms) = role.stands_back(&self.peer, now)
+        {
+            self.links.stand_back(ms);
+        }
         if !self.effects.links.is_empty() {
             for effect in &self.effects.client {
                 if let ClientEffect::SendSnapshot { link, .. } = effect {
@@ -166,10 +171,15 @@ impl<D: DiskDoor, L: LinkDoor, J: JobsDoor, C: Connection> Driver<D, L, J, C> {
         }
     }
 
+    /// Whether something waits for the next turn to be done: what the disk's report called for while
+    /// the disk was driven.
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
     /// When the next turn is due without any input, milliseconds on the monotonic clock.
     pub fn next_deadline(&self) -> Option<u64> {
-        // What the disk's report called for while the disk was driven waits for the next turn.
-        let is_due = self.applied.is_some() || !self.effects.is_empty();
+        let is_due = self.applied.is_some() || self.has_effects();
         if is_due { Some(0) } else { self.peer.next_deadline() }
     }
 }

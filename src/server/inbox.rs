@@ -1,7 +1,7 @@
 //! The driver's inbox: two lanes that never block whoever fills them.
 //!
 //! ```text
-//! first   what the disk and slow jobs report; votes; ACK, PING and the handshake of learners,
+//! first   votes, before all else; what the disk and slow jobs report; ACK, PING and the handshake of learners,
 //!         and whether sessions are alive; on a learner everything that its leader says
 //! then    what clients ask for, here or through a learner; that a learner's link is gone
 //! ```
@@ -16,9 +16,13 @@
 //! behind what others ask for, and what comes behind them must not: a learner's link ends when too
 //! many of its REQUESTs wait.
 //!
+//! Of what elections bring the newest waits ([`elections`]).
+//!
 //! The driver's thread waits here; but whoever brings something while it waits, and nothing else
 //! does, is told so, and may turn the driver in its place: a client's task, a link's, the disk's
 //! thread.
+
+mod elections;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,6 +32,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use smallvec::SmallVec;
 
+use self::elections::Elections;
 use crate::processor::request::Submission;
 use crate::proto::{LinkId, QuorumPacket};
 use crate::quorum::effect::Input;
@@ -63,6 +68,7 @@ pub struct Inbox {
 
 #[derive(Debug, Default)]
 struct Lanes {
+    elections: Elections,
     /// With the weights of packets.
     first: VecDeque<(Input, usize)>,
     /// With their weights.
@@ -89,7 +95,7 @@ struct OfLink {
 
 impl Lanes {
     fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.then.is_empty()
+        self.elections.is_empty() && self.first.is_empty() && self.then.is_empty()
     }
 
     /// Whether the thread waits, and nothing is here that it has been woken for: then whoever asks
@@ -108,6 +114,7 @@ impl Lanes {
     /// Adds an input in its lane.
     fn push(&mut self, input: Input) -> Result<(), TooManyRequests> {
         match Lane::of(&input) {
+            Lane::Elections => self.elections.push(input),
             Lane::First => self.first.push_back((input, 0)),
             Lane::Then => self.then.push_back((input, 0)),
             Lane::Packet(link, weight) => {
@@ -156,6 +163,8 @@ pub struct Pushed {
 /// Where an input waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lane {
+    /// Of which the newest waits.
+    Elections,
     First,
     Then,
     /// A packet of that link, of that weight, in the first lane.
@@ -167,11 +176,10 @@ enum Lane {
 impl Lane {
     fn of(input: &Input) -> Self {
         match input {
+            Input::Notified { .. } | Input::Mesh { .. } => Lane::Elections,
             Input::Persisted(_)
             | Input::Applied(_)
             | Input::Tick
-            | Input::Notified { .. }
-            | Input::Mesh { .. }
             | Input::LinkOpened(_)
             | Input::SnapshotArrived(_)
             | Input::BytesMoved(_)
@@ -255,11 +263,9 @@ impl Inbox {
         only
     }
 
-    /// Adds a report of the disk, or something as urgent.
+    /// Adds what elections bring, a report of slow work, or something as urgent.
     pub fn push_first(&self, input: Input) {
-        let mut lanes = self.lanes.lock();
-        lanes.first.push_back((input, 0));
-        self.wake_if(lanes.has_a_sleeper());
+        self.push(input).expect("only a learner's requests can be too many");
     }
 
     /// Adds what a client asks for. True if the thread waits and nothing else is here: then neither
@@ -335,6 +341,11 @@ impl Inbox {
         let mut readers = SmallVec::<[Waker; 4]>::new();
         let mut lanes = self.lanes.lock();
         let share = lanes.then.len().min(most / 4);
+        while inputs.len() < most - share
+            && let Some(input) = lanes.elections.next()
+        {
+            inputs.push(input);
+        }
         // Packets of one link come in a row.
         let mut run = (LinkId(0), 0);
         while inputs.len() < most - share
@@ -376,6 +387,13 @@ impl Inbox {
         // In this order, so that the sum never falls below zero.
         self.bytes.fetch_add(after, Ordering::Relaxed);
         self.bytes.fetch_sub(before, Ordering::Relaxed);
+    }
+
+    /// Whether the driver's thread waits, and whoever brings the next input has its place.
+    #[cfg(test)]
+    pub fn is_waited_on(&self) -> bool {
+        let lanes = self.lanes.lock();
+        lanes.waiting.is_some() && !lanes.woken && !lanes.in_place
     }
 
     /// Whether nothing waits.

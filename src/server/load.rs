@@ -187,8 +187,9 @@ fn no_data_dir<T>(error: DataDirError) -> T {
     }
 }
 
-fn refused<T>(refusal: Refusal) -> T {
-    tell_notices(&refusal);
+/// First what was noticed on the way: it may be the cause.
+pub(super) fn refused<T>(refusal: Refusal) -> T {
+    tell_notices(&refusal.notices);
     match refusal.error {
         RestoreError::Disk(error) => die_of_disk(ExitCode::UnexpectedError, &error),
         _ => die(ExitCode::UnexpectedError, &refusal),
@@ -205,7 +206,7 @@ fn refused_member<T>(dir: &DataDir, refusal: Refusal) -> T {
     if !is_damage {
         return refused(refusal);
     }
-    tell_notices(&refusal);
+    tell_notices(&refusal.notices);
     let (snapshots, logs) = (shell_word(dir.snapshot_dir()), shell_word(dir.log_dir()));
     die(
         ExitCode::UnexpectedError,
@@ -217,9 +218,9 @@ fn refused_member<T>(dir: &DataDir, refusal: Refusal) -> T {
     )
 }
 
-fn tell_notices(refusal: &Refusal) {
-    // First what was noticed on the way: it may be the cause.
-    for notice in &refusal.notices {
+/// What a restore has noticed.
+pub(super) fn tell_notices(notices: &[String]) {
+    for notice in notices {
         tracing::warn!("{notice}");
     }
 }
@@ -234,9 +235,7 @@ pub(super) fn telling(progress: &mut Progress<'_>, stage: RestoreStage<'_>) {
 }
 
 fn tell_of(report: &RestoreReport, db: &Database, millis: u64) {
-    for notice in &report.notices {
-        tracing::warn!("{notice}");
-    }
+    tell_notices(&report.notices);
     if report.digest_mismatches > 0 {
         let count = report.digest_mismatches;
         tracing::error!(count, "transactions whose digest is not the tree's");

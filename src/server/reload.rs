@@ -6,9 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::doors::JobsDoor;
-use super::fatal::{ExitCode, die};
 use super::inbox::Inbox;
-use super::load::telling;
+use super::load::{refused, tell_notices, telling};
 use super::peers::PeersHandle;
 use super::progress::Progress;
 use super::restorer::Restorer;
@@ -72,15 +71,8 @@ impl Reload {
         let mut tell = |stage: RestoreStage<'_>| telling(&mut progress, stage);
         let restored = restore_history(&dir, &options, &mut tell);
         let HistoryRestored { database: new, last_zxid, recent, report } =
-            restored.unwrap_or_else(|refusal| {
-                for notice in &refusal.notices {
-                    tracing::warn!("{notice}");
-                }
-                die(ExitCode::UnexpectedError, &refusal)
-            });
-        for notice in &report.notices {
-            tracing::warn!("{notice}");
-        }
+            restored.unwrap_or_else(refused);
+        tell_notices(&report.notices);
         ledger.lock().note_damaged(report.damaged_snapshots);
         let (znodes, sessions) = (new.tree.node_count(), new.session_count());
         drop(database.write().replace(new));

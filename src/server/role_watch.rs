@@ -5,6 +5,7 @@
 
 mod story;
 mod traffic;
+mod vain;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 
 use self::story::Story;
 use self::traffic::Traffic;
+use self::vain::{InVain, Vain};
 use crate::metrics::Metrics;
 use crate::proto::{QuorumPacket, ServerState, Sid, Ticket};
 use crate::quorum::effect::{ClientEffect, DiskEffect, Input, LinkEffect};
@@ -43,6 +45,7 @@ pub struct RoleWatch {
     metrics: Arc<Metrics>,
     traffic: Traffic,
     story: Story,
+    vain: Vain,
     stage: Stage,
     /// Of the stage and the learners: what is told at once when it changes.
     mark: u64,
@@ -81,6 +84,7 @@ impl RoleWatch {
             me: status.sid,
             traffic: Traffic::new(metrics.clone()),
             story: Story::new(status.stage, now_ms),
+            vain: Vain::default(),
             metrics,
             stage: status.stage,
             mark: 0,
@@ -142,6 +146,26 @@ impl RoleWatch {
         }
     }
 
+    /// For how long the server is to say nothing in elections, in milliseconds, if it is to from now
+    /// on: before whatever it would say next.
+    pub fn stands_back(&mut self, peer: &QuorumPeer, now: Instant) -> Option<u64> {
+        let Stage { state, zab } = self.stage;
+        if state != ServerState::Leading || zab == ZabState::Broadcast {
+            return None;
+        }
+        let (member, stage) = (peer.as_member()?, peer.stage()?);
+        if stage.state == ServerState::Leading {
+            return None;
+        }
+        let init_ms = member.ticks(member.options.init_limit);
+        let in_vain = self.vain.ends(now.mono_ms, init_ms, |came| {
+            member.configs.contains_quorum(|sid| sid == self.me || came.contains(&sid))
+        })?;
+        let InVain { count, came, stand_back_ms } = in_vain;
+        self.story.led_in_vain(&member.configs.current, self.me, count, &came, stand_back_ms);
+        stand_back_ms
+    }
+
     /// The turn is over.
     pub fn turn_ends(&mut self, peer: &QuorumPeer, now: Instant) {
         let Some(stage) = peer.stage() else { return };
@@ -164,6 +188,9 @@ impl RoleWatch {
         self.traffic.tell(&mut status);
         let idle_ms = now.mono_ms.saturating_sub(self.times.unavailable_since);
         if let Some(member) = peer.as_member() {
+            if stage.state == ServerState::Leading {
+                self.vain.goes_on(&status);
+            }
             self.story.goes_on(&status, &self.traffic, idle_ms, &member.connected);
         }
         *self.published.0.lock() = Arc::new(status);
@@ -211,6 +238,7 @@ impl RoleWatch {
             times.syncs_since = now_ms;
         }
         if stage.zab == ZabState::Broadcast {
+            self.vain.serves();
             times.serves_since = Some(now_ms);
             let unavailable_ms = now_ms - times.unavailable_since;
             metrics.unavailable_time.record(unavailable_ms);
@@ -226,6 +254,7 @@ impl RoleWatch {
         }
         if stage.state == ServerState::Leading && is_new_role {
             metrics.begins_to_lead();
+            self.vain.begins(now_ms);
         }
     }
 }

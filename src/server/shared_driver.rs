@@ -113,12 +113,16 @@ where
         let begin = self.clock.nanos();
         loop {
             state.turn(&self.inbox, &*self.clock, &mut inputs);
-            if self.inbox.is_empty() || self.clock.nanos() - begin > MOST_NANOS_IN_PLACE {
+            let is_done = self.inbox.is_empty() && !state.driver.has_effects();
+            if is_done || self.clock.nanos() - begin > MOST_NANOS_IN_PLACE {
                 break;
             }
         }
-        // That something was applied can wait for the next turn.
-        let deadline = state.driver.peer().next_deadline();
+        // That something was applied can wait for the next turn; what is to be done cannot.
+        let deadline = match state.driver.has_effects() {
+            true => Some(0),
+            false => state.driver.peer().next_deadline(),
+        };
         drop(state);
         self.inbox.wake_before(deadline);
     }
@@ -141,3 +145,6 @@ where
         self.inbox.is_full()
     }
 }
+
+#[cfg(test)]
+mod tests;

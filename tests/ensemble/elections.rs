@@ -1,7 +1,9 @@
 //! Members come and go: who leads, who serves, and what clients notice.
 
-use crate::cluster::Ensemble;
+use crate::cluster::{Ensemble, Member};
+use crate::common::server::free_port;
 use crate::crowd::Crowd;
+use crate::roads::Port;
 
 /// C-207.
 #[test]
@@ -143,4 +145,22 @@ fn an_observer_joins_late() {
     ensemble.leader();
     crowd.goes_on(10);
     crowd.judge(&mut ensemble);
+}
+
+/// The server that would win each election is heard in elections, and nobody reaches its quorum port.
+/// It lets another lead, and follows.
+#[test]
+fn a_server_whose_quorum_port_nobody_reaches_does_not_lead_for_ever() {
+    let mut ensemble = Ensemble::new(3, 0, &[("initLimit", "10")]);
+    for id in [1, 2] {
+        let election = ensemble.roads.port(id, 3, Port::Election);
+        let line = format!("127.0.0.1:{}:{election}", free_port());
+        ensemble.member(id).set("server.3", &line);
+    }
+    ensemble.members.values_mut().for_each(Member::start);
+    let leader = ensemble.leader();
+    assert_ne!(leader, 3);
+    let log = ensemble.member(3).log();
+    assert!(log.contains("no quorum came to the quorum port"), "{log}");
+    assert_eq!(ensemble.member(3).role().as_deref(), Some("follower"));
 }

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::net::TcpStream;
@@ -21,12 +20,6 @@ const PIECE: usize = 8 << 10;
 /// Buffers up to this size are kept when they are empty.
 const KEPT: usize = 64 << 10;
 
-/// What a server may send within [`PERIOD_MS`] and have it heard at once, a message and each of
-/// its pages counting as one. An election among many servers sends each some dozens.
-const MOST_PER_PERIOD: usize = 200;
-const PERIOD_MS: u64 = 100;
-const PAGE: usize = 4 << 10;
-
 /// Moves the messages of a connection until it ends, and tells that it has.
 pub async fn serve(
     mesh: Arc<Mesh>,
@@ -37,7 +30,7 @@ pub async fn serve(
     wake: Arc<Notify>,
 ) {
     let (Won::First(why) | Won::Second(why)) =
-        race(read(&mesh, &peer, id, &stream, input), write(&peer, id, &stream, &wake)).await;
+        race(read(&mesh, &peer, id, &stream, input), write(&mesh, &peer, id, &stream, &wake)).await;
     if peer.ended(&*mesh.events, id)
         && let Some(withheld) = peer.admits_line(&mesh)
     {
@@ -54,7 +47,6 @@ async fn read(
     stream: &TcpStream,
     mut input: BytesMut,
 ) -> String {
-    let mut pace = Pace::default();
     loop {
         loop {
             let (size, notification) = match next_election_message(&input) {
@@ -72,7 +64,7 @@ async fn read(
                     }
                 }
             }
-            pace.keep(mesh, 1 + size / PAGE).await;
+            peer.keeps_pace(mesh, size).await;
         }
         if input.is_empty() && input.capacity() > KEPT {
             input = BytesMut::new();
@@ -105,9 +97,9 @@ pub async fn read_some(stream: &TcpStream, input: &mut BytesMut) -> io::Result<u
 }
 
 /// Writes until it cannot; why.
-async fn write(peer: &Peer, id: u64, stream: &TcpStream, wake: &Notify) -> String {
+async fn write(mesh: &Mesh, peer: &Peer, id: u64, stream: &TcpStream, wake: &Notify) -> String {
     loop {
-        let Some(mut message) = peer.next_message(id) else {
+        let Some(mut message) = peer.next_message(mesh, id) else {
             wake.notified().await;
             continue;
         };
@@ -132,27 +124,6 @@ pub async fn write_some(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
             Ok(size) => return Ok(size),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Lets nobody talk faster than it can be listened to: what a server sends beyond that waits in
-/// its own socket.
-#[derive(Default)]
-struct Pace {
-    since_ms: u64,
-    heard: usize,
-}
-
-impl Pace {
-    async fn keep(&mut self, mesh: &Mesh, count: usize) {
-        let now_ms = mesh.options.clock.now().mono_ms;
-        if now_ms >= self.since_ms + PERIOD_MS {
-            *self = Pace { since_ms: now_ms, heard: 0 };
-        }
-        self.heard += count;
-        if self.heard >= MOST_PER_PERIOD {
-            tokio::time::sleep(Duration::from_millis(PERIOD_MS)).await;
         }
     }
 }

@@ -7,7 +7,6 @@ use tokio::net::TcpStream;
 
 use super::Mesh;
 use super::connection::read_some;
-use super::keeper::set_options;
 use crate::net::peer_addresses::HostPort;
 use crate::proto::election_greeting::ANONYMOUS_OBSERVER;
 use crate::proto::vote::next_election_message;
@@ -22,7 +21,7 @@ const MOST_TOLD: usize = 4;
 /// # Errors
 /// In words: why it is not taken.
 pub async fn receive(mesh: &Arc<Mesh>, stream: TcpStream) -> Result<(), String> {
-    set_options(mesh, &stream);
+    mesh.socket_options().set(&stream);
     let mut input = BytesMut::new();
     let greeting = loop {
         if let Some((greeting, size)) = ElectionGreeting::read(&input)? {
@@ -41,6 +40,10 @@ pub async fn receive(mesh: &Arc<Mesh>, stream: TcpStream) -> Result<(), String> 
             "it says that it is {me}, which is this server: two servers have the same id (myid)"
         ));
     }
+    match mesh.peer(sid) {
+        Some(peer) => peer.keeps_pace(mesh, 0).await,
+        None => mesh.strangers.pace.keep(&*mesh.options.clock, 0).await,
+    }
     if sid < me || sid == ANONYMOUS_OBSERVER {
         let told = greeting.reachable().take(MOST_TOLD).cloned().map(HostPort::from).collect();
         return call_back(mesh, sid, told);
@@ -56,7 +59,7 @@ pub async fn receive(mesh: &Arc<Mesh>, stream: TcpStream) -> Result<(), String> 
             }
         }
         .map_err(|why| format!("it says that it is {sid}, which is no member, and: {why}"))?;
-        if let Some(withheld) = mesh.strangers.admit(mesh.options.clock.now().mono_ms) {
+        if let Some(withheld) = mesh.strangers.lines.admit(mesh.options.clock.now().mono_ms) {
             tracing::info!(%sid, withheld, "a server that is no member has connected for elections");
         }
     }

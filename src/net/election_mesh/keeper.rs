@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use socket2::SockRef;
-use tokio::net::TcpStream;
 
 use super::Mesh;
 use super::connection::write_some;
@@ -58,12 +56,12 @@ pub async fn keep(mesh: Arc<Mesh>, peer: Arc<Peer>) {
             }
         }
         pause = Some(pause.map_or(FIRST_PAUSE, |pause| last_pause.min(pause * 2)));
-        let addresses = match peer.errand() {
-            Errand::Dial(addresses) => addresses,
+        let (configured, told) = match peer.errand() {
+            Errand::Dial { configured, told } => (configured, told),
             Errand::Leave if mesh.forget(&peer) => return,
             Errand::Leave => continue,
         };
-        let words = match dial(&mesh, &peer, &addresses).await {
+        let words = match dial(&mesh, &peer, &configured, &told).await {
             Ok(()) if !is_asked => continue,
             Ok(()) => match tokio::time::timeout(CALL_BACK, wanted.wait_for(|is| !*is)).await {
                 Ok(_) => continue,
@@ -75,7 +73,8 @@ pub async fn keep(mesh: Arc<Mesh>, peer: Arc<Peer>) {
             }
         };
         if said.as_ref() != Some(&words) {
-            let (to, at) = (peer.sid(), Listed(&addresses));
+            let (to, at) = (peer.sid(), [configured, told].concat());
+            let at = Listed(&at);
             tracing::warn!(%to, %at, "election connection cannot be made: {words}");
             said = Some(words);
         }
@@ -83,13 +82,18 @@ pub async fn keep(mesh: Arc<Mesh>, peer: Arc<Peer>) {
 }
 
 /// Makes a connection, or asks for one.
-async fn dial(mesh: &Arc<Mesh>, peer: &Arc<Peer>, addresses: &[HostPort]) -> io::Result<()> {
-    let stream = mesh.names.dial(addresses, mesh.connect_timeout()).await?;
+async fn dial(
+    mesh: &Arc<Mesh>,
+    peer: &Arc<Peer>,
+    configured: &[HostPort],
+    told: &[HostPort],
+) -> io::Result<()> {
+    let stream = mesh.names.dial(configured, told, mesh.connect_timeout()).await?;
     if !*peer.wanted().borrow() {
         // It has called meanwhile, and would take this for another wish.
         return Ok(());
     }
-    set_options(mesh, &stream);
+    mesh.socket_options().set(&stream);
     let greeting = greeting(mesh);
     // Apache ZooKeeper reads it with a single read: it must leave in one piece.
     let written =
@@ -101,18 +105,6 @@ async fn dial(mesh: &Arc<Mesh>, peer: &Arc<Peer>, addresses: &[HostPort]) -> io:
         let _ = peer.begin(mesh, stream, BytesMut::new());
     }
     Ok(())
-}
-
-/// What both sides of a connection want of it.
-pub fn set_options(mesh: &Mesh, stream: &TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
-    }
-    if mesh.options.tcp_keep_alive
-        && let Err(error) = SockRef::from(stream).set_keepalive(true)
-    {
-        tracing::debug!(%error, "SO_KEEPALIVE could not be set");
-    }
 }
 
 /// Who this is and where it can be called back.

@@ -1,22 +1,17 @@
 //! The election port: listens on the own addresses, and hears out whoever connects.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use super::{Mesh, MeshStartError, greeting, limit};
-use crate::net::client_listener;
+use crate::net::client_listener::{self, InARow};
 use crate::net::peer_addresses::HostPort;
 
-/// Connections that have not said who they are, at once. A server says it with its first bytes, so
-/// the oldest of many is none.
-const MOST_HALF_OPEN: usize = 64;
 /// Connections that the system accepts for us.
 const BACKLOG: i32 = 128;
 /// Between two tries to listen, as in Apache ZooKeeper.
@@ -26,40 +21,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const TRIES_WHILE_A_NAME_IS_STALE: u32 = 30;
 /// How often it is said that an own name still means nothing.
 const NAMES_SAID_EVERY: u32 = 30;
-
-/// Connections that have not said who they are.
-#[derive(Default)]
-pub struct HalfOpen(Mutex<Waiting>);
-
-#[derive(Default)]
-struct Waiting {
-    made: u64,
-    tasks: VecDeque<(u64, AbortHandle)>,
-}
-
-impl HalfOpen {
-    /// Ends them all.
-    pub fn abort_all(&self) {
-        self.0.lock().tasks.drain(..).for_each(|(_, task)| task.abort());
-    }
-
-    /// One more, for which the oldest may have to go. Whether it had.
-    fn add(&self, spawn: impl FnOnce(u64) -> AbortHandle) -> bool {
-        let mut waiting = self.0.lock();
-        let full = waiting.tasks.len() >= MOST_HALF_OPEN;
-        if full && let Some((_, oldest)) = waiting.tasks.pop_front() {
-            oldest.abort();
-        }
-        waiting.made += 1;
-        let number = waiting.made;
-        waiting.tasks.push_back((number, spawn(number)));
-        full
-    }
-
-    fn done(&self, number: u64) {
-        self.0.lock().tasks.retain(|(other, _)| *other != number);
-    }
-}
 
 /// Listens on all `own` addresses until it is dropped.
 pub async fn listen(mesh: Arc<Mesh>, own: Vec<HostPort>) {
@@ -159,9 +120,13 @@ fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
 }
 
 async fn accept_forever(mesh: Arc<Mesh>, listener: TcpListener) {
+    let mut in_a_row = InARow::default();
     loop {
         match listener.accept().await {
-            Ok((stream, from)) => admit(&mesh, stream, from),
+            Ok((stream, from)) => {
+                admit(&mesh, stream, from);
+                in_a_row.one_more().await;
+            }
             Err(error) if client_listener::is_of_one_connection(&error) => {}
             Err(error) => {
                 mesh.log_refusal(format_args!("{error}"));
@@ -173,12 +138,12 @@ async fn accept_forever(mesh: Arc<Mesh>, listener: TcpListener) {
 
 fn admit(mesh: &Arc<Mesh>, stream: TcpStream, from: SocketAddr) {
     let from: IpAddr = from.ip().to_canonical();
-    let full = mesh.half_open.add(|number| {
+    let oldest = mesh.half_open.enters(|number| {
         let mesh = mesh.clone();
         let task = async move {
             let patience = limit(mesh.options.greeting_timeout_ms);
             let received = tokio::time::timeout(patience, greeting::receive(&mesh, stream)).await;
-            mesh.half_open.done(number);
+            mesh.half_open.leaves(number);
             match received {
                 Ok(Ok(())) => {}
                 Ok(Err(why)) => mesh.log_refusal(format_args!("from {from}: {why}")),
@@ -187,7 +152,8 @@ fn admit(mesh: &Arc<Mesh>, stream: TcpStream, from: SocketAddr) {
         };
         tokio::spawn(task).abort_handle()
     });
-    if full {
+    if let Some(oldest) = oldest {
+        oldest.abort();
         mesh.log_refusal(format_args!(
             "the oldest that has not said who it is, for one from {from}"
         ));

@@ -5,6 +5,7 @@
 //! who sends never waits for who listens, and what is told has an order.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -12,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
+use super::pace::Pace;
 use super::{Mesh, MeshEvents, connection};
 use crate::net::log_limit::LogLimit;
 use crate::net::peer_addresses::HostPort;
@@ -27,6 +29,7 @@ pub struct Peer {
     hurry: Notify,
     /// Lines of the log about its connections.
     lines: LogLimit,
+    pace: Pace,
 }
 
 #[derive(Default)]
@@ -60,7 +63,12 @@ struct Current {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Errand {
     /// To dial these addresses.
-    Dial(Vec<HostPort>),
+    Dial {
+        /// Those of the configuration.
+        configured: Vec<HostPort>,
+        /// Those that it has told itself, which may be anybody's.
+        told: Vec<HostPort>,
+    },
     /// Nothing, ever again, for a server that is no member and has left.
     Leave,
 }
@@ -88,15 +96,25 @@ impl Peer {
             wanted: watch::Sender::new(is_member),
             hurry: Notify::new(),
             lines: LogLimit::default(),
+            pace: Pace::default(),
         }
     }
 
     /// Whether a line about its connections may be written; if so, how many were withheld before
     /// it. Those that are no members share one limit: there is no end to their ids.
     pub fn admits_line(&self, mesh: &Mesh) -> Option<u64> {
-        let is_member = !self.line.lock().configured.is_empty();
-        let lines = if is_member { &self.lines } else { &mesh.strangers };
+        let lines = if self.is_member() { &self.lines } else { &mesh.strangers.lines };
         lines.admit(mesh.options.clock.now().mono_ms)
+    }
+
+    /// It has sent so many bytes, or has come, with none. Returns when it may be heard again.
+    pub async fn keeps_pace(&self, mesh: &Mesh, bytes: usize) {
+        let pace = if self.is_member() { &self.pace } else { &mesh.strangers.pace };
+        pace.keep(&*mesh.options.clock, bytes).await;
+    }
+
+    fn is_member(&self) -> bool {
+        !self.line.lock().configured.is_empty()
     }
 
     /// Its id.
@@ -106,15 +124,22 @@ impl Peer {
 
     /// The message takes the place of one that waits.
     pub fn send(&self, message: Bytes) {
-        let mut outgoing = self.outgoing.lock();
-        outgoing.unsent = Some(message);
-        if let Some((_, wake)) = &outgoing.writer {
+        self.outgoing.lock().unsent = Some(message);
+        self.wake_writer();
+    }
+
+    /// There may be something to send.
+    pub fn wake_writer(&self) {
+        if let Some((_, wake)) = &self.outgoing.lock().writer {
             wake.notify_one();
         }
     }
 
-    /// The message that waits, for the writer of that connection.
-    pub fn next_message(&self, connection: u64) -> Option<Bytes> {
+    /// The message that waits, for the writer of that connection; none in a silence.
+    pub fn next_message(&self, mesh: &Mesh, connection: u64) -> Option<Bytes> {
+        if mesh.is_silent.load(Ordering::Relaxed) {
+            return None;
+        }
         let mut outgoing = self.outgoing.lock();
         outgoing.writer.as_ref().filter(|(id, _)| *id == connection)?;
         let message = outgoing.unsent.take()?;
@@ -146,9 +171,9 @@ impl Peer {
             return Errand::Leave;
         }
         // The configuration comes first: anybody can say that it can be called back somewhere else.
-        let mut addresses = line.configured.clone();
-        addresses.extend(line.told.iter().filter(|told| !line.configured.contains(told)).cloned());
-        Errand::Dial(addresses)
+        let configured = line.configured.clone();
+        let told = line.told.iter().filter(|told| !configured.contains(told)).cloned().collect();
+        Errand::Dial { configured, told }
     }
 
     /// The configuration says something else of it; nothing, if it is no member any more.

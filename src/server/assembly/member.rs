@@ -135,6 +135,7 @@ fn links_options(config: &Config, ensemble: &EnsembleConfig, hash_seed: u64) -> 
         follower_nodelay: ensemble.follower_nodelay,
         tcp_keep_alive: ensemble.tcp_keep_alive,
         connect_timeout_ms: u64::from(ticks) * u64::from(config.tick_time_ms),
+        greeting_timeout_ms: u64::from(ensemble.init_limit_ticks) * u64::from(config.tick_time_ms),
         listen_on_all_ips: ensemble.quorum_listen_on_all_ips,
         snapshot_size_factor: ensemble.snapshot_size_factor.map_or(-1.0, Ratio::get),
         tree: options::restore(config, hash_seed).tree,
@@ -186,5 +187,9 @@ impl Mesh for OfElections {
 
     fn set_members(&self, config: &QuorumVerifier) {
         self.0.set_members(election_addresses(config));
+    }
+
+    fn stand_back(&self, ms: u64) {
+        self.0.stand_back(ms);
     }
 }

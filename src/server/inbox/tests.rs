@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::proto::quorum_packet::ForwardedRequest;
-use crate::proto::{AuthInfo, ConnectionId, SessionId, Ticket, Zxid};
+use crate::proto::{
+    AuthInfo, ConnectionId, Notification, ServerState, SessionId, Sid, Ticket, Vote, Zxid,
+};
 use crate::server::clock::RealClock;
 use crate::time::Instant;
 
@@ -97,6 +99,28 @@ fn what_a_leader_says_keeps_its_order_to_the_end_of_the_link() {
     inbox.push(ack(LEADER, 9)).unwrap();
     inbox.push(closed(LEADER)).unwrap();
     assert_eq!(take(&inbox, 256), ["commit 8", "request 1", "ack 9", "closed", "client 5"]);
+}
+
+/// However much it is: of each server its newest word waits.
+#[test]
+fn what_elections_bring_comes_before_all_else_and_is_little() {
+    let inbox = Inbox::default();
+    inbox.push(ack(LEARNER, 7)).unwrap();
+    let vote = Vote { leader: Sid(2), zxid: 0, peer_epoch: 0 };
+    for round in 0..10_000 {
+        inbox.push_first(Input::Mesh { peer: Sid(2), up: true });
+        let (state, version) = (ServerState::Looking, Notification::VERSION);
+        let notification = Notification { state, vote, round, version, config: None };
+        inbox.push_first(Input::Notified { from: Sid(2), notification });
+        inbox.push_first(Input::Mesh { peer: Sid(2), up: false });
+    }
+    inbox.push_first(Input::Mesh { peer: Sid(2), up: true });
+    let taken = take(&inbox, 256);
+    assert_eq!(taken.len(), 3, "{taken:?}");
+    assert!(taken[0].contains("round: 9999"), "{taken:?}");
+    assert!(taken[1].contains("up: true"), "{taken:?}");
+    assert_eq!(taken[2], "ack 7");
+    assert!(inbox.is_empty());
 }
 
 #[test]

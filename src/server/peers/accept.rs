@@ -1,18 +1,21 @@
 //! Accepting learners, as many as there may be.
+//!
+//! Who they are they say with their first packet. Those who say nothing keep nobody out: the oldest of
+//! them makes room.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Shared;
-use super::link::Link;
-use crate::net::quorum_link::{self, LinkSocketOptions};
+use super::link::{Link, Over};
+use crate::net::quorum_link;
 use crate::net::quorum_listener::{Accepted, QuorumListener};
+use crate::net::socket_options::SocketOptions;
 use crate::proto::{LinkId, Sid};
 
-/// Links over which nothing has come yet, at most.
-const MOST_STRANGERS: usize = 64;
 /// Links in all, at most: an ensemble has a few members, and some observers beside.
 const MOST_LINKS: usize = 1000;
 
@@ -38,38 +41,71 @@ impl Shared {
     }
 
     fn admit(self: &Arc<Self>, stream: Accepted, peer: SocketAddr) {
-        let strangers = self.strangers.load(Ordering::Relaxed);
         let links = self.links.lock().by_id.len();
-        if strangers >= MOST_STRANGERS || links >= MOST_LINKS {
-            if let Some(withheld) = self.refusals.admit(self.clock.now().mono_ms) {
-                tracing::warn!(%peer, strangers, links, withheld, "too many come to the quorum port");
-            }
+        if links >= MOST_LINKS {
+            self.log_refusal(format_args!("{peer}, since there are {links} links already"));
             return;
         }
-        let options = LinkSocketOptions {
+        let options = SocketOptions {
             nodelay: self.options.leader_nodelay,
             keep_alive: self.options.tcp_keep_alive,
         };
         let Ok((socket, reader)) = quorum_link::link(stream, options) else { return };
         let link = Link::new(LinkId(self.next_accepted.fetch_add(1, Ordering::Relaxed)));
-        if self.enter(&link) {
-            self.serve(&link, socket, reader, Some(Stranger::new(self.clone())));
+        if !self.enter(&link) {
+            return;
+        }
+        let (stranger, oldest) = Stranger::new(self, &link);
+        if let Some(oldest) = oldest {
+            oldest.end(Over::Closed);
+            self.forget(oldest.id);
+            let oldest = oldest.peer();
+            self.log_refusal(format_args!(
+                "the oldest that says nothing, from {oldest:?}, for one from {peer}"
+            ));
+        }
+        self.serve(&link, socket, reader, Some(stranger));
+    }
+
+    fn log_refusal(&self, what: fmt::Arguments<'_>) {
+        if let Some(withheld) = self.refusals.admit(self.clock.now().mono_ms) {
+            tracing::warn!(withheld, "too many come to the quorum port: turned away is {what}");
         }
     }
 }
 
-/// Counts an accepted link until something has come over it, or it is gone.
-pub(super) struct Stranger(Arc<Shared>);
+/// An accepted link's place among the half-open ones, until something has come over it or it is
+/// gone.
+pub(super) struct Stranger {
+    shared: Arc<Shared>,
+    number: u64,
+}
 
 impl Stranger {
-    fn new(shared: Arc<Shared>) -> Self {
-        shared.strangers.fetch_add(1, Ordering::Relaxed);
-        Stranger(shared)
+    /// One more, for which the oldest may have to go.
+    fn new(shared: &Arc<Shared>, link: &Arc<Link>) -> (Self, Option<Arc<Link>>) {
+        let mut number = 0;
+        let oldest = shared.half_open.enters(|its| {
+            number = its;
+            link.clone()
+        });
+        (Stranger { shared: shared.clone(), number }, oldest)
+    }
+
+    /// Something has come over the link.
+    ///
+    /// # Errors
+    /// It has made room for another before.
+    pub(super) fn has_spoken(self) -> Result<(), String> {
+        match self.shared.half_open.leaves(self.number) {
+            true => Ok(()),
+            false => Err("it has made room for another".to_owned()),
+        }
     }
 }
 
 impl Drop for Stranger {
     fn drop(&mut self) {
-        self.0.strangers.fetch_sub(1, Ordering::Relaxed);
+        self.shared.half_open.leaves(self.number);
     }
 }

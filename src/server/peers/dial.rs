@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::Shared;
 use super::link::Link;
 use crate::net::peer_addresses::{self, HostPort};
-use crate::net::quorum_link::{self, LinkReader, LinkSocket, LinkSocketOptions};
+use crate::net::quorum_link::{self, LinkReader, LinkSocket};
+use crate::net::socket_options::SocketOptions;
 use crate::proto::{LinkId, Sid};
 
 impl Shared {
@@ -39,7 +40,7 @@ impl Shared {
         let patience = Duration::from_millis(self.options.connect_timeout_ms);
         let stream = peer_addresses::dial(&addresses, patience).await;
         let stream = stream.map_err(|error| error.to_string())?;
-        let options = LinkSocketOptions {
+        let options = SocketOptions {
             nodelay: self.options.follower_nodelay,
             keep_alive: self.options.tcp_keep_alive,
         };

@@ -64,7 +64,7 @@ enum Waiting {
 /// Why a link has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Over {
-    /// The core wanted it, and is not told.
+    /// The core wanted it, or does not know of it: it is not told.
     Closed,
     /// It broke, in words.
     Broken(String),

@@ -9,6 +9,8 @@
 //! What always holds:
 //! * What is sent over a link arrives in the order in which the core gave it, a stretch of the log
 //!   and a tree in their places.
+//! * Of who comes to the quorum port the core hears with the first packet. Those who have said
+//!   nothing are few: the oldest makes room.
 //! * What waits in either direction is bounded: a learner that does not take what it is sent loses
 //!   its link, and what the driver does not take is not read.
 //! * A failure of the disk ends the process.
@@ -25,7 +27,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -38,6 +40,7 @@ use super::doors::LinkDoor;
 use super::fatal::{ExitCode, die_of_disk};
 use super::inbox::Inbox;
 use super::shared_driver::TurnInPlace;
+use crate::net::half_open::HalfOpen;
 use crate::net::link_buffer::LinkBuffer;
 use crate::net::log_limit::LogLimit;
 use crate::net::quorum_link::{LinkReader, LinkSocket};
@@ -63,6 +66,9 @@ pub struct PeersOptions {
     /// How long a dial may take, in milliseconds: `connectToLearnerMasterLimit` ticks, or
     /// `initLimit` ticks where that is 0.
     pub connect_timeout_ms: u64,
+    /// How long whoever comes to the quorum port may take until it has said something, in
+    /// milliseconds: `initLimit` ticks.
+    pub greeting_timeout_ms: u64,
     /// `quorumListenOnAllIPs`.
     pub listen_on_all_ips: bool,
     /// `snapshotSizeFactor`: how much of the log is read for one learner.
@@ -79,6 +85,8 @@ pub trait Mesh: Send + Sync {
     fn connect_all(&self);
     /// A configuration is in force.
     fn set_members(&self, config: &QuorumVerifier);
+    /// Sends nothing for so many milliseconds, then the newest.
+    fn stand_back(&self, ms: u64);
 }
 
 /// What it takes to start.
@@ -135,8 +143,8 @@ struct Shared {
     members: Mutex<Arc<QuorumVerifier>>,
     links: Mutex<Links>,
     next_accepted: AtomicU64,
-    /// Accepted links over which nothing has come.
-    strangers: AtomicUsize,
+    /// Accepted links over which nothing has come: the core does not know of them.
+    half_open: HalfOpen<Arc<Link>>,
     refusals: LogLimit,
     driver: OnceLock<Arc<dyn TurnInPlace>>,
 }
@@ -167,7 +175,7 @@ impl Peers {
             members: Mutex::new(members),
             links: Mutex::default(),
             next_accepted: AtomicU64::new(LinkId::FIRST_ACCEPTED.0),
-            strangers: AtomicUsize::new(0),
+            half_open: HalfOpen::default(),
             refusals: LogLimit::default(),
             driver: OnceLock::new(),
         });
@@ -240,6 +248,10 @@ impl LinkDoor for Peers {
         if let Some(outlet) = self.outlet(link) {
             outlet.link.tree_comes();
         }
+    }
+
+    fn stand_back(&mut self, ms: u64) {
+        self.mesh.stand_back(ms);
     }
 }
 
@@ -317,7 +329,8 @@ impl Shared {
         self.links.lock().by_id.remove(&link);
     }
 
-    /// A link is there: from now on it is read and written.
+    /// A link is there: from now on it is read and written. The core hears of a stranger's when that
+    /// has said something.
     fn serve(
         self: &Arc<Self>,
         link: &Arc<Link>,
@@ -328,7 +341,9 @@ impl Shared {
         if !link.connected(socket) {
             return;
         }
-        self.tell(Input::LinkOpened(link.id));
+        if stranger.is_none() {
+            self.tell(Input::LinkOpened(link.id));
+        }
         self.runtime.spawn(send::run(self.clone(), link.clone()));
         self.runtime.spawn(receive::run(self.clone(), link.clone(), reader, stranger));
     }

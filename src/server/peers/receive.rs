@@ -1,9 +1,13 @@
 //! The task that reads what comes over a link, and tells the core: packets, trees, and the end.
 //!
-//! What always holds: the core hears of the link's end behind everything that came over it.
+//! What always holds: the core hears of the link's end behind everything that came over it, and of
+//! an accepted link with the first that came.
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::Shared;
 use super::accept::Stranger;
@@ -11,7 +15,7 @@ use super::link::{Link, Over};
 use super::signs::Signs;
 use crate::net::quorum_link::LinkReader;
 use crate::persistence::snapshot::spool::{SnapshotSpool, SpoolError};
-use crate::proto::QuorumPacket;
+use crate::proto::{AuthInfo, QuorumPacket};
 use crate::quorum::effect::Input;
 use crate::server::fatal::{ExitCode, die_of_disk};
 
@@ -26,10 +30,10 @@ pub(super) async fn run(
     mut stranger: Option<Stranger>,
 ) {
     let Err(why) = packets(&shared, &link, &mut reader, &mut stranger).await;
-    if stranger.is_some() && !link.is_over() {
-        shared.has_said_nothing(&link, &why);
+    match stranger {
+        Some(_) => shared.has_said_nothing(&link, &why),
+        None => shared.is_over(&link, why),
     }
-    shared.is_over(&link, why);
 }
 
 async fn packets(
@@ -40,11 +44,19 @@ async fn packets(
 ) -> Result<Infallible, String> {
     let mut packets = Vec::new();
     loop {
-        let came = reader.packets(link.other(), shared.options.max_field_bytes, &mut packets).await;
+        let came = reader.packets(link.other(), shared.options.max_field_bytes, &mut packets);
+        let came = match stranger {
+            Some(_) => shared.in_time(came).await,
+            None => came.await,
+        };
         let tree_comes = matches!(packets.last(), Some(QuorumPacket::Snap { .. }));
         let mut full = false;
         if !packets.is_empty() {
-            drop(stranger.take());
+            if let Some(stranger) = stranger.take() {
+                stranger.has_spoken()?;
+                shared.tell(Input::LinkOpened(link.id));
+            }
+            packets.iter_mut().for_each(own_memory);
             let pushed = shared.inbox.push_packets(link.id, packets.drain(..));
             let pushed = pushed.map_err(|error| error.to_string())?;
             full = pushed.full;
@@ -59,6 +71,20 @@ async fn packets(
         if full {
             shared.inbox.room(link.id).await;
         }
+    }
+}
+
+/// What a learner asks for gets memory of its own. It may wait for long, alone of all that was read with
+/// it, and a slice of that keeps all of it: a few bytes a buffer of many thousand. With a copy it
+/// weighs in the inbox what it keeps; what a buffer's slices keep together nothing could tell. The
+/// leader's packets go on as they came: they follow each other, so that a buffer is full of what is
+/// kept.
+fn own_memory(packet: &mut QuorumPacket) {
+    let QuorumPacket::Request(request) = packet else { return };
+    request.body = Bytes::copy_from_slice(&request.body);
+    if !request.auth.is_empty() {
+        let wire = Bytes::copy_from_slice(request.auth.wire());
+        request.auth = AuthInfo::read(wire).expect("it was read before");
     }
 }
 
@@ -101,8 +127,21 @@ fn in_words(error: SpoolError) -> String {
 }
 
 impl Shared {
-    /// The core knows nobody there, so it is told here.
+    /// Whoever has come must say something in time.
+    async fn in_time(&self, came: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+        let ms = self.options.greeting_timeout_ms;
+        let came = tokio::time::timeout(Duration::from_millis(ms), came).await;
+        came.unwrap_or_else(|_| Err(format!("it has said nothing for {ms} ms")))
+    }
+
+    /// The link has ended before the core knew of it, so it is told here.
     fn has_said_nothing(&self, link: &Link, why: &str) {
+        if link.is_over() {
+            // It has made room, or the server stops.
+            return;
+        }
+        link.end(Over::Closed);
+        self.forget(link.id);
         let Some(withheld) = self.refusals.admit(self.clock.now().mono_ms) else { return };
         let what = "somebody came to the quorum port who did not say what a server says";
         tracing::warn!(peer = ?link.peer(), why, withheld, "{what}");

@@ -38,6 +38,10 @@ impl Mesh for Noted {
         self.0.lock().push("connect all".to_owned());
     }
 
+    fn stand_back(&self, ms: u64) {
+        self.0.lock().push(format!("stand back for {ms} ms"));
+    }
+
     fn set_members(&self, config: &QuorumVerifier) {
         self.0.lock().push(format!("{} members", config.members.len()));
     }
@@ -85,6 +89,7 @@ fn options() -> PeersOptions {
         follower_nodelay: true,
         tcp_keep_alive: true,
         connect_timeout_ms: 10_000,
+        greeting_timeout_ms: 3_600_000,
         listen_on_all_ips: false,
         snapshot_size_factor: 0.0,
         tree: TREE,
@@ -93,6 +98,16 @@ fn options() -> PeersOptions {
 
 impl Server {
     fn start(runtime: &Runtime, me: Sid, members: Arc<QuorumVerifier>, txns: &[Vec<u8>]) -> Self {
+        Self::start_with(options(), runtime, me, members, txns)
+    }
+
+    fn start_with(
+        options: PeersOptions,
+        runtime: &Runtime,
+        me: Sid,
+        members: Arc<QuorumVerifier>,
+        txns: &[Vec<u8>],
+    ) -> Self {
         let home = Home::new();
         if !txns.is_empty() {
             home.log(txns);
@@ -109,7 +124,7 @@ impl Server {
             inbox: inbox.clone(),
             dir: dir.clone(),
             database: database.clone(),
-            options: options(),
+            options,
             clock: clock.clone(),
         };
         let (peers, handle) = Peers::start(start).unwrap();
@@ -183,8 +198,15 @@ fn pair(runtime: &Runtime, txns: &[Vec<u8>]) -> (Server, Server) {
     let mut learner = Server::start(runtime, TWO, config(port), &[]);
     learner.turn([LinkEffect::Dial { link: DIALLED, leader: ONE }]);
     learner.opened(DIALLED);
-    leader.opened(ACCEPTED);
+    greet(&mut learner, DIALLED, &mut leader, ACCEPTED);
     (leader, learner)
+}
+
+/// The leader hears of the learner with the first that it says.
+fn greet(learner: &mut Server, dialled: LinkId, leader: &mut Server, accepted: LinkId) {
+    learner.send(dialled, [ack(0)]);
+    leader.opened(accepted);
+    assert_eq!(leader.packet(accepted), ack(0));
 }
 
 fn ack(zxid: u64) -> QuorumPacket {
@@ -201,5 +223,7 @@ fn what_the_mesh_is_for_goes_to_the_mesh() {
     let mut server = Server::start(&runtime, ONE, config(0), &[]);
     server.turn([LinkEffect::ConnectMesh]);
     server.handle.set_members(&config(5));
-    assert_eq!(*server.mesh.0.lock(), ["connect all", "2 members"]);
+    server.peers.stand_back(7);
+    let told = ["connect all", "2 members", "stand back for 7 ms"];
+    assert_eq!(*server.mesh.0.lock(), told);
 }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::traffic::Traffic;
 use crate::proto::host_port::Delimited;
-use crate::proto::{LinkId, ServerState, Sid};
+use crate::proto::{LinkId, QuorumVerifier, ServerState, Sid};
 use crate::status::{LearnerStatus, MemberStatus, Stage, SyncMode, ZabState};
 
 /// What was told so far.
@@ -73,6 +73,29 @@ impl Story {
         }
         if now.stage.state == ServerState::Leading {
             self.learners(now, traffic);
+        }
+    }
+
+    /// This server was elected to lead, and no quorum came to its quorum port.
+    pub(super) fn led_in_vain(
+        &self,
+        config: &QuorumVerifier,
+        me: Sid,
+        times: u32,
+        came: &BTreeSet<Sid>,
+        stand_back_ms: Option<u64>,
+    ) {
+        let address = config.members.get(&me).and_then(|server| server.addresses.first());
+        let at = address.map(|at| format!("{}:{}", Delimited(&at.host), at.quorum_port));
+        let at = at.unwrap_or_default();
+        let came = Listed(came.iter().copied().collect());
+        tracing::warn!(
+            times,
+            %came,
+            "elected to lead, and no quorum came to the quorum port: the others reach this server              at its election port, and must reach it at {at} as well, the first port of its server              line; look for a firewall between them, and for another port in their configurations"
+        );
+        if let Some(ms) = stand_back_ms {
+            tracing::warn!(ms, "says nothing in elections for a while, so that another can lead");
         }
     }
 

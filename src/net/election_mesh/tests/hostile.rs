@@ -135,3 +135,22 @@ async fn a_member_that_hangs_up_at_once_is_not_dialled_without_a_pause() {
     // The third pause is the longest: a storm would have come by now.
     assert!(told.len() <= 8, "{told:?}");
 }
+
+/// What it may say at once it may say once: three connections of as much take longer.
+#[tokio::test]
+async fn who_comes_back_again_and_again_is_heard_no_faster() {
+    let ensemble = Ensemble::new();
+    let server = ensemble.start(1, &[1, 2]);
+    let began = tokio::time::Instant::now();
+    for round in 1..=3 {
+        let mut two = ensemble.connect_to(1).await;
+        let mut said = bare(2).to_vec();
+        (0..70).for_each(|_| said.extend(message(0)));
+        two.say(&[said, message(round)].concat()).await;
+        server.until(&format!("2 in round {round}")).await;
+        server.notify(2, round);
+        while two.round().await != round {}
+    }
+    // The clock stands still, so all of it falls into one period.
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+}

@@ -1,6 +1,9 @@
 //! Names that mean nothing yet, or something else than before.
 
 use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
 
 use super::*;
 
@@ -11,13 +14,15 @@ struct Book(Arc<Mutex<BTreeMap<String, String>>>, Arc<Mutex<Vec<String>>>);
 impl Book {
     fn names(&self) -> Names {
         let book = self.clone();
-        Names::new(move |host| {
-            book.1.lock().push(host.to_owned());
-            match book.0.lock().get(host) {
-                Some(address) => Ok(vec![address.parse().unwrap()]),
-                None => Err(io::Error::new(io::ErrorKind::NotFound, "unknown name")),
-            }
-        })
+        Names::new(move |host| book.look_up(host))
+    }
+
+    fn look_up(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        self.1.lock().push(host.to_owned());
+        match self.0.lock().get(host) {
+            Some(address) => Ok(vec![address.parse().unwrap()]),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "unknown name")),
+        }
     }
 
     fn write(&self, name: &str, address: String) {
@@ -118,4 +123,46 @@ async fn all_addresses_of_the_machine_are_listened_on_if_that_is_wanted() {
     };
     soon("a listener", connected).await.say(&[&bare(2)[..], &message(1)].concat()).await;
     server.until("2 in round 1").await;
+}
+
+/// There are more slow names than threads to look names up.
+#[test]
+fn slow_names_that_strangers_tell_hold_up_no_member() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(12).build().unwrap();
+    runtime.block_on(async {
+        let ensemble = Ensemble::new();
+        let (let_go, held) = mpsc::channel::<()>();
+        let (held, asked, book) =
+            (Mutex::new(held), Arc::new(AtomicUsize::new(0)), Book::default());
+        book.write("zk-2", ensemble.host(2));
+        let (counted, known) = (asked.clone(), book.clone());
+        let names = Names::new(move |host| match host.starts_with("slow") {
+            true => {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let _ = held.lock().recv();
+                Err(io::ErrorKind::TimedOut.into())
+            }
+            false => known.look_up(host),
+        });
+        let options = MeshOptions { connect_timeout_ms: 100, ..options(2) };
+        let _two = Server::start_with(options, named(&["zk-1", "zk-2"]), names);
+        for sid in -100..-60 {
+            let mut stranger = ensemble.connect_to(2).await;
+            let told = HostPort { host: format!("slow{sid}"), port: PORT };
+            stranger.say(&greeting(sid, &told)).await;
+            stranger.is_closed().await;
+        }
+        let asked = async {
+            while asked.load(Ordering::SeqCst) < 8 {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("the slow names' turn", asked).await;
+        let listener = ensemble.listen_as(1).await;
+        book.write("zk-1", ensemble.host(1));
+        let mut two = Remote::accept(&listener).await;
+        assert_eq!(two.bytes(16).await[8..], bare(2));
+        drop(let_go);
+    });
 }

@@ -164,3 +164,20 @@ async fn who_is_no_member_cannot_begin() {
     let error = ElectionMesh::start(&Handle::current(), options(3), members, heard).unwrap_err();
     assert!(error.to_string().starts_with("server 3 is not among the servers"), "{error}");
 }
+
+/// Who stands back hears what is said, and says the newest when the time has come.
+#[tokio::test]
+async fn who_stands_back_listens_and_speaks_later() {
+    let ensemble = Ensemble::new();
+    let (one, two) = (ensemble.start(1, &[1, 2]), ensemble.start(2, &[1, 2]));
+    one.until("2 up").await;
+    let began = tokio::time::Instant::now();
+    two.mesh.stand_back(300);
+    (1..=3).for_each(|round| two.notify(1, round));
+    one.notify(2, 7);
+    two.until("1 in round 7").await;
+    one.until("2 in round 3").await;
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    let of_two = one.heard.all().into_iter().filter(|line| line.contains("round"));
+    assert_eq!(of_two.collect::<Vec<_>>(), ["2 in round 3"]);
+}

@@ -17,7 +17,7 @@ fn a_link_that_one_end_closes_ends_at_the_other_behind_what_came() {
     leader.send(ACCEPTED, [commit(2)]);
     learner.turn([LinkEffect::Dial { link: LinkId(1), leader: ONE }]);
     learner.opened(LinkId(1));
-    leader.opened(LinkId(ACCEPTED.0 + 1));
+    greet(&mut learner, LinkId(1), &mut leader, LinkId(ACCEPTED.0 + 1));
     assert_eq!(leader.handle.links().len(), 1);
 }
 

@@ -6,6 +6,8 @@ use std::net::{TcpListener, TcpStream};
 use bytes::Bytes;
 
 use super::*;
+use crate::proto::quorum_packet::ForwardedRequest;
+use crate::proto::{AuthInfo, SessionId};
 
 fn bytes(packets: impl IntoIterator<Item = QuorumPacket>) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -13,11 +15,13 @@ fn bytes(packets: impl IntoIterator<Item = QuorumPacket>) -> Vec<u8> {
     bytes
 }
 
-/// Somebody else comes to the server's port; its link.
+/// Somebody else comes to the server's port, and says something; its link.
 fn come(server: &mut Server, number: u64) -> (TcpStream, LinkId) {
-    let stream = TcpStream::connect(server.handle.listening()[0]).unwrap();
+    let mut stream = TcpStream::connect(server.handle.listening()[0]).unwrap();
+    stream.write_all(&bytes([ack(0)])).unwrap();
     let link = LinkId(ACCEPTED.0 + number);
     server.opened(link);
+    assert_eq!(server.packet(link), ack(0));
     (stream, link)
 }
 
@@ -72,19 +76,56 @@ fn a_learner_that_takes_nothing_is_dropped_at_the_bound() {
     drop(stream);
 }
 
-/// Those who have said something are not counted among them.
+/// A learner gets in, and keeps its link, though nobody who came before it has left.
 #[test]
-fn so_many_may_come_and_say_nothing() {
+fn those_who_come_and_say_nothing_keep_nobody_out() {
     let runtime = runtime();
     let (mut leader, mut learner) = pair(&runtime, &[]);
-    learner.send(DIALLED, [ack(1)]);
-    assert_eq!(leader.packet(ACCEPTED), ack(1));
-    let mut strangers: Vec<_> = (1..65).map(|number| come(&mut leader, number).0).collect();
-    let mut refused = TcpStream::connect(leader.handle.listening()[0]).unwrap();
-    assert!(!matches!(refused.read(&mut [0; 9]), Ok(1..)), "it is closed at once");
-    strangers[0].write_all(&bytes([ack(2)])).unwrap();
-    assert_eq!(leader.packet(LinkId(ACCEPTED.0 + 1)), ack(2));
-    come(&mut leader, 65);
+    let port = leader.handle.listening()[0];
+    let mut silent: Vec<_> = (1..=200).map(|_| TcpStream::connect(port).unwrap()).collect();
+    // Part of a packet says nothing.
+    for stream in &mut silent[100..] {
+        stream.write_all(&bytes([ack(1)])[..9]).unwrap();
+    }
+    let (mut late, link) = come(&mut leader, 201);
+    // The oldest made room, and the core never knew of them.
+    assert!(!matches!(silent[0].read(&mut [0; 9]), Ok(1..)), "it is closed");
+    late.write_all(&bytes([ack(2)])).unwrap();
+    assert_eq!(leader.packet(link), ack(2));
+    learner.send(DIALLED, [ack(3)]);
+    assert_eq!(leader.packet(ACCEPTED), ack(3));
+    assert_eq!(leader.handle.links().len(), 2 + 63, "those that made room are gone");
+}
+
+#[test]
+fn who_says_nothing_in_time_is_closed() {
+    let runtime = runtime();
+    let options = PeersOptions { greeting_timeout_ms: 50, ..options() };
+    let leader = Server::start_with(options, &runtime, ONE, config(0), &[]);
+    for said in [&[][..], &bytes([ack(1)])[..9]] {
+        let mut silent = TcpStream::connect(leader.handle.listening()[0]).unwrap();
+        silent.write_all(said).unwrap();
+        assert!(!matches!(silent.read(&mut [0; 9]), Ok(1..)), "it is closed");
+    }
+    assert!(leader.inbox.is_empty());
+}
+
+/// It may wait for long, and weighs what it keeps.
+#[test]
+fn what_a_learner_asks_for_keeps_nothing_of_what_came_with_it() {
+    let runtime = runtime();
+    let (mut leader, mut learner) = pair(&runtime, &[]);
+    let request = |cxid| {
+        let auth = AuthInfo::new([(&b"ip"[..], &b"::1"[..])].into_iter());
+        let body = Bytes::from_static(b"a few bytes");
+        ForwardedRequest { session: SessionId(1), cxid, op: 1, body, auth }
+    };
+    learner.send(DIALLED, [1, 2].map(|cxid| QuorumPacket::Request(request(cxid))));
+    for cxid in [1, 2] {
+        let QuorumPacket::Request(came) = leader.packet(ACCEPTED) else { panic!("no request") };
+        assert_eq!(came, request(cxid));
+        assert!(came.body.is_unique(), "others share its memory");
+    }
 }
 
 /// A leader whose tree is none, or comes only in part.
