@@ -1,11 +1,12 @@
-//! What a member has promised: the files `acceptedEpoch` and `currentEpoch`, and the mark of one that
-//! may have forgotten.
+//! What a member has promised: the files `acceptedEpoch` and `currentEpoch`, the mark of one that may
+//! have forgotten, and that of a member, who has these files or has lost them.
 //!
 //! ```text
 //! version-2/acceptedEpoch          decimal digits: the last epoch it promised to follow
 //! version-2/currentEpoch           the epoch of the leader it was last synchronized with
 //! version-2/*Epoch.tmp             being written
 //! version-2/zkserver.may-not-vote  why it may not vote before it is synchronized again, in words
+//! version-2/zkserver.member        empty: a member has started here
 //! ```
 //!
 //! A file is replaced as a whole: written beside, synced, renamed, the directory synced. So at any
@@ -39,6 +40,7 @@ pub enum EpochFileError {
 }
 
 const MAY_NOT_VOTE: &str = "zkserver.may-not-vote";
+const MEMBER: &str = "zkserver.member";
 
 impl EpochFile {
     /// Its name in the snapshot directory.
@@ -121,6 +123,26 @@ pub fn allow_vote(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
         disk.sync_dir(dir)?;
     }
     Ok(())
+}
+
+/// Says that a member has started here, and has its files, durably: where they are missing from now
+/// on, they were lost.
+///
+/// # Errors
+/// The disk's.
+pub fn mark_member(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
+    if was_member(disk, dir)? {
+        return Ok(());
+    }
+    write_whole(disk, dir, &format!("tmp.{MEMBER}"), MEMBER, b"")
+}
+
+/// Whether a member has started here before.
+///
+/// # Errors
+/// The disk's.
+pub fn was_member(disk: &dyn Disk, dir: &Path) -> Result<bool, DiskError> {
+    disk.exists(&dir.join(MEMBER))
 }
 
 /// Replaces the file `name` in `dir` as a whole, durably; until then it is called `unfinished`.

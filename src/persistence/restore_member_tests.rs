@@ -200,6 +200,25 @@ fn a_lost_promise_over_a_history_of_epoch_0_is_amnesia() {
     }
 }
 
+/// C-251: a young member, whose history says nothing of epochs: it may have followed a leader of epoch 1
+/// already, and would promise the same epoch to another.
+#[test]
+fn a_member_that_lost_both_epochs_is_told_from_a_new_one() {
+    let home = Home::new();
+    assert_eq!(is(&restart(&home)), (0, 0, true, true));
+    for name in ["acceptedEpoch", "currentEpoch"] {
+        write(&home, name, b"1");
+    }
+    assert_eq!(is(&restart(&home)), (1, 1, true, true));
+    remove(&home, "acceptedEpoch");
+    remove(&home, "currentEpoch");
+    for _ in 0..2 {
+        let member = restart(&home);
+        assert_eq!(is(&member), (0, 0, false, true));
+        assert!(said(&member, "a member's before, but there is no file acceptedEpoch"));
+    }
+}
+
 /// Epochs were promised, and the data is gone: such a server must not vote as a new one.
 #[test]
 fn a_wiped_history_beside_its_epochs_is_amnesia() {

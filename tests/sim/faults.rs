@@ -6,8 +6,6 @@
 
 use std::fmt;
 
-use zkserver::proto::Epoch;
-
 use crate::ensemble::Ensemble;
 use crate::history::{Micros, ServerEvent};
 use crate::network::Node;
@@ -437,11 +435,6 @@ impl World {
     /// clients were told: nobody can defend himself against that.
     fn forget(&mut self, kind: Kind, server: usize, lasts: Micros) {
         if self.peers.iter().any(|peer| peer.is_suspect()) || !self.peers[server].is_up() {
-            return;
-        }
-        // In front of any epoch nothing tells a member without these files from a new one.
-        let epoch = self.peers[server].tree_state().map_or(Epoch(0), |(zxid, _)| zxid.epoch());
-        if kind == Kind::LostEpochs && epoch == Epoch(0) {
             return;
         }
         self.end(server, PeerEnd::Killed, lasts);

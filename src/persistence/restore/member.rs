@@ -2,10 +2,10 @@
 //!
 //! | found | then |
 //! |---|---|
-//! | epoch files missing, history of epoch 0 | they are made: the history is a standalone server's, or new |
+//! | epoch files missing, history of epoch 0, no member was here | they are made: the history is a standalone server's, or new |
 //! | `currentEpoch` missing | it is the epoch of the last transaction |
 //! | the last transaction's epoch above `currentEpoch` | the server died between log and `currentEpoch`; the history is complete as far as it goes, so `currentEpoch` follows it, or `currentEpoch.tmp` (ZOOKEEPER-1653) |
-//! | `acceptedEpoch` missing, history or `currentEpoch` of a later epoch | **amnesia** |
+//! | `acceptedEpoch` missing, history or `currentEpoch` of a later epoch, or a member was here | **amnesia** |
 //! | `acceptedEpoch` below `currentEpoch` | **amnesia** |
 //! | epochs above 0 promised, and no history | **amnesia** |
 //! | nothing at all, and nobody said that this is right | **amnesia**, and no data (C-246) |
@@ -229,6 +229,8 @@ fn complete(
         Some(format!("there are transactions of epoch {logged}, but no file acceptedEpoch"))
     } else if accepted.is_none() && promised > Epoch(0) {
         Some(format!("epoch {promised} was entered, but there is no file acceptedEpoch"))
+    } else if accepted.is_none() && epoch_files::was_member(disk, snapshot_dir)? {
+        Some("the directory was a member's before, but there is no file acceptedEpoch".to_owned())
     } else if let (Some(accepted), Some(current)) = (accepted, current)
         && accepted < current
     {
@@ -282,6 +284,8 @@ fn complete(
     if accepted != Some(accepted_epoch) {
         EpochFile::Accepted.write(disk, snapshot_dir, accepted_epoch)?;
     }
+    // Only behind the files: a new member that dies here is a new one still.
+    epoch_files::mark_member(disk, snapshot_dir)?;
     if let Some(why) = &forbidden {
         notices.push(format!(
             "this member may have forgotten what it acknowledged: {why}; it joins without a vote \

@@ -4,7 +4,8 @@
 //! type int, zxid long, data buffer, authinfo vector<Id>
 //! ```
 //!
-//! One follows another without a frame. Data and authinfo are null where they are not used.
+//! One follows another without a frame. Data and authinfo are null where they are not used,
+//! and authinfo is for a REQUEST alone.
 
 mod read;
 #[cfg(test)]
@@ -26,6 +27,9 @@ pub enum Side {
     /// A learner.
     Learner,
 }
+
+/// The highest number of a type, which is INFORMANDACTIVATE's.
+const LAST_TYPE: i32 = 19;
 
 /// The protocol version that everybody speaks.
 pub const PROTOCOL_VERSION: i32 = 0x10000;
@@ -244,7 +248,7 @@ impl QuorumPacket {
 
 /// The name of a type's number.
 fn name_of(packet_type: i32) -> &'static str {
-    const NAMES: [&str; 19] = [
+    const NAMES: [&str; LAST_TYPE as usize] = [
         "REQUEST",
         "PROPOSAL",
         "ACK",

@@ -6,7 +6,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{ForwardedRequest, LearnerInfo, QuorumPacket, Side, name_of};
+use super::{ForwardedRequest, LAST_TYPE, LearnerInfo, QuorumPacket, Side, name_of};
 use crate::jute::{JuteError, Reader};
 use crate::proto::txns::TxnRecord;
 use crate::proto::{AuthInfo, Epoch, SessionId, Sid, Zxid};
@@ -14,8 +14,8 @@ use crate::proto::{AuthInfo, Epoch, SessionId, Sid, Zxid};
 impl QuorumPacket {
     /// Takes the next packet off `input`, which came from `side`; `None` when more bytes are
     /// needed. `max_length` is how long a single field may be, in bytes (`jute.maxbuffer` plus its
-    /// extrasize); authinfo as a whole may not be longer either. Behind a SNAP packet a stream
-    /// follows, which is not for here.
+    /// extrasize); authinfo as a whole may not be longer either, and only a REQUEST has any. Behind a
+    /// SNAP packet a stream follows, which is not for here.
     ///
     /// # Errors
     /// In words: what was expected and what came. The link ends; `input` means nothing any more.
@@ -112,6 +112,13 @@ struct Parts {
 impl Parts {
     fn read(self, side: Side, auth: Bytes) -> Result<QuorumPacket, String> {
         let zxid = self.zxid;
+        let auth = AuthInfo::read(auth).map_err(|why| self.unexpected("ids", &why))?;
+        // Apache puts ids behind nothing else. They would stay as long as the packet's transaction
+        // does, and nobody would have weighed them.
+        if !auth.is_empty() && (2..=LAST_TYPE).contains(&self.packet_type) {
+            let length = format!("{} bytes", auth.wire().len());
+            return Err(self.unexpected("no ids", &length));
+        }
         Ok(match (self.packet_type, side) {
             (1, _) => QuorumPacket::Request(self.request(auth)?),
             (2, _) => QuorumPacket::Proposal { zxid, txn: self.txn(0)? },
@@ -155,12 +162,11 @@ impl Parts {
         })
     }
 
-    fn request(&self, auth: Bytes) -> Result<ForwardedRequest, String> {
+    fn request(&self, auth: AuthInfo) -> Result<ForwardedRequest, String> {
         let (session, cxid, op) = self.fields("a session, a cxid and an operation", |r| {
             Ok((SessionId(r.long()?), r.int()?, r.int()?))
         })?;
         let body = self.data.as_ref().expect("fields were read from it").slice(16..);
-        let auth = AuthInfo::read(auth).map_err(|why| self.unexpected("ids", &why))?;
         Ok(ForwardedRequest { session, cxid, op, body, auth })
     }
 

@@ -201,6 +201,34 @@ fn ids_are_bounded_as_a_whole_and_cannot_be_null() {
     assert!(take(&bytes, Side::Learner).unwrap_err().contains("null where"));
 }
 
+/// Only of a REQUEST they are weighed, and asked for. Apache puts them into no other packet.
+#[test]
+fn ids_behind_anything_but_a_request_are_refused() {
+    for (side, packet) in all() {
+        let (mut bytes, is_request) = (written(&packet), packet.packet_type() == 1);
+        let is_known = packet.name() != "UNKNOWN";
+        if is_request {
+            continue;
+        }
+        let count_at = bytes.len() - 4;
+        bytes.set_int(count_at, 0);
+        assert_eq!(take(&bytes, side), Ok(Some(packet.clone())), "none is no harm");
+        bytes.set_int(count_at, 1);
+        bytes.put_ustring(b"ip");
+        bytes.put_ustring(b"::1");
+        match take(&bytes, side) {
+            Err(why) => {
+                let words = format!("expected no ids in {} ", packet.name());
+                assert!(
+                    is_known && why.starts_with(&words) && why.ends_with("got 17 bytes"),
+                    "{why}"
+                );
+            }
+            taken => assert_eq!((taken, is_known), (Ok(Some(packet)), false), "it is ignored"),
+        }
+    }
+}
+
 #[test]
 fn types_have_names() {
     assert_eq!(QuorumPacket::Sync.name(), "SYNC");

@@ -20,12 +20,14 @@ use super::learners::Learners;
 use super::proposals::{CommittedTxn, Proposals};
 use super::refusals::{Refusals, Refused};
 use super::session_owners::SessionOwners;
-use super::syncs::Syncs;
+use super::syncs::{Asked, Syncs};
 use crate::processor::commit::{CommitProcessor, Committed};
 use crate::processor::connection_queue::CloseReason;
 use crate::processor::proposal::Proposal;
 use crate::processor::request::{Origin, Request, Submission};
-use crate::proto::{Epoch, ErrorCode, OpCode, QuorumPacket, QuorumVerifier, SessionId, Sid, Zxid};
+use crate::proto::{
+    Epoch, ErrorCode, LinkId, OpCode, QuorumPacket, QuorumVerifier, SessionId, Sid, Zxid,
+};
 use crate::quorum::effect::ClientEffect;
 use crate::quorum::member::Turn;
 use crate::quorum::request_chain::{RequestChain, Taken};
@@ -38,10 +40,10 @@ pub struct Broadcast {
     pub(super) chain: RequestChain,
     pub(super) commit: CommitProcessor<Zxid>,
     pub(super) syncs: Syncs,
-    /// The rounds that the own clients' syncs and refusals wait for, in the order of those.
-    own_rounds: VecDeque<u64>,
-    /// A sync that may go when its round is confirmed; what is behind it waits too.
-    first_sync: Option<(u64, Origin, Bytes)>,
+    /// When the own clients' syncs and refusals were asked for, in the order of those.
+    own_asked: VecDeque<Asked>,
+    /// A sync that may go when it is confirmed; what is behind it waits too.
+    first_sync: Option<(Asked, Origin, Bytes)>,
     pub(super) refusals: Refusals,
     pub(super) owners: SessionOwners,
     pub(super) askers: Askers,
@@ -90,7 +92,7 @@ impl Broadcast {
             chain,
             commit: CommitProcessor::new(history),
             syncs: Syncs::default(),
-            own_rounds: VecDeque::new(),
+            own_asked: VecDeque::new(),
             first_sync: None,
             refusals: Refusals::default(),
             owners: SessionOwners::new(options.prep.hash_seed),
@@ -198,7 +200,7 @@ impl Broadcast {
                 self.propose(turn, road, proposal);
             }
             Taken::Sync(origin, body) => {
-                self.own_rounds.push_back(self.syncs.ask());
+                self.own_asked.push_back(self.syncs.ask(last));
                 self.commit.sync(last, origin, body);
             }
             Taken::Throttled(origin) => self.commit.throttled(last, origin),
@@ -217,7 +219,7 @@ impl Broadcast {
             }
             // Who is told that it is gone must not see its nodes here.
             Taken::Refuse(refusal) => {
-                self.own_rounds.push_back(self.syncs.ask());
+                self.own_asked.push_back(self.syncs.ask(last));
                 self.commit.refuse(last, refusal);
             }
             Taken::Drop(connection, reason) => {
@@ -269,7 +271,7 @@ impl Broadcast {
             self.syncs.count(me, &turn.member.configs, road.learners);
         }
         self.let_go(turn, road);
-        while let Some(refused) = self.refusals.pop(&self.syncs) {
+        while let Some(refused) = self.refusals.pop(&self.syncs, turn.member.committed.max()) {
             match refused {
                 Refused::Own(refusal) => {
                     turn.effects.client.push(Committed::Refuse(refusal).into());
@@ -280,15 +282,12 @@ impl Broadcast {
                 Refused::Learner(..) => {}
             }
         }
-        while let Some((link, behind)) = self.syncs.pop(turn.member.committed.max()) {
-            if road.learners.get(link).is_some() {
-                turn.send(link, QuorumPacket::Sync);
-                behind.into_iter().for_each(|packet| turn.send(link, packet));
-            }
+        while let Some(link) = self.syncs.pop(turn.member.committed.max()) {
+            answer_sync(turn, road.learners, link);
         }
     }
 
-    /// Tells the learners of a commit; whoever waits for an answer to a sync hears of it behind that.
+    /// Tells the learners of a commit; whoever waits for an answer to a sync gets that first.
     pub(super) fn tell_committed(
         &mut self,
         turn: &mut Turn<'_>,
@@ -296,16 +295,18 @@ impl Broadcast {
         zxid: Zxid,
         (commit, inform): (&QuorumPacket, &QuorumPacket),
     ) {
-        let holds = |link, packet: &QuorumPacket| self.syncs.holds(link, zxid, packet);
-        road.learners.broadcast_unless(turn, Some(commit), Some(inform), holds);
+        while let Some(link) = self.syncs.pop_before(zxid) {
+            answer_sync(turn, road.learners, link);
+        }
+        road.learners.broadcast(turn, Some(commit), Some(inform));
     }
 
     fn let_go(&mut self, turn: &mut Turn<'_>, road: &mut Road<'_>) {
         self.commit.is_safe(road.proposals.safe());
         loop {
-            if let Some((round, origin, body)) = self.first_sync.take() {
-                if !self.syncs.is_confirmed(round) {
-                    self.first_sync = Some((round, origin, body));
+            if let Some((asked, origin, body)) = self.first_sync.take() {
+                if !self.syncs.is_confirmed(asked, turn.member.committed.max()) {
+                    self.first_sync = Some((asked, origin, body));
                     return;
                 }
                 turn.effects.client.push(ClientEffect::AnswerSync(origin, body));
@@ -318,11 +319,11 @@ impl Broadcast {
                     turn.effects.client.extend(config.map(ClientEffect::ActivateConfig));
                 }
                 Committed::Sync(origin, body) => {
-                    self.first_sync = Some((self.own_round(), origin, body));
+                    self.first_sync = Some((self.own_asked(), origin, body));
                 }
                 Committed::Refuse(refusal) => {
-                    let round = self.own_round();
-                    self.refusals.push(round, Refused::Own(refusal));
+                    let asked = self.own_asked();
+                    self.refusals.push(asked, Refused::Own(refusal));
                 }
                 other @ (Committed::Throttled(_)
                 | Committed::Error(..)
@@ -332,9 +333,9 @@ impl Broadcast {
         }
     }
 
-    fn own_round(&mut self) -> u64 {
-        let round = self.own_rounds.pop_front();
-        round.expect("every own sync and refusal waits for a round")
+    fn own_asked(&mut self) -> Asked {
+        let asked = self.own_asked.pop_front();
+        asked.expect("it is known of every own sync and refusal when it came")
     }
 
     pub(super) fn has_moved(&mut self, session: SessionId, sid: Sid) -> bool {
@@ -373,6 +374,13 @@ pub(super) fn propose(
     let (configs, now_ms) = (&turn.member.configs, turn.now.mono_ms);
     road.proposals.propose((zxid, txn), pending, configs, config, now_ms);
     commit.propose(zxid, proposal);
+}
+
+/// Answers a learner's sync, if it is still there.
+fn answer_sync(turn: &mut Turn<'_>, learners: &Learners, link: LinkId) {
+    if learners.get(link).is_some() {
+        turn.send(link, QuorumPacket::Sync);
+    }
 }
 
 /// Sends a PING to everybody who has everything.

@@ -109,15 +109,15 @@ impl Broadcast {
     pub fn revalidate(
         &mut self,
         turn: &mut Turn<'_>,
+        road: &Road<'_>,
         (link, peer): (LinkId, Peer),
-        session: SessionId,
-        timeout_ms: i32,
+        (session, timeout_ms): (SessionId, i32),
     ) {
         let valid = !self.chain.is_local(session)
             && self.chain.sessions.reopen(session, timeout_ms, turn.now).is_some();
         if !valid {
-            let round = self.syncs.ask();
-            self.refusals.push(round, Refused::Learner(link, session));
+            let asked = self.syncs.ask(road.proposals.last());
+            self.refusals.push(asked, Refused::Learner(link, session));
             return;
         }
         self.owners.set(session, peer.sid);

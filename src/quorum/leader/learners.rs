@@ -80,17 +80,6 @@ impl Learners {
         participants: Option<&QuorumPacket>,
         observers: Option<&QuorumPacket>,
     ) {
-        self.broadcast_unless(turn, participants, observers, |_, _| false);
-    }
-
-    /// The same, but to those for whom `holds` keeps the packet.
-    pub fn broadcast_unless(
-        &mut self,
-        turn: &mut Turn<'_>,
-        participants: Option<&QuorumPacket>,
-        observers: Option<&QuorumPacket>,
-        mut holds: impl FnMut(LinkId, &QuorumPacket) -> bool,
-    ) {
         let now_ms = turn.now.mono_ms;
         let mut failed = Vec::new();
         for handler in self.0.values_mut().filter(|handler| handler.is_registered()) {
@@ -100,9 +89,6 @@ impl Learners {
                 LearnerType::Observer => observers,
             };
             let Some(packet) = packet else { continue };
-            if holds(handler.link(), packet) {
-                continue;
-            }
             if let Err(why) = handler.send(turn, packet.clone()) {
                 failed.push((handler.link(), why));
                 continue;

@@ -82,8 +82,8 @@ impl Leader {
             }
             QuorumPacket::Revalidate { session, timeout_ms } => {
                 let peer = self.serving(link, "REVALIDATE")?;
-                if let Some((broadcast, _)) = self.established() {
-                    broadcast.revalidate(turn, (link, peer), session, timeout_ms);
+                if let Some((broadcast, road)) = self.established() {
+                    broadcast.revalidate(turn, &road, (link, peer), (session, timeout_ms));
                 }
                 Ok(())
             }

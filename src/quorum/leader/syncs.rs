@@ -2,23 +2,24 @@
 //!
 //! What a client reads after a sync is at least as new as what anybody was told before it asked.
 //! That everything proposed before is committed is not enough: a leader that was deposed and has
-//! not noticed has nothing outstanding. So each sync also waits for a round of PINGs that was sent
-//! behind its arrival and that a quorum has answered (ZOOKEEPER-1675, N-16). Apache's leader does
-//! not ask.
+//! not noticed has nothing outstanding. So each sync also waits until a quorum has said, behind its
+//! arrival, that it follows (ZOOKEEPER-1675, N-16): by its answers to a round of PINGs, or by its
+//! acknowledgements of what was proposed behind the sync. Apache's leader does not ask.
 //!
 //! On the link nothing may be different: a learner of Apache's takes the answer at its place among
 //! the commits, behind the last that was proposed when the sync came and before the next. At another
 //! place it takes the next commit for somebody else's, and no client of its own is answered ever
-//! after. So what is committed while a learner's sync waits for its round waits here, for that
-//! learner, behind the answer.
+//! after. That next commit is one of those that confirm the sync, so that none has to wait behind
+//! the answer.
 //!
-//! Rounds are numbered, and serve whoever must know that this server leads (`refusals`). A round begins when somebody waits for it and none is under way, so that
-//! many syncs share one; the regular PINGs are rounds too.
+//! Rounds are numbered. A round begins when somebody waits for it and none is under way, so that
+//! many syncs share one; the regular PINGs are rounds too. Who is to be refused waits in the same way
+//! (`refusals`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::learners::Learners;
-use crate::proto::{LinkId, QuorumPacket, Sid, Zxid};
+use crate::proto::{LinkId, Sid, Zxid};
 use crate::quorum::configs::Configs;
 
 /// Rounds, and who waits for them.
@@ -30,52 +31,31 @@ pub struct Syncs {
     confirmed: u64,
     /// The last round that somebody waits for.
     wanted: u64,
-    /// The learners' syncs in the order they came; every learner's answers keep that order.
-    waiting: VecDeque<Waiting>,
-    /// By learner, of those that wait.
-    lanes: BTreeMap<LinkId, Lane>,
+    /// The learners' syncs in the order they came.
+    waiting: VecDeque<(LinkId, Asked)>,
 }
 
-/// What waits for one learner.
-#[derive(Debug, Default)]
-struct Lane {
-    /// What each of its syncs stands behind.
-    syncs: VecDeque<Zxid>,
-    /// What was committed behind the first of those.
-    commits: VecDeque<(Zxid, QuorumPacket)>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    link: LinkId,
+/// When something has come that must know that this server leads; what came later is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    /// The next round of PINGs.
     round: u64,
-    /// To be committed first.
+    /// The last proposal. It is to be committed first.
     behind: Zxid,
 }
 
 impl Syncs {
-    /// Something has come that must know that this server leads from now on: the round it waits for.
-    pub fn ask(&mut self) -> u64 {
+    /// Something has come, behind everything up to `behind`, that must know that this server leads
+    /// from now on.
+    pub fn ask(&mut self, behind: Zxid) -> Asked {
         self.wanted = self.sent + 1;
-        self.wanted
+        Asked { round: self.wanted, behind }
     }
 
     /// A learner's sync has come, behind everything up to `behind`.
     pub fn forwarded(&mut self, link: LinkId, behind: Zxid) {
-        let round = self.ask();
-        self.waiting.push_back(Waiting { link, round, behind });
-        self.lanes.entry(link).or_default().syncs.push_back(behind);
-    }
-
-    /// Whether the news of a commit must wait for the answer to a sync of that learner; it is kept
-    /// then, and comes with the answer.
-    pub fn holds(&mut self, link: LinkId, zxid: Zxid, packet: &QuorumPacket) -> bool {
-        let Some(lane) = self.lanes.get_mut(&link) else { return false };
-        let holds = lane.syncs.front().is_some_and(|behind| *behind < zxid);
-        if holds {
-            lane.commits.push_back((zxid, packet.clone()));
-        }
-        holds
+        let asked = self.ask(behind);
+        self.waiting.push_back((link, asked));
     }
 
     /// Whether a round should begin.
@@ -93,9 +73,9 @@ impl Syncs {
         self.sent
     }
 
-    /// Whether a quorum has answered that round.
-    pub fn is_confirmed(&self, round: u64) -> bool {
-        round <= self.confirmed
+    /// Whether a quorum has said since that it follows.
+    pub fn is_confirmed(&self, asked: Asked, committed: Zxid) -> bool {
+        asked.round <= self.confirmed || asked.behind < committed
     }
 
     /// Counts the answers.
@@ -116,23 +96,22 @@ impl Syncs {
         }
     }
 
-    /// The next learner whose sync may be answered, and what has waited behind that; its link may be
-    /// gone.
-    pub fn pop(&mut self, committed: Zxid) -> Option<(LinkId, Vec<QuorumPacket>)> {
-        let Waiting { link, round, behind } = *self.waiting.front()?;
-        if round > self.confirmed || behind > committed {
-            return None;
-        }
-        self.waiting.pop_front();
-        let lane = self.lanes.get_mut(&link).expect("every waiting sync has its lane");
-        lane.syncs.pop_front();
-        let next = lane.syncs.front().copied();
-        let count = lane.commits.partition_point(|(zxid, _)| next.is_none_or(|next| *zxid <= next));
-        let commits = lane.commits.drain(..count).map(|(_, packet)| packet).collect();
-        if next.is_none() {
-            self.lanes.remove(&link);
-        }
-        Some((link, commits))
+    /// The next learner whose sync may be answered; its link may be gone.
+    pub fn pop(&mut self, committed: Zxid) -> Option<LinkId> {
+        self.pop_if(|syncs, asked| {
+            asked.behind <= committed && syncs.is_confirmed(asked, committed)
+        })
+    }
+
+    /// The next learner whose sync must be answered before it is told that `zxid` is committed.
+    pub fn pop_before(&mut self, zxid: Zxid) -> Option<LinkId> {
+        self.pop_if(|_, asked| asked.behind < zxid)
+    }
+
+    fn pop_if(&mut self, may_go: impl FnOnce(&Self, Asked) -> bool) -> Option<LinkId> {
+        let (link, asked) = *self.waiting.front()?;
+        may_go(self, asked).then(|| self.waiting.pop_front())?;
+        Some(link)
     }
 
     /// How many learners' syncs wait.

@@ -208,6 +208,42 @@ fn a_leader_that_is_removed_hands_over_to_who_has_the_most() {
     );
 }
 
+/// C-267: the leader goes as soon as that is in force, and nobody answers its PINGs any more. Whoever
+/// was not told who leads from here on would look for that one by an election.
+#[test]
+fn who_waits_for_a_sync_is_told_of_the_hand_over_too() {
+    let mut play = with_a_newcomer();
+    play.says(2, forwarded(7, OpCode::Sync.to_int(), vec![]));
+    play.says(2, reconfig(Some(JOINER), Some("1"), -1));
+    play.says(3, ack(0x1_0000_0002));
+    play.settle();
+    let told = play.says(2, ack(0x1_0000_0002));
+    let of_2: Vec<_> = told.iter().filter(|line| line.starts_with("to 2: ")).collect();
+    assert_eq!(of_2, ["to 2: SYNC", "to 2: COMMITANDACTIVATE 0x100000002 server 2"], "{told:?}");
+    assert!(told.contains(&"server 2 leads next".to_owned()), "{told:?}");
+}
+
+/// Its own client's sync, too, must not keep it from going.
+#[test]
+fn a_leader_that_hands_over_answers_its_own_syncs_first() {
+    let mut play = with_a_newcomer();
+    play.connect(1, 0);
+    play.settle();
+    for sid in 2..=3 {
+        play.says(sid, ack(0x1_0000_0002));
+    }
+    let mut sessions: Vec<_> = play.db.sessions().map(|(session, _)| session.0).collect();
+    sessions.retain(|session| *session != 7);
+    let own = sessions[0];
+    play.ask(own, OpCode::Sync, vec![]);
+    play.says(2, reconfig(Some(JOINER), Some("1"), -1));
+    play.says(3, ack(0x1_0000_0003));
+    let told = play.says(2, ack(0x1_0000_0003));
+    assert_eq!(told.last(), Some(&format!("answer sync of {}", own as u64)), "{told:?}");
+    let told = play.settle();
+    assert!(told.contains(&"server 2 leads next".to_owned()), "{told:?}");
+}
+
 /// Mesh, ports and node follow what is in force, even if the own disk never reports its transaction.
 #[test]
 fn a_leader_that_leaves_tells_what_is_in_force_and_not_applied() {

@@ -1,7 +1,7 @@
 //! A sync is answered when a quorum has confirmed that this server leads.
 
 use super::*;
-use crate::proto::OpCode;
+use crate::proto::{OpCode, SessionId};
 
 const SYNC: i32 = OpCode::Sync as i32;
 
@@ -48,33 +48,26 @@ fn a_sync_waits_for_what_was_outstanding_when_it_came() {
     );
 }
 
-/// A learner of Apache's takes the answer for the place among the commits at which it comes: what is
-/// committed while a sync waits for its round is told to that learner behind the answer.
+/// Whoever acknowledges what was proposed behind a sync says that it follows. A learner of Apache's
+/// takes the answer for the place among the commits at which it comes: in front of that.
 #[test]
-fn what_is_committed_while_a_sync_waits_is_told_behind_its_answer() {
+fn what_is_committed_behind_a_sync_confirms_it() {
     let mut play = Play::established(5, 0);
     play.says(2, forwarded(7, SYNC, vec![]));
     play.connect(1, 0);
+    play.says(2, forwarded(8, SYNC, vec![]));
     play.settle();
     play.says(3, ack(0x1_0000_0001));
-    let told = play.says(4, ack(0x1_0000_0001));
-    let others = [3, 4, 5].map(|sid| format!("to {sid}: COMMIT 0x100000001"));
-    assert_eq!(told[..3], others, "all but the one that waits");
-    play.says(2, forwarded(7, SYNC, vec![]));
-    play.connect(2, 0);
-    play.settle();
-    play.says(3, ack(0x1_0000_0002));
-    play.says(4, ack(0x1_0000_0002));
+    let commits = (2..=5).map(|sid| format!("to {sid}: COMMIT 0x100000001"));
+    let mut expected = vec!["to 2: SYNC".to_owned()];
+    expected.extend(commits);
+    expected.push("commit 0x100000001".to_owned());
+    assert_eq!(play.says(4, ack(0x1_0000_0001)), expected, "and not the one that came behind it");
     play.says(2, pong(&[]));
-    let told = play.says(3, pong(&[]));
-    let of_2: Vec<_> = told.iter().filter(|line| line.starts_with("to 2")).collect();
-    assert_eq!(of_2, ["to 2: PING", "to 2: SYNC", "to 2: COMMIT 0x100000001"]);
-    play.says(4, pong(&[]));
-    let told = play.says(5, pong(&[]));
-    assert_eq!(told, NOTHING, "the second round is answered by none");
+    let round = play.says(3, pong(&[]));
+    assert_eq!(round[0], "to 2: PING", "that one waits for the next round");
     play.says(2, pong(&[]));
-    let told = play.says(3, pong(&[]));
-    assert_eq!(told, ["to 2: SYNC", "to 2: COMMIT 0x100000002"]);
+    assert_eq!(play.says(3, pong(&[])), ["to 2: SYNC"]);
 }
 
 /// The own clients' too, and what is behind it in the lane waits.
@@ -85,15 +78,22 @@ fn the_leaders_own_syncs_are_confirmed_as_well() {
     play.settle();
     play.says(2, ack(0x1_0000_0001));
     let session = play.db.sessions().next().expect("a session").0.0;
+    let answer = format!("answer sync of {}", session as u64);
     assert_eq!(play.ask(session, OpCode::Sync, vec![]), ["to 2: PING", "to 3: PING"]);
+    assert_eq!(play.connect(1, session), NOTHING, "to go on with the session");
+    assert_eq!(play.says(3, pong(&[])), [answer.clone(), format!("resume {}", SessionId(session))]);
+    play.ask(session, OpCode::Sync, vec![]);
     play.connect(2, 0);
     play.settle();
     assert_eq!(
         play.says(2, ack(0x1_0000_0002)),
-        ["to 2: COMMIT 0x100000002", "to 3: COMMIT 0x100000002"]
+        [
+            "to 2: COMMIT 0x100000002".to_owned(),
+            "to 3: COMMIT 0x100000002".to_owned(),
+            answer,
+            "commit 0x100000002".to_owned(),
+        ]
     );
-    let told = play.says(3, pong(&[]));
-    assert_eq!(told, [format!("answer sync of {}", session as u64), "commit 0x100000002".into()]);
 }
 
 /// Its answers to PINGs count from its ACK of UPTODATE on: before that it answers none.
