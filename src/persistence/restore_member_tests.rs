@@ -1,12 +1,17 @@
 //! What a restart makes of a member's epochs, and of what it may have forgotten.
 
+use std::sync::Arc;
+
 use super::DataDir;
 use super::disk::{Disk, RealDisk};
 use super::epoch_files::{EpochFile, allow_vote};
 use super::restore::{MemberRestoreOptions, MemberRestored, restore_member};
 use super::restore_tests::{Home, OPTIONS, creates};
 use super::snapshot::{Compression, SnapshotOptions};
-use crate::proto::{Epoch, Zxid};
+use super::sync_queue::tests::StoppedClock;
+use super::sync_queue::{DiskRequest, MemberFiles, SyncQueue, SyncQueueOptions};
+use super::txn_log::ZeroFill;
+use crate::proto::{Epoch, Ticket, Zxid};
 
 const MEMBER: MemberRestoreOptions = MemberRestoreOptions {
     restore: OPTIONS,
@@ -100,6 +105,41 @@ fn nothing_at_all_is_no_data() {
         assert_eq!(is(&member), (0, 0, false, false));
         assert!(!RealDisk.exists(&home.path("snapshot.0")).unwrap());
     }
+}
+
+/// Its leader's history may be so short that it is not sent as a tree: then the log would begin
+/// without a snapshot, and the next start refuse it (found by seed 310027236). With nothing but an
+/// epoch, every further start would cost the vote again.
+#[test]
+fn who_has_taken_up_a_history_without_data_has_some() {
+    let mut options = MEMBER;
+    options.restore.db_autocreate = false;
+    let txn = creates([0x3_0000_0001]).remove(0).into();
+    let append = DiskRequest::Append { ticket: Ticket(1), zxid: Zxid(0x3_0000_0001), bytes: txn };
+    let epochs = [
+        DiskRequest::AcceptedEpoch { ticket: Ticket(2), epoch: Epoch(3) },
+        DiskRequest::CurrentEpoch { ticket: Ticket(3), epoch: Epoch(3) },
+    ];
+    let (append, epochs) = (vec![append], epochs.to_vec());
+    for batch in [append.clone(), epochs.clone(), [append, epochs].concat()] {
+        let home = Home::new();
+        assert_eq!(is(&try_restart(&home, &options).unwrap()), (0, 0, false, false));
+        let mut queue = queue_of_a_member_without_data(&home, &options);
+        let wants_vote = batch.len() > 1;
+        queue.process(&mut batch.clone()).unwrap();
+        queue.close().unwrap();
+        let member = try_restart(&home, &options).unwrap();
+        assert_eq!((member.has_data, member.may_vote), (true, wants_vote), "{batch:?}");
+    }
+}
+
+fn queue_of_a_member_without_data(home: &Home, options: &MemberRestoreOptions) -> SyncQueue {
+    let dir = Arc::new(home.open().unwrap());
+    let log_dir = dir.log_dir().to_owned();
+    let (sync, clock) = (SyncQueueOptions::default(), Arc::new(StoppedClock));
+    let first_snapshot = Some(options.first_snapshot());
+    SyncQueue::new(Arc::new(RealDisk), log_dir, Zxid::ZERO, sync, clock, Box::new(ZeroFill::run))
+        .with_member_files(MemberFiles { dir, config: None, first_snapshot })
 }
 
 /// C-251, ZOOKEEPER-1653: a crash between the log and `currentEpoch` is made up for.

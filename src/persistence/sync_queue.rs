@@ -29,7 +29,7 @@ use super::data_dir::DataDir;
 use super::disk::{Disk, DiskError};
 use super::epoch_files::{self, EpochFile};
 use super::history;
-use super::snapshot::spool_name;
+use super::snapshot::{FirstSnapshot, spool_name};
 use super::txn_log::{LogWriter, LogWriterOptions, MAX_BATCH_BYTES, ZeroFiller, record};
 use crate::proto::{Epoch, LinkId, QuorumVerifier, Ticket, Zxid};
 use crate::time::Clock;
@@ -102,6 +102,8 @@ pub struct MemberFiles {
     /// The configuration file, beside which the dynamic ones lie; `None`: none are written
     /// (`reconfigEnabled=false`).
     pub config: Option<PathBuf>,
+    /// How the first snapshot is written, of a member that began without data.
+    pub first_snapshot: Option<FirstSnapshot>,
 }
 
 /// How the queue writes.
@@ -264,6 +266,7 @@ impl SyncQueue {
                 DiskRequest::Append { ticket, zxid, bytes } => {
                     self.admit_zxid(*zxid);
                     admit_ticket(*ticket, report.ticket);
+                    self.begin_history()?;
                     if self.frames.len() + bytes.len() + record::OVERHEAD > MAX_BATCH_BYTES {
                         self.flush(first.take(), report)?;
                     }
@@ -299,13 +302,26 @@ impl SyncQueue {
         Ok(())
     }
 
+    /// Of a member that began without data, before its first transaction or epoch.
+    fn begin_history(&mut self) -> Result<(), DiskError> {
+        if let Some(files) = &mut self.member
+            && let Some(first) = files.first_snapshot.take()
+        {
+            first.write(&files.dir)?;
+        }
+        Ok(())
+    }
+
     /// Carries out what is not an append; all appends before it are durable.
     fn change_files(
         &mut self,
         request: &DiskRequest,
         report: &mut Persisted,
     ) -> Result<(), DiskError> {
-        let files = self.member.as_ref();
+        if let DiskRequest::CurrentEpoch { .. } = request {
+            self.begin_history()?;
+        }
+        let files = self.member.as_mut();
         let files = files.expect("a server that is alone asks for nothing but appends");
         let (dir, config_file) = (&files.dir, files.config.as_deref());
         let (disk, snapshot_dir) = (&**dir.disk(), dir.snapshot_dir());
@@ -317,6 +333,7 @@ impl SyncQueue {
             }
             DiskRequest::InstallSnapshot { link, zxid, .. } => {
                 self.log.roll()?;
+                files.first_snapshot = None;
                 history::replace(dir, &spool_name(*link), *zxid)?;
                 self.last_zxid = *zxid;
                 report.new_snapshot = true;
@@ -381,7 +398,7 @@ fn admit_ticket(ticket: Ticket, last: Ticket) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::persistence::disk::RealDisk;
     use crate::persistence::faulty_disk::FaultyDisk;
@@ -390,7 +407,7 @@ mod tests {
     use crate::proto::txns::{Txn, TxnHeader};
     use crate::time::Instant;
 
-    struct StoppedClock;
+    pub(in crate::persistence) struct StoppedClock;
 
     impl Clock for StoppedClock {
         fn now(&self) -> Instant {

@@ -31,6 +31,8 @@
 //! * *Only who can be reached is better*: a vote for a server to which there is no connection waits
 //!   until there is one. Apache ZooKeeper elects whom a single server can hear, over and over, when
 //!   the others cannot reach it (C-236).
+//! * *Who follows needs less than who leads*: a quorum of the configuration in force or of the one seen
+//!   last; for leading, of both. One that was proposed and lost would else keep a server out for ever.
 //! * *Nobody knows better than oneself what one has logged*: a vote for this server with another
 //!   claim than its own is out of date, and never supported.
 //! * The own vote is counted at once, without being sent to oneself.
@@ -214,11 +216,17 @@ impl FastLeaderElection {
         let leader = word.vote.leader;
         let led_since = self.heard.leads(leader);
         let mine = leader == turn.member.me && self.may_lead_by(turn.member, &word);
+        // Who leads itself needs every quorum; another one that leads finds out for itself whether it
+        // may, by the histories of those who join.
+        let is_quorum = |supports: &dyn Fn(Sid) -> bool| match mine {
+            true => configs.contains_quorum(supports),
+            false => configs.contains_a_quorum(supports),
+        };
         let in_round = word.round == turn.member.round
             && (mine || led_since == Some(word.round))
-            && configs.contains_quorum(|sid| self.heard.supports_in_round(sid, &word));
-        let in_any_round = (mine || led_since.is_some())
-            && configs.contains_quorum(|sid| self.heard.follows(sid, &word));
+            && is_quorum(&|sid| self.heard.supports_in_round(sid, &word));
+        let in_any_round =
+            (mine || led_since.is_some()) && is_quorum(&|sid| self.heard.follows(sid, &word));
         if !in_round && !in_any_round {
             self.ask_within(turn, LISTENER_ASKS_AFTER_MS);
             return self.count(turn);

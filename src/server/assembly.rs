@@ -424,7 +424,11 @@ fn sync_queue(config: &Config, loaded: &Loaded, clock: Arc<dyn Clock>) -> SyncQu
     match loaded.member {
         None => queue,
         // Without reconfigEnabled nothing is written beside the configuration.
-        Some(_) => queue.with_member_files(MemberFiles { dir: loaded.dir.clone(), config: None }),
+        Some(_) => queue.with_member_files(MemberFiles {
+            dir: loaded.dir.clone(),
+            config: None,
+            first_snapshot: loaded.first_snapshot,
+        }),
     }
 }
 

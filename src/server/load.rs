@@ -11,6 +11,7 @@ use super::options;
 use super::progress::{HowFar, Progress};
 use crate::config::{Config, EnsembleConfig};
 use crate::metrics::Metrics;
+use crate::persistence::snapshot::FirstSnapshot;
 use crate::persistence::snapshot::SnapshotWriteError;
 use crate::persistence::{
     DataDir, DataDirError, Disk, Ledger, Origin, Refusal, RestoreError, RestoreReport,
@@ -37,6 +38,8 @@ pub struct Loaded {
     pub snapshots: SnapshotWriter,
     /// The member that begins with it; `None` for a server that is alone.
     pub member: Option<Box<Member>>,
+    /// What a member's disk queue writes first, if it has no data.
+    pub first_snapshot: Option<FirstSnapshot>,
 }
 
 /// What was read.
@@ -45,6 +48,7 @@ struct Read {
     member: Option<Box<Member>>,
     report: RestoreReport,
     needs_snapshot: bool,
+    first_snapshot: Option<FirstSnapshot>,
 }
 
 /// Opens the directories and restores what is in them; says what was found, and ends the process
@@ -74,7 +78,7 @@ pub fn load(
         None => read_alone(config, &dir, hash_seed, &mut tell),
         Some((me, ensemble)) => read_member(config, me, ensemble, &dir, hash_seed, &mut tell),
     };
-    let Read { database, member, report, needs_snapshot } = read;
+    let Read { database, member, report, needs_snapshot, first_snapshot } = read;
     let ended = clock.now().mono_ms;
     metrics.dbinittime.record(ended - began);
     metrics.startup_snap_load_time.record(snapshot_loaded - began);
@@ -123,7 +127,8 @@ pub fn load(
         die_of_disk(ExitCode::UnableToAccessDatadir, &error);
     }
     let txns_replayed = report.txns_replayed;
-    Loaded { dir: Arc::new(dir), ledger, disk, database, txns_replayed, snapshots, member }
+    let dir = Arc::new(dir);
+    Loaded { dir, ledger, disk, database, txns_replayed, snapshots, member, first_snapshot }
 }
 
 fn read_alone(
@@ -145,7 +150,7 @@ fn read_alone(
         damaged_snapshots: restored.damaged_snapshots,
         notices,
     };
-    Read { database, member: None, report, needs_snapshot }
+    Read { database, member: None, report, needs_snapshot, first_snapshot: None }
 }
 
 fn read_member(
@@ -168,8 +173,9 @@ fn read_member(
         seed: hash_seed,
     };
     match member::start(dir, beginning, tell) {
-        Ok(Started { member, database, report }) => {
-            Read { database, member: Some(Box::new(member)), report, needs_snapshot: false }
+        Ok(Started { member, database, report, first_snapshot }) => {
+            let member = Some(Box::new(member));
+            Read { database, member, report, needs_snapshot: false, first_snapshot }
         }
         Err(StartError::Restore(refusal)) => refused_member(dir, refusal),
         Err(StartError::Disk(error)) => die_of_disk(ExitCode::UnexpectedError, &error),

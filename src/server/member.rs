@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::persistence::config_files::last_seen;
+use crate::persistence::snapshot::FirstSnapshot;
 use crate::persistence::{
     DataDir, DiskError, HistoryRestored, MemberRestoreOptions, MemberRestored, Refusal,
     RestoreReport, RestoreStage, restore_member,
@@ -49,6 +50,8 @@ pub struct Started {
     pub database: Database,
     /// How it was restored.
     pub report: RestoreReport,
+    /// What its disk queue writes first, if it has no data.
+    pub first_snapshot: Option<FirstSnapshot>,
 }
 
 /// Why a member does not start.
@@ -109,7 +112,8 @@ pub fn start(
         next_link: LinkId(0),
         early: EarlyLinks::default(),
     };
-    Ok(Started { member, database, report })
+    let first_snapshot = (!has_data).then(|| restore.first_snapshot());
+    Ok(Started { member, database, report, first_snapshot })
 }
 
 /// What there is to say if the data was last served by an ensemble that has no server in common with

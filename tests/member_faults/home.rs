@@ -165,7 +165,11 @@ impl Home {
         let (dir, clock) = (self.dir(), Arc::new(self.disk.clone()));
         let log_dir = dir.log_dir().to_owned();
         SyncQueue::new(disk, log_dir, last, options, clock, Box::new(ZeroFill::run))
-            .with_member_files(MemberFiles { dir, config: Some("/conf/zoo.cfg".into()) })
+            .with_member_files(MemberFiles {
+                dir,
+                config: Some("/conf/zoo.cfg".into()),
+                first_snapshot: None,
+            })
     }
 
     /// Carries the batch out; answers whether all of it was reported.

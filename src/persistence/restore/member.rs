@@ -27,10 +27,10 @@ use crate::persistence::data_dir::{DataDir, unfinished_name};
 use crate::persistence::disk::{Disk, DiskError};
 use crate::persistence::epoch_files::{self, EpochFile, EpochFileError};
 use crate::persistence::history::{self, HistoryError};
-use crate::persistence::snapshot::{SnapshotOptions, SnapshotWriteError, write_snapshot};
+use crate::persistence::snapshot::{FirstSnapshot, SnapshotOptions};
 use crate::persistence::txn_log::LogError;
 use crate::proto::{Epoch, Zxid};
-use crate::tree::{Database, SharedDatabase};
+use crate::tree::Database;
 
 /// What restoring a member depends on.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +41,13 @@ pub struct MemberRestoreOptions {
     pub snapshot: SnapshotOptions,
     /// How many of the last transactions are wanted (`commitLogCount`).
     pub commit_log_count: usize,
+}
+
+impl MemberRestoreOptions {
+    /// How the first snapshot of a database is written.
+    pub fn first_snapshot(&self) -> FirstSnapshot {
+        FirstSnapshot { tree: self.restore.tree, options: self.snapshot }
+    }
 }
 
 /// A member as it was.
@@ -245,7 +252,7 @@ fn complete(
     }
     // Only behind the mark: a directory with a snapshot looks like one that was never lost.
     if matches!(history.report.origin, Origin::New | Origin::TrustedEmpty) {
-        write_first_snapshot(dir, options, history)?;
+        options.first_snapshot().write(dir)?;
     }
     if history.report.origin != Origin::Amnesia {
         dir.remove_initialize()?;
@@ -293,27 +300,6 @@ fn complete(
         ));
     }
     Ok(Promises { accepted_epoch, current_epoch, may_vote: forbidden.is_none() })
-}
-
-/// Logs without a snapshot are refused, by Apache and by us: it comes first.
-fn write_first_snapshot(
-    dir: &DataDir,
-    options: &MemberRestoreOptions,
-    history: &mut HistoryRestored,
-) -> Result<(), DiskError> {
-    let empty = Database::new(options.restore.tree);
-    let shared = SharedDatabase::new(std::mem::replace(&mut history.database, empty));
-    let capture = shared.begin_snapshot();
-    let (disk, snapshot_dir) = (&**dir.disk(), dir.snapshot_dir());
-    let written = write_snapshot(disk, snapshot_dir, &shared, capture, options.snapshot, |_| ());
-    history.database = shared.into_inner();
-    match written {
-        Ok(_) => Ok(()),
-        Err(SnapshotWriteError::Disk(error)) => Err(error),
-        Err(SnapshotWriteError::CaptureLost(_) | SnapshotWriteError::HistoryChanged(_)) => {
-            unreachable!("nobody else has this database")
-        }
-    }
 }
 
 impl From<EpochFileError> for RestoreError {

@@ -21,6 +21,7 @@
 //! are fuzzy: they may hold effects of later transactions, which are applied again on top.
 
 mod codec;
+mod first;
 pub mod reader;
 mod records;
 pub mod spool;
@@ -28,6 +29,7 @@ pub mod stream;
 pub mod writer;
 mod xerial;
 
+pub use first::FirstSnapshot;
 pub use reader::{LoadedSnapshot, SnapshotError, read_snapshot};
 pub use spool::{SnapshotSpool, SpoolError, spool_name};
 pub use stream::SnapshotStream;

@@ -133,7 +133,14 @@ impl Choosing {
         restored: Restored,
     ) -> Next {
         let last = restored.last_zxid;
+        let has_no_log = turn.member.unlogged;
         turn.member.reloaded(restored);
+        if last != expected && has_no_log {
+            return Err(format!(
+                "without a log there is no way back to {expected}, only to the last snapshot, {last}"
+            )
+            .into());
+        }
         if last != expected {
             // The leader takes something for our common history that we never had. With what we
             // have now it chooses better.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use zkserver::auth::AuthPolicy;
 use zkserver::metrics::Metrics;
 use zkserver::persistence::restore::MemberRestoreOptions;
-use zkserver::persistence::snapshot::{SnapshotOptions, write_snapshot};
+use zkserver::persistence::snapshot::{FirstSnapshot, SnapshotOptions, write_snapshot};
 use zkserver::persistence::sync_queue::MemberFiles;
 use zkserver::persistence::txn_log::ZeroFill;
 use zkserver::persistence::{
@@ -76,6 +76,7 @@ struct Restored {
     database: Database,
     replayed: u64,
     member: Option<Box<Member>>,
+    first_snapshot: Option<FirstSnapshot>,
 }
 
 impl Process {
@@ -90,7 +91,7 @@ impl Process {
             None => restored_alone(&dir, character, seed)?,
             Some(config) => restored_member(sid, &dir, character, seed, is_new, config)?,
         };
-        let Restored { mut database, replayed, member } = restored;
+        let Restored { mut database, replayed, member, first_snapshot } = restored;
         let now = clock.now();
         let (last_zxid, digest) = (database.last_processed(), database.tree.digest());
         let (accepted, current, may_vote) =
@@ -149,6 +150,7 @@ impl Process {
             false => queue.with_member_files(MemberFiles {
                 dir: dir.clone(),
                 config: Some(CONFIG_FILE.into()),
+                first_snapshot,
             }),
         };
         let options = connection_options();
@@ -208,7 +210,8 @@ fn restored_alone(dir: &DataDir, character: Character, seed: u64) -> Result<Rest
         write_snapshot(disk, into, &database, capture, character.snapshots(), |_| ())
             .map_err(|e| e.to_string())?;
     }
-    Ok(Restored { database: database.into_inner(), replayed, member: None })
+    let database = database.into_inner();
+    Ok(Restored { database, replayed, member: None, first_snapshot: None })
 }
 
 fn restored_member(
@@ -231,8 +234,9 @@ fn restored_member(
         seed,
     };
     let started = member::start(dir, beginning, &mut |_| ()).map_err(|e| e.to_string())?;
-    let Started { member, database, report } = started;
-    Ok(Restored { database, replayed: report.txns_replayed, member: Some(Box::new(member)) })
+    let Started { member, database, report, first_snapshot } = started;
+    let (replayed, member) = (report.txns_replayed, Some(Box::new(member)));
+    Ok(Restored { database, replayed, member, first_snapshot })
 }
 
 fn alone_peer(

@@ -116,6 +116,41 @@ fn the_configuration_in_force_and_the_proposed_one_must_both_have_a_quorum() {
     assert_eq!(leads.as_deref(), Some("3 leading"), "4 has no vote of its own yet");
 }
 
+/// Server 2 alone has seen a configuration proposed, that nobody else will ever hear of. It cannot
+/// lead without its members, but whoever a quorum of either follows it joins: whether that may lead is
+/// for it to find out, by the histories of those who join. Else two of them could be elected by turns,
+/// with the vote of a server that follows neither (found by seed 310025196).
+#[test]
+fn who_has_seen_a_lost_configuration_follows_by_the_one_in_force() {
+    let mut next = ensemble(3, 0);
+    next.members.remove(&Sid(2));
+    next.version = 0x1_0000_0004;
+    let mut play = Play::of(3);
+    play.member(2).configs.last_seen = next.clone().into();
+    play.start(&[2]);
+    play.take(3, 2, looking(vote(3, 0, 9), 1));
+    play.pass(10_000);
+    assert_eq!(play.roles(), ["2 looking"], "1 does not agree");
+    play.take(3, 2, Notification { state: ServerState::Leading, ..looking(vote(3, 0, 9), 1) });
+    assert_eq!(play.roles(), ["2 following 3"]);
+}
+
+/// The same of one that was long away: nobody of the configuration it has seen last is there.
+#[test]
+fn who_has_seen_a_lost_configuration_joins_by_the_one_in_force() {
+    let mut next = ensemble(5, 0);
+    next.members.retain(|sid, _| sid.0 >= 4);
+    next.version = 0x1_0000_0004;
+    let mut play = Play::of(3);
+    play.member(2).configs.last_seen = next.into();
+    play.start(&[1, 3]);
+    play.pass(0);
+    play.establish(1);
+    play.start(&[2]);
+    play.pass(10_000);
+    assert_eq!(play.roles(), ["1 following 3", "2 following 3", "3 leading"]);
+}
+
 #[test]
 fn votes_of_different_rounds_are_not_added_up() {
     let mut play = Play::of(5);

@@ -230,6 +230,24 @@ fn a_tree_that_is_not_at_the_cut_is_no_tree_to_start_from() {
     assert_eq!(play.member.last_logged, zxid(3, 9));
 }
 
+/// An observer without a log may have been given what its leader had and no quorum. The next leader
+/// has it go back, and it can only go further: it comes again with less, and nobody has sent anything
+/// wrong (found by seed 310028008).
+#[test]
+fn without_a_log_there_is_only_the_snapshot_to_go_back_to() {
+    let mut play = Play::of(4, LearnerType::Observer, |member| {
+        (member.options.observer_logs, member.unlogged) = (false, true);
+    });
+    play.discovers();
+    play.hears(QuorumPacket::Trunc { zxid: zxid(4, 1) });
+    play.persisted();
+    let told = play.reloaded(zxid(3, 9));
+    let words = "leaves: without a log there is no way back to 0x400000001, only to the last \
+                 snapshot, 0x300000009";
+    assert_eq!(told.last().map(String::as_str), Some(words));
+    assert_eq!((play.member.last_logged, play.member.unlogged), (zxid(3, 9), false));
+}
+
 /// C-216: after ZOOKEEPER-2872, 3104 and 3642.
 #[test]
 fn a_snapshot_is_durable_and_restored_before_newleader_is_acknowledged() {
