@@ -92,7 +92,9 @@ impl Story {
         tracing::warn!(
             times,
             %came,
-            "elected to lead, and no quorum came to the quorum port: the others reach this server              at its election port, and must reach it at {at} as well, the first port of its server              line; look for a firewall between them, and for another port in their configurations"
+            "elected to lead, and no quorum came to the quorum port: the others reach this server \
+             at its election port, and must reach it at {at} as well, the first port of its server \
+             line; look for a firewall between them, and for another port in their configurations"
         );
         if let Some(ms) = stand_back_ms {
             tracing::warn!(ms, "says nothing in elections for a while, so that another can lead");
