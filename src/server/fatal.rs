@@ -1,6 +1,9 @@
 //! The end of a process that must not go on, with Apache's exit codes.
 
 use std::fmt::Display;
+use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::logging;
 use crate::persistence::DiskError;
@@ -23,9 +26,22 @@ pub enum ExitCode {
     UnableToBindQuorumPort = 14,
 }
 
+/// Held by the one that ends the process. A disk that fails does so for several threads at once: the
+/// exit code is that of the words that were said.
+static ENDING: Mutex<()> = Mutex::new(());
+
+/// Whoever comes here first ends the process; it has so long for that.
+const TIME_TO_END: Duration = Duration::from_secs(5);
+
+/// Waits for the end, if somebody has begun to end the process.
+fn begin_to_end() {
+    std::mem::forget(ENDING.try_lock_for(TIME_TO_END));
+}
+
 /// Says why and ends the process at once. Nothing more is acknowledged, nothing is cleaned up:
 /// what is durable is what the next start finds.
 pub fn die(code: ExitCode, why: &dyn Display) -> ! {
+    begin_to_end();
     tracing::error!("{why}; the server stops (exit code {})", code as i32);
     logging::finish();
     std::process::exit(code as i32)
@@ -54,6 +70,7 @@ fn advice(error: &DiskError) -> Option<&'static str> {
 /// Makes a panic in any thread end the process: a half-stepped core must not go on.
 pub fn abort_on_panic() {
     std::panic::set_hook(Box::new(move |info| {
+        begin_to_end();
         let trace = std::backtrace::Backtrace::capture();
         tracing::error!("{info}; the server stops\n{trace}");
         logging::finish();

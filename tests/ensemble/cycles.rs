@@ -234,7 +234,10 @@ impl World {
                 let id = self.random.pick(&voters);
                 let id = self.ours(id);
                 if !self.without(id, |world| world.exchange_with_backup(id)) {
-                    happened = "backup taken".into();
+                    // It has been taken now, and grows old.
+                    self.ensemble.leader();
+                    self.crowd.goes_on(10);
+                    assert!(self.without(id, |world| world.exchange_with_backup(id)));
                 }
             }
             Fault::SlowDisk(is_leader)
