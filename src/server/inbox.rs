@@ -16,7 +16,7 @@
 //! behind what others ask for, and what comes behind them must not: a learner's link ends when too
 //! many of its REQUESTs wait.
 //!
-//! Of what elections bring the newest waits ([`elections`]).
+//! Of what elections bring the newest waits (`elections`).
 //!
 //! The driver's thread waits here; but whoever brings something while it waits, and nothing else
 //! does, is told so, and may turn the driver in its place: a client's task, a link's, the disk's
