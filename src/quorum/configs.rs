@@ -36,7 +36,7 @@ impl Configs {
 
     /// Whether those for whom `has` holds are a quorum of any relevant configuration: enough to be
     /// followed by, not to lead.
-    pub fn contains_a_quorum(&self, has: impl Fn(Sid) -> bool) -> bool {
+    pub fn contains_any_quorum(&self, has: impl Fn(Sid) -> bool) -> bool {
         self.relevant().any(|config| config.contains_quorum(&has))
     }
 
@@ -80,8 +80,8 @@ mod tests {
         configs.last_seen = config(&[3, 4, 5], 6);
         assert!(!is_quorum(&configs, &[1, 2]) && !is_quorum(&configs, &[4, 5]));
         assert!(is_quorum(&configs, &[1, 3, 4]), "each has two of them");
-        assert!(configs.contains_a_quorum(|sid| sid.0 >= 4), "of those that are proposed");
-        assert!(!configs.contains_a_quorum(|sid| sid == Sid(3)), "of none");
+        assert!(configs.contains_any_quorum(|sid| sid.0 >= 4), "of those that are proposed");
+        assert!(!configs.contains_any_quorum(|sid| sid == Sid(3)), "of none");
         assert_eq!(configs.voters(), [1, 2, 3, 4, 5].map(Sid), "each once");
         assert!(configs.is_voter(Sid(1)) && configs.is_voter(Sid(5)));
     }

@@ -220,7 +220,7 @@ impl FastLeaderElection {
         // may, by the histories of those who join.
         let is_quorum = |supports: &dyn Fn(Sid) -> bool| match mine {
             true => configs.contains_quorum(supports),
-            false => configs.contains_a_quorum(supports),
+            false => configs.contains_any_quorum(supports),
         };
         let in_round = word.round == turn.member.round
             && (mine || led_since == Some(word.round))

@@ -1,8 +1,8 @@
 //! The driver's inbox: two lanes that never block whoever fills them.
 //!
 //! ```text
-//! first   votes, before all else; what the disk and slow jobs report; ACK, PING and the handshake of learners,
-//!         and whether sessions are alive; on a learner everything that its leader says
+//! first   votes, before all else; what the disk and slow jobs report; ACK, PING and the handshake
+//!         of learners, and whether sessions are alive; on a learner everything that its leader says
 //! then    what clients ask for, here or through a learner; that a learner's link is gone
 //! ```
 //!

@@ -11,8 +11,7 @@ use super::options;
 use super::progress::{HowFar, Progress};
 use crate::config::{Config, EnsembleConfig};
 use crate::metrics::Metrics;
-use crate::persistence::snapshot::FirstSnapshot;
-use crate::persistence::snapshot::SnapshotWriteError;
+use crate::persistence::snapshot::{FirstSnapshot, SnapshotWriteError};
 use crate::persistence::{
     DataDir, DataDirError, Disk, Ledger, Origin, Refusal, RestoreError, RestoreReport,
     RestoreStage, Restored, restore_telling, shell_word,
