@@ -305,6 +305,78 @@ fn a_history_that_begins_later_is_given_up() {
     );
 }
 
+/// A tree whose leader's epoch was never entered: told to go back behind it, the member has the
+/// history before it again, with its vote, and later trees that came meanwhile change nothing. When
+/// the power goes it has one or the other. Nothing of a tree that is given up comes back.
+#[test]
+fn a_history_begins_with_a_tree_on_trial() {
+    let trees = [Leader::new(20, 0x3_0000_0004), Leader::new(22, 0x3_0000_0009)];
+    let install = |number: u64| DiskRequest::InstallSnapshot {
+        ticket: Ticket(number),
+        link: LinkId(number),
+        zxid: trees[number as usize - 1].zxid,
+    };
+    let cut = DiskRequest::Truncate { ticket: Ticket(5), to: Zxid(0x3_0000_0001) };
+    let operations = at_every_operation(
+        |seed| {
+            let mut home = Home::new(seed, 30, 10, &[0, 14]);
+            let (ticket, epoch) = (Ticket(1), Epoch(4));
+            assert!(home.process(vec![DiskRequest::AcceptedEpoch { ticket, epoch }]));
+            home
+        },
+        |home| {
+            let mut queue = home.queue(home.last().0);
+            (1..=2).all(|number| {
+                home.spool(LinkId(number), &trees[number as usize - 1])
+                    && queue.process(&mut vec![install(number)]).is_ok()
+            }) && queue.process(&mut vec![cut.clone()]).is_ok()
+        },
+        |home, outcome| {
+            let found = home.restart();
+            let (last, digest) = (found.history.last_zxid, found.history.database.tree.digest());
+            let tree = trees.iter().find(|tree| tree.zxid == last);
+            match tree {
+                Some(tree) => assert_eq!(digest, tree.digest),
+                None => assert_eq!((last, digest), home.last()),
+            }
+            assert!(found.may_vote, "{:?}", found.history.report.notices);
+            assert!(!outcome.reported || tree.is_none(), "it had gone back");
+            home.go_on(found, 5);
+        },
+    );
+    assert!(operations >= 40, "{operations} operations");
+}
+
+/// The way back ends where something was promised on the ground of the tree, and with the process:
+/// nobody knows what another server made of the directory meanwhile.
+#[test]
+fn from_a_tree_that_counts_there_is_no_way_back() {
+    let tree = Leader::new(20, 0x3_0000_0004);
+    let enter = DiskRequest::CurrentEpoch { ticket: Ticket(2), epoch: Epoch(4) };
+    let install =
+        DiskRequest::InstallSnapshot { ticket: Ticket(1), link: LinkId(1), zxid: tree.zxid };
+    let cut = DiskRequest::Truncate { ticket: Ticket(3), to: Zxid(0x3_0000_0001) };
+    for entered in [true, false] {
+        let mut home = Home::new(1, 30, 10, &[0, 14]);
+        assert!(home.spool(LinkId(1), &tree));
+        let mut queue = home.queue(home.last().0);
+        queue.process(&mut vec![install.clone()]).unwrap();
+        match entered {
+            true => drop(queue.process(&mut vec![enter.clone()]).unwrap()),
+            false => {
+                drop(queue);
+                let last = home.restart().history.last_zxid;
+                queue = home.queue(last);
+            }
+        }
+        let refused = queue.process(&mut vec![cut.clone()]).unwrap_err().to_string();
+        assert!(refused.contains("cannot be cut behind 0x300000001"), "{refused}");
+        drop(queue);
+        let found = home.restart();
+        assert_eq!((found.history.last_zxid, found.may_vote), (Zxid::ZERO, false));
+    }
+}
+
 /// Two changes behind each other keep what the last one set aside, not what the first did.
 #[test]
 fn only_the_last_change_is_kept_aside() {

@@ -5,6 +5,8 @@
 //! zkserver.truncating.<to>             the history ends with <to>: what is behind it is going
 //! zkserver.incoming.snapshot.<zxid>    this is the history: everything else is going
 //! zkserver.abandoning                  there is no history any more: everything is going
+//! zkserver.going-back                  what lies aside is the history: everything else is going
+//! zkserver.coming-back                 everything else is gone: what lies aside is coming back
 //! zkserver.aside.<name>                was history once: for an operator to look at
 //! ```
 //!
@@ -26,15 +28,27 @@ use super::disk::{Disk, DiskError};
 use super::epoch_files::forbid_vote;
 use super::snapshot::reader::looks_complete;
 use super::snapshot::{self, Compression};
-use super::txn_log::{LogError, LogReader};
+use super::txn_log::{self, LogError, LogReader};
 use super::{hex_suffix, purge};
 use crate::proto::Zxid;
 
 const TRUNCATING: &str = "zkserver.truncating.";
 const INCOMING: &str = "zkserver.incoming.";
 const ABANDONING: &str = "zkserver.abandoning";
+const GOING_BACK: &str = "zkserver.going-back";
+const COMING_BACK: &str = "zkserver.coming-back";
 /// Before the name of a file that was history once.
 pub(super) const ASIDE: &str = "zkserver.aside.";
+
+/// What a truncation can count on that cannot cut the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhatLiesAside {
+    /// Nothing, or what is for an operator to look at.
+    NothingOfUse,
+    /// The whole history in whose place the leader's tree came, and this server has promised nothing
+    /// on the ground of that tree: until it acknowledges NEWLEADER it may go back.
+    TheHistoryBefore,
+}
 
 /// Why the history cannot be changed.
 #[derive(Debug, thiserror::Error)]
@@ -91,40 +105,82 @@ pub(super) fn cut(dir: &DataDir, to: Zxid) -> Result<Zxid, HistoryError> {
     Ok(end)
 }
 
-/// [`truncate`]; a history that begins later is set aside as a whole, with the mark that its server
-/// may not vote: it would be told the same at every start. The next one joins without a vote and is
-/// given the leader's tree.
+/// [`truncate`] of a history that may begin later than `to`, and then cannot be cut.
+///
+/// If what lies aside is the history [before this tree](WhatLiesAside), that is the history again, as
+/// if the tree had never been taken. Else all of it is set aside, with the mark that its server may
+/// not vote: it would be told the same at every start. The next one joins without a vote and is given
+/// the leader's tree.
 ///
 /// # Errors
 /// Those of [`truncate`].
-pub(super) fn truncate_or_give_up(dir: &DataDir, to: Zxid) -> Result<Zxid, HistoryError> {
+pub(super) fn truncate_or_go_back(
+    dir: &DataDir,
+    to: Zxid,
+    aside: WhatLiesAside,
+) -> Result<Zxid, HistoryError> {
     let _held = dir.snapshot_gate().close();
-    give_up_what_lies_aside(dir)?;
-    let truncated = cut(dir, to);
-    if let Err(error @ HistoryError::BeginsLater { .. }) = &truncated {
-        forbid_vote(&**dir.disk(), dir.snapshot_dir(), &error.to_string())?;
-        abandon(dir)?;
+    let begins_later = match kept_snapshot(dir, to) {
+        Ok(_) => {
+            give_up_what_lies_aside(dir)?;
+            return cut(dir, to);
+        }
+        Err(error @ HistoryError::BeginsLater { .. }) => error,
+        Err(error) => return Err(error),
+    };
+    if aside == WhatLiesAside::TheHistoryBefore {
+        let end = go_back(dir)?;
+        tracing::warn!(%to, %end, "the leader's tree is given up: the history before it is back");
+        return Ok(end);
     }
-    truncated
+    forbid_vote(&**dir.disk(), dir.snapshot_dir(), &begins_later.to_string())?;
+    give_up_what_lies_aside(dir)?;
+    abandon(dir)?;
+    Err(begins_later)
 }
 
 /// Puts the snapshot in the place of everything there is: `unfinished`, a file in the snapshot
-/// directory that is complete and synced, becomes the snapshot of `zxid`, and all logs and snapshots
-/// are set aside, for nothing tells that they belong to the same history.
+/// directory that is complete and synced, becomes the snapshot of `zxid`. All logs and snapshots
+/// make room for it, for nothing tells that they belong to the same history: they are set aside, or,
+/// if the history before them lies there, given up. Returns what lies aside then.
 ///
 /// # Errors
 /// The disk's: the next start finds the old history or the new one.
-pub fn replace(dir: &DataDir, unfinished: &str, zxid: Zxid) -> Result<(), DiskError> {
+pub fn replace(
+    dir: &DataDir,
+    unfinished: &str,
+    zxid: Zxid,
+    aside: WhatLiesAside,
+) -> Result<WhatLiesAside, DiskError> {
     let _held = dir.snapshot_gate().close();
     let disk = &**dir.disk();
-    give_up_what_lies_aside(dir)?;
     let name = snapshot::file_name(zxid, Compression::None);
     let incoming = format!("{INCOMING}{name}");
+    let has_history = !dir.snapshots()?.is_empty();
+    if aside != WhatLiesAside::TheHistoryBefore {
+        give_up_what_lies_aside(dir)?;
+    }
     disk.rename(&dir.snapshot_dir().join(unfinished), &dir.snapshot_dir().join(&incoming))?;
     disk.sync_dir(dir.snapshot_dir())?;
+    if aside == WhatLiesAside::TheHistoryBefore {
+        remove_all(dir)?;
+    }
     carry_out_replacement(dir, &incoming, &name)?;
     tracing::info!(name, "a leader's snapshot took the place of the history");
-    Ok(())
+    Ok(match aside {
+        WhatLiesAside::NothingOfUse if has_history => WhatLiesAside::TheHistoryBefore,
+        aside => aside,
+    })
+}
+
+/// Makes what lies aside the history again. Returns where it ends.
+fn go_back(dir: &DataDir) -> Result<Zxid, HistoryError> {
+    let mark = dir.snapshot_dir().join(GOING_BACK);
+    dir.disk().create_new(&mark)?;
+    dir.disk().sync_dir(dir.snapshot_dir())?;
+    carry_out_going_back(dir)?;
+    let logged = last_record(dir, Zxid(u64::MAX))?.map_or(Zxid::ZERO, |place| place.zxid);
+    Ok(kept_snapshot(dir, Zxid(u64::MAX))?.max(logged))
 }
 
 /// Sets everything aside: there is no history any more. Nobody may take snapshots or purge meanwhile.
@@ -143,13 +199,24 @@ pub(super) fn abandon(dir: &DataDir) -> Result<(), DiskError> {
 /// Those of [`truncate`] and [`replace`].
 pub(super) fn finish(dir: &DataDir) -> Result<(), HistoryError> {
     let is_change = |name: &String| {
-        [TRUNCATING, INCOMING, ABANDONING].iter().any(|mark| name.starts_with(mark))
+        [TRUNCATING, INCOMING, ABANDONING, GOING_BACK, COMING_BACK]
+            .iter()
+            .any(|mark| name.starts_with(mark))
     };
     let names = dir.disk().list(dir.snapshot_dir())?.into_iter().map(|entry| entry.name);
     for mark in names.filter(is_change) {
         if mark == ABANDONING {
             carry_out_abandonment(dir)?;
             tracing::warn!("the history was given up: a crash had interrupted that");
+        } else if mark == GOING_BACK || mark == COMING_BACK {
+            if mark == GOING_BACK {
+                carry_out_going_back(dir)?;
+            } else {
+                carry_out_coming_back(dir)?;
+            }
+            tracing::warn!(
+                "the history before a leader's tree is back: a crash had interrupted that"
+            );
         } else if let Some(to) = hex_suffix(&mark, TRUNCATING) {
             carry_out_truncation(dir, to, &dir.snapshot_dir().join(&mark))?;
             tracing::warn!(%to, "the history was cut: a crash had interrupted that");
@@ -260,17 +327,61 @@ fn carry_out_abandonment(dir: &DataDir) -> Result<(), DiskError> {
     dir.disk().sync_dir(dir.snapshot_dir())
 }
 
+/// May be done again from the start at any time.
+fn carry_out_going_back(dir: &DataDir) -> Result<(), DiskError> {
+    remove_all(dir)?;
+    let (disk, snapshot_dir) = (&**dir.disk(), dir.snapshot_dir());
+    disk.rename(&snapshot_dir.join(GOING_BACK), &snapshot_dir.join(COMING_BACK))?;
+    disk.sync_dir(snapshot_dir)?;
+    carry_out_coming_back(dir)
+}
+
+/// May be done again from the start at any time. Logs first: on a snapshot without them Apache's
+/// server would start with less than there was.
+fn carry_out_coming_back(dir: &DataDir) -> Result<(), DiskError> {
+    let (disk, snapshot_dir) = (&**dir.disk(), dir.snapshot_dir());
+    come_back(disk, dir.log_dir(), |name| txn_log::zxid_of_name(name).is_some())?;
+    come_back(disk, snapshot_dir, snapshot::is_file_name)?;
+    disk.remove(&snapshot_dir.join(COMING_BACK))?;
+    disk.sync_dir(snapshot_dir)
+}
+
+fn come_back(disk: &dyn Disk, dir: &Path, is_one: impl Fn(&str) -> bool) -> Result<(), DiskError> {
+    for entry in disk.list(dir)? {
+        if let Some(name) = entry.name.strip_prefix(ASIDE).filter(|name| is_one(name)) {
+            tracing::info!("{} is history again", dir.join(name).display());
+            disk.rename(&dir.join(&entry.name), &dir.join(name))?;
+        }
+    }
+    disk.sync_dir(dir)
+}
+
+/// Gives up all logs and snapshots, as [`set_all_aside`] sets them aside.
+fn remove_all(dir: &DataDir) -> Result<(), DiskError> {
+    let disk = &**dir.disk();
+    rename_all(dir, |folder, name| {
+        disk.rename(&folder.join(name), &folder.join(purge::removed_name(name)))
+    })
+}
+
 /// Snapshots first: on logs without a snapshot Apache's server does not start.
-fn set_all_aside(dir: &DataDir) -> Result<(), DiskError> {
+fn rename_all(
+    dir: &DataDir,
+    rename: impl Fn(&Path, &str) -> Result<(), DiskError>,
+) -> Result<(), DiskError> {
     let disk = &**dir.disk();
     for file in dir.snapshots()? {
-        set_aside(disk, dir.snapshot_dir(), &file.name)?;
+        rename(dir.snapshot_dir(), &file.name)?;
     }
     disk.sync_dir(dir.snapshot_dir())?;
     for log in dir.logs()?.iter().rev() {
-        set_aside(disk, dir.log_dir(), &log.name)?;
+        rename(dir.log_dir(), &log.name)?;
     }
     disk.sync_dir(dir.log_dir())
+}
+
+fn set_all_aside(dir: &DataDir) -> Result<(), DiskError> {
+    rename_all(dir, |folder, name| set_aside(&**dir.disk(), folder, name))
 }
 
 fn set_aside(disk: &dyn Disk, dir: &Path, name: &str) -> Result<(), DiskError> {

@@ -28,7 +28,7 @@ use super::config_files;
 use super::data_dir::DataDir;
 use super::disk::{Disk, DiskError};
 use super::epoch_files::{self, EpochFile};
-use super::history;
+use super::history::{self, WhatLiesAside};
 use super::snapshot::{FirstSnapshot, spool_name};
 use super::txn_log::{LogWriter, LogWriterOptions, MAX_BATCH_BYTES, ZeroFiller, record};
 use crate::proto::{Epoch, LinkId, QuorumVerifier, Ticket, Zxid};
@@ -168,6 +168,8 @@ pub struct SyncQueue {
     frames: Vec<u8>,
     last_ticket: Ticket,
     last_zxid: Zxid,
+    /// A start is the end of every way back.
+    aside: WhatLiesAside,
     failed: bool,
 }
 
@@ -197,6 +199,7 @@ impl SyncQueue {
             frames: Vec::new(),
             last_ticket: Ticket::default(),
             last_zxid,
+            aside: WhatLiesAside::NothingOfUse,
             failed: false,
         }
     }
@@ -329,12 +332,13 @@ impl SyncQueue {
             DiskRequest::Append { .. } | DiskRequest::Roll => unreachable!("it is an append"),
             DiskRequest::Truncate { to, .. } => {
                 self.log.roll()?;
-                self.last_zxid = history::truncate_or_give_up(dir, *to)?;
+                self.last_zxid = history::truncate_or_go_back(dir, *to, self.aside)?;
+                self.aside = WhatLiesAside::NothingOfUse;
             }
             DiskRequest::InstallSnapshot { link, zxid, .. } => {
                 self.log.roll()?;
                 files.first_snapshot = None;
-                history::replace(dir, &spool_name(*link), *zxid)?;
+                self.aside = history::replace(dir, &spool_name(*link), *zxid, self.aside)?;
                 self.last_zxid = *zxid;
                 report.new_snapshot = true;
             }
@@ -342,6 +346,7 @@ impl SyncQueue {
                 EpochFile::Accepted.write(disk, snapshot_dir, *epoch)?;
             }
             DiskRequest::CurrentEpoch { epoch, .. } => {
+                self.aside = WhatLiesAside::NothingOfUse;
                 EpochFile::Current.write(disk, snapshot_dir, *epoch)?;
                 epoch_files::allow_vote(disk, snapshot_dir)?;
             }

@@ -106,6 +106,10 @@ pub struct Member {
     /// Whether the tree has what the log lacks: an observer with `syncEnabled=false` follows without
     /// one. What it had to promise as a voter it would forget.
     pub unlogged: bool,
+    /// Whether the history is a leader's tree, and what followed it, whose epoch was not entered
+    /// since. This server has promised nothing on the ground of it, and the history before it is
+    /// what it goes back to if a later leader has less.
+    pub tree_on_trial: bool,
     /// A restore of the database was asked for and is not done yet.
     pub reloading: bool,
     /// The round of elections it is in (`logicalclock`).
@@ -182,6 +186,7 @@ impl Turn<'_> {
     /// Cuts the log behind `to`. The tree is not current before it was reloaded.
     pub fn truncate(&mut self, to: Zxid) -> Pending<Zxid> {
         self.member.last_logged = to;
+        self.member.tree_on_trial = false;
         self.member.database_is_current = false;
         let (ticket, pending) = self.member.tickets.issue(to);
         self.effects.disk.push(DiskEffect::Truncate { ticket, to });
@@ -192,6 +197,7 @@ impl Turn<'_> {
     /// current before it was reloaded.
     pub fn install_snapshot(&mut self, link: LinkId, zxid: Zxid) -> Pending<Zxid> {
         self.member.last_logged = zxid;
+        self.member.tree_on_trial = true;
         self.member.database_is_current = false;
         let (ticket, pending) = self.member.tickets.issue(zxid);
         self.effects.disk.push(DiskEffect::InstallSnapshot { ticket, link, zxid });
@@ -218,6 +224,7 @@ impl Turn<'_> {
     /// Writes `currentEpoch`.
     pub fn set_current_epoch(&mut self, epoch: Epoch) -> Pending<Epoch> {
         self.member.current_epoch = epoch;
+        self.member.tree_on_trial = false;
         let (ticket, pending) = self.member.tickets.issue(epoch);
         self.effects.disk.push(DiskEffect::CurrentEpoch { ticket, epoch });
         pending
@@ -228,6 +235,7 @@ impl Turn<'_> {
     pub fn enter_without_log(&mut self, epoch: Epoch) -> Pending<Epoch> {
         let (ticket, pending) = self.member.tickets.issue(epoch);
         let epoch = self.member.current_epoch;
+        self.member.tree_on_trial = false;
         self.effects.disk.push(DiskEffect::CurrentEpoch { ticket, epoch });
         pending
     }

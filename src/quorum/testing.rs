@@ -94,6 +94,7 @@ pub(crate) fn member(me: i64, config: &QuorumVerifier) -> Member {
         may_vote: true,
         database_is_current: true,
         unlogged: false,
+        tree_on_trial: false,
         acknowledged: Zxid::ZERO,
         reloading: false,
         round: 0,

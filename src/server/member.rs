@@ -101,6 +101,7 @@ pub fn start(
         may_vote,
         database_is_current: true,
         unlogged: false,
+        tree_on_trial: false,
         acknowledged: Zxid::ZERO,
         reloading: false,
         round: 0,

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use zkserver::persistence::history::WhatLiesAside;
 use zkserver::persistence::snapshot::{
     Compression, SnapshotOptions, SnapshotSpool, SnapshotStream, spool_name,
 };
@@ -141,7 +142,8 @@ fn a_tree_that_was_sent_is_the_one_that_is_found() {
         SnapshotSpool::new(&RealDisk, dir.snapshot_dir(), link, tree, 2_097_150).expect("a spool");
     assert_eq!(spool.take(&bytes).expect("a tree"), bytes.len());
     spool.finish().expect("the whole tree");
-    history::replace(&dir, &spool_name(link), zxid).expect("it is installed");
+    history::replace(&dir, &spool_name(link), zxid, WhatLiesAside::NothingOfUse)
+        .expect("it is installed");
     let found = reloaded(&dir);
     assert_eq!(state(&found), expected);
     assert_eq!(dir.logs().expect("a list"), []);

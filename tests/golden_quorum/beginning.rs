@@ -75,6 +75,7 @@ impl Beginning {
             may_vote: true,
             database_is_current: true,
             unlogged: false,
+            tree_on_trial: false,
             acknowledged: Zxid::ZERO,
             reloading: false,
             round: 0,

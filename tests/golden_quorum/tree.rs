@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use zkserver::persistence::history::WhatLiesAside;
 use zkserver::persistence::snapshot::{Compression, SnapshotOptions, SnapshotSpool, spool_name};
 use zkserver::persistence::{
     DataDir, DataDirOptions, MemberRestoreOptions, RealDisk, RestoreOptions, history,
@@ -40,7 +41,8 @@ pub fn received(zxid: Zxid, stream: &[u8]) -> Database {
         .expect("a spool");
     assert_eq!(spool.take(stream).expect("a tree"), stream.len());
     spool.finish().expect("the whole tree");
-    history::replace(&dir, &spool_name(link), zxid).expect("it is installed");
+    history::replace(&dir, &spool_name(link), zxid, WhatLiesAside::NothingOfUse)
+        .expect("it is installed");
     let options = MemberRestoreOptions {
         restore: RestoreOptions {
             tree: OPTIONS,

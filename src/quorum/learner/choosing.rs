@@ -41,9 +41,28 @@ enum Step {
     /// SNAP came; its stream is awaited.
     Receives { snapshot: Zxid },
     /// The log is being cut, or the snapshot becomes the newest.
-    ChangesFiles(Pending<Zxid>),
+    ChangesFiles(Pending<Zxid>, Option<Excuse>),
     /// The tree is being restored; its last zxid must be this one.
-    Restores { expected: Zxid },
+    Restores { expected: Zxid, excuse: Option<Excuse> },
+}
+
+/// Why a history that an honest leader has cut may end elsewhere. With less the learner comes again.
+#[derive(Debug, Clone, Copy)]
+enum Excuse {
+    /// What is in the tree of an observer without a log is on no disk.
+    NoLog,
+    /// [`Member::tree_on_trial`](crate::quorum::member::Member::tree_on_trial)
+    TreeOnTrial,
+}
+
+impl Excuse {
+    fn of(turn: &Turn<'_>) -> Option<Self> {
+        match (turn.member.unlogged, turn.member.tree_on_trial) {
+            (true, _) => Some(Excuse::NoLog),
+            (false, true) => Some(Excuse::TreeOnTrial),
+            (false, false) => None,
+        }
+    }
 }
 
 impl Choosing {
@@ -63,19 +82,19 @@ impl Choosing {
             }
             (Event::SnapshotArrived, Step::Receives { snapshot }) => {
                 let snapshot = *snapshot;
-                self.step = Step::ChangesFiles(turn.install_snapshot(self.link, snapshot));
+                self.step = Step::ChangesFiles(turn.install_snapshot(self.link, snapshot), None);
                 Ok(None)
             }
             (Event::SnapshotArrived, _) => Err("a stream without SNAP".into()),
-            (Event::Persisted, Step::ChangesFiles(pending)) => {
+            (Event::Persisted, Step::ChangesFiles(pending, excuse)) => {
                 let Some(done) = turn.member.tickets.redeem(pending) else { return Ok(None) };
                 turn.reload();
-                self.step = Step::Restores { expected: done.what() };
+                self.step = Step::Restores { expected: done.what(), excuse: *excuse };
                 Ok(None)
             }
-            (Event::Reloaded(restored), Step::Restores { expected }) => {
-                let expected = *expected;
-                self.restored(turn, about, expected, restored)
+            (Event::Reloaded(restored), Step::Restores { expected, excuse }) => {
+                let (expected, excuse) = (*expected, *excuse);
+                self.restored(turn, about, expected, excuse, restored)
             }
             (Event::Closed(why), _) => Err(format!("the link to the leader ended: {why}").into()),
             _ => Ok(None),
@@ -99,7 +118,8 @@ impl Choosing {
             }
             QuorumPacket::Trunc { zxid } => {
                 tracing::warn!(%last, to = %zxid, "what no leader has committed is cut off");
-                self.step = Step::ChangesFiles(turn.truncate(zxid));
+                let excuse = Excuse::of(turn);
+                self.step = Step::ChangesFiles(turn.truncate(zxid), excuse);
                 Ok(None)
             }
             QuorumPacket::Snap { zxid } if zxid.epoch() > self.epoch => {
@@ -130,23 +150,27 @@ impl Choosing {
         turn: &mut Turn<'_>,
         about: About,
         expected: Zxid,
+        excuse: Option<Excuse>,
         restored: Restored,
     ) -> Next {
         let last = restored.last_zxid;
-        let has_no_log = turn.member.unlogged;
         turn.member.reloaded(restored);
-        if last != expected && has_no_log {
-            return Err(format!(
-                "without a log there is no way back to {expected}, only to the last snapshot, {last}"
-            )
-            .into());
+        if last == expected {
+            return self.catch_up(turn, about);
         }
-        if last != expected {
+        Err(match excuse {
+            Some(Excuse::NoLog) => format!(
+                "without a log there is no way back to {expected}, only to the last snapshot, {last}"
+            ),
+            Some(Excuse::TreeOnTrial) => format!(
+                "the tree of an earlier leader could not be cut to {expected}: what was here before \
+                 it, which ends with {last}, is the history again"
+            ),
             // The leader takes something for our common history that we never had. With what we
             // have now it chooses better.
-            return Err(format!("expected a tree of {expected}, got one of {last}").into());
+            None => format!("expected a tree of {expected}, got one of {last}"),
         }
-        self.catch_up(turn, about)
+        .into())
     }
 
     fn catch_up(&mut self, turn: &mut Turn<'_>, about: About) -> Next {

@@ -248,6 +248,34 @@ fn without_a_log_there_is_only_the_snapshot_to_go_back_to() {
     assert_eq!((play.member.last_logged, play.member.unlogged), (zxid(3, 9), false));
 }
 
+/// A tree may be of a leader that nobody else followed. The next one has the learner go back behind
+/// it, where there is nothing to cut: the history before the tree is still there, and nobody has sent
+/// anything wrong (found by seed 30940987220354).
+#[test]
+fn a_tree_that_no_leader_has_is_given_up_for_the_history_before_it() {
+    let mut play = Play::follower();
+    play.discovers();
+    play.hears(QuorumPacket::Snap { zxid: zxid(4, 9) });
+    play.step(Input::SnapshotArrived(LinkId(0)));
+    play.persisted();
+    play.reloaded(zxid(4, 9));
+    assert!(play.member.tree_on_trial);
+    assert_eq!(play.hears(new_leader(5)), ["disk: currentEpoch 5"]);
+    assert!(!play.member.tree_on_trial, "from here on it counts");
+
+    let mut play = Play::of(2, LearnerType::Participant, |member| member.tree_on_trial = true);
+    play.discovers();
+    let to = zxid(4, 1);
+    let told = play.hears(QuorumPacket::Trunc { zxid: to });
+    assert_eq!(told, ["disk: truncate to 0x400000001"]);
+    play.persisted();
+    let told = play.reloaded(zxid(3, 9));
+    let words = "leaves: the tree of an earlier leader could not be cut to 0x400000001: what was \
+                 here before it, which ends with 0x300000009, is the history again";
+    assert_eq!(told.last().map(String::as_str), Some(words));
+    assert_eq!((play.member.last_logged, play.member.tree_on_trial), (zxid(3, 9), false));
+}
+
 /// C-216: after ZOOKEEPER-2872, 3104 and 3642.
 #[test]
 fn a_snapshot_is_durable_and_restored_before_newleader_is_acknowledged() {
