@@ -282,7 +282,7 @@ impl Server {
         });
         let driver = spawn("driver", run);
         let address = port.as_ref().map(|port| port.address);
-        let clients = port.map(|port| port.open(config, &shared));
+        let clients = port.map(|port| port.open(config, &shared, me.is_some()));
         let millis = clock.now().mono_ms;
         match (me, address) {
             (None, address) => {

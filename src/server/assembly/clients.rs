@@ -44,9 +44,9 @@ impl ClientPort {
         ClientPort { listener, address }
     }
 
-    /// Lets clients in, for as long as the runtime lives.
-    pub(super) fn open(self, config: &Config, shared: &Arc<Shared>) -> Runtime {
-        let runtime = runtime();
+    /// Lets clients in, for as long as the runtime lives. `is_member`: other servers are served, too.
+    pub(super) fn open(self, config: &Config, shared: &Arc<Shared>, is_member: bool) -> Runtime {
+        let runtime = runtime(workers(is_member));
         runtime.spawn(accept_forever(self.listener, shared.clone()));
         let patience = Duration::from_millis(config.sessionless_cnxn_timeout_ms);
         runtime.spawn(sweep_forever(shared.clone(), patience));
@@ -54,9 +54,19 @@ impl ClientPort {
     }
 }
 
-fn runtime() -> Runtime {
-    // At least two: one of them may be waiting for the disk.
-    let workers = thread::available_parallelism().map_or(2, usize::from).max(2);
+/// How many threads serve clients.
+fn workers(is_member: bool) -> usize {
+    let cores = thread::available_parallelism().map_or(2, usize::from);
+    match is_member {
+        // At least two: one of them may be waiting for the disk.
+        false => cores.max(2),
+        // None of them waits for the disk. Links, log and driver of a member have threads of their own
+        // that are as busy; and each thread that is one too many is woken for what another does.
+        true => (cores / 2).max(1),
+    }
+}
+
+fn runtime(workers: usize) -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("client")
