@@ -17,18 +17,22 @@
 //!
 //! What is no longer history is renamed, so that nobody takes it for some: neither we nor Apache
 //! ZooKeeper and its tools, who look for names that begin with `log.` and `snapshot.`. The next
-//! change gives it up for removal. A truncation goes from the end to the cut, synced after each
+//! change gives it up for removal, unless it is what we may have to [go back](going_back) to. A truncation goes from the end to the cut, synced after each
 //! name, so that even who does not finish it, Apache's server, finds a history without a hole.
+
+mod going_back;
 
 use std::io;
 use std::path::Path;
 
+pub use self::going_back::WhatLiesAside;
+use self::going_back::{carry_out_coming_back, carry_out_going_back, go_back};
 use super::data_dir::{DataDir, LogFile};
 use super::disk::{Disk, DiskError};
 use super::epoch_files::forbid_vote;
 use super::snapshot::reader::looks_complete;
 use super::snapshot::{self, Compression};
-use super::txn_log::{self, LogError, LogReader};
+use super::txn_log::{LogError, LogReader};
 use super::{hex_suffix, purge};
 use crate::proto::Zxid;
 
@@ -39,16 +43,6 @@ const GOING_BACK: &str = "zkserver.going-back";
 const COMING_BACK: &str = "zkserver.coming-back";
 /// Before the name of a file that was history once.
 pub(super) const ASIDE: &str = "zkserver.aside.";
-
-/// What a truncation can count on that cannot cut the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhatLiesAside {
-    /// Nothing, or what is for an operator to look at.
-    NothingOfUse,
-    /// The whole history in whose place the leader's tree came, and this server has promised nothing
-    /// on the ground of that tree: until it acknowledges NEWLEADER it may go back.
-    TheHistoryBefore,
-}
 
 /// Why the history cannot be changed.
 #[derive(Debug, thiserror::Error)]
@@ -93,24 +87,33 @@ pub fn truncate(dir: &DataDir, to: Zxid) -> Result<Zxid, HistoryError> {
 
 /// [`truncate`] that keeps what lies aside, with nobody there who takes snapshots.
 pub(super) fn cut(dir: &DataDir, to: Zxid) -> Result<Zxid, HistoryError> {
+    cut_and(dir, to, set_aside)
+}
+
+/// What becomes of a file that is no history any more.
+type LetGo = fn(&dyn Disk, &Path, &str) -> Result<(), DiskError>;
+
+/// [`cut`] that lets go of what is behind `to` in that way. (A start that has to finish it sets the
+/// rest aside.)
+fn cut_and(dir: &DataDir, to: Zxid, let_go: LetGo) -> Result<Zxid, HistoryError> {
     let kept = kept_snapshot(dir, to)?;
     let logged = last_record(dir, to)?.map_or(Zxid::ZERO, |place| place.zxid);
     let disk = &**dir.disk();
     let mark = dir.snapshot_dir().join(format!("{TRUNCATING}{:x}", to.0));
     disk.create_new(&mark)?;
     disk.sync_dir(dir.snapshot_dir())?;
-    carry_out_truncation(dir, to, &mark)?;
+    carry_out_truncation(dir, to, &mark, let_go)?;
     let end = kept.max(logged);
     tracing::warn!(%to, %end, "the history was cut");
     Ok(end)
 }
 
-/// [`truncate`] of a history that may begin later than `to`, and then cannot be cut.
+/// [`truncate`] of a history that may begin later than `to`, and then cannot be cut. Returns where the
+/// history ends now, and what lies aside.
 ///
-/// If what lies aside is the history [before this tree](WhatLiesAside), that is the history again, as
-/// if the tree had never been taken. Else all of it is set aside, with the mark that its server may
-/// not vote: it would be told the same at every start. The next one joins without a vote and is given
-/// the leader's tree.
+/// If that is the history [before a tree on trial](WhatLiesAside), it is the history again, up to
+/// wherever it went. Else all of it is set aside, with the mark that its server may not vote: it would
+/// be told the same at every start. The next one joins without a vote and is given the leader's tree.
 ///
 /// # Errors
 /// Those of [`truncate`].
@@ -118,20 +121,23 @@ pub(super) fn truncate_or_go_back(
     dir: &DataDir,
     to: Zxid,
     aside: WhatLiesAside,
-) -> Result<Zxid, HistoryError> {
+) -> Result<(Zxid, WhatLiesAside), HistoryError> {
     let _held = dir.snapshot_gate().close();
     let begins_later = match kept_snapshot(dir, to) {
-        Ok(_) => {
+        Ok(_) if aside == WhatLiesAside::NothingOfUse => {
             give_up_what_lies_aside(dir)?;
-            return cut(dir, to);
+            return Ok((cut(dir, to)?, aside));
         }
+        // What is cut of a history that is on trial does not lie among the one before it.
+        Ok(_) => return Ok((cut_and(dir, to, give_up)?, aside)),
         Err(error @ HistoryError::BeginsLater { .. }) => error,
         Err(error) => return Err(error),
     };
-    if aside == WhatLiesAside::TheHistoryBefore {
-        let end = go_back(dir)?;
+    if let WhatLiesAside::TheHistoryBefore { end } = aside
+        && go_back(dir, end)?
+    {
         tracing::warn!(%to, %end, "the leader's tree is given up: the history before it is back");
-        return Ok(end);
+        return Ok((end, WhatLiesAside::NothingOfUse));
     }
     forbid_vote(&**dir.disk(), dir.snapshot_dir(), &begins_later.to_string())?;
     give_up_what_lies_aside(dir)?;
@@ -142,7 +148,8 @@ pub(super) fn truncate_or_go_back(
 /// Puts the snapshot in the place of everything there is: `unfinished`, a file in the snapshot
 /// directory that is complete and synced, becomes the snapshot of `zxid`. All logs and snapshots
 /// make room for it, for nothing tells that they belong to the same history: they are set aside, or,
-/// if the history before them lies there, given up. Returns what lies aside then.
+/// if they are a tree on trial themselves, given up. The history there is ends with `end`. Returns what
+/// lies aside then.
 ///
 /// # Errors
 /// The disk's: the next start finds the old history or the new one.
@@ -151,36 +158,28 @@ pub fn replace(
     unfinished: &str,
     zxid: Zxid,
     aside: WhatLiesAside,
+    end: Zxid,
 ) -> Result<WhatLiesAside, DiskError> {
     let _held = dir.snapshot_gate().close();
     let disk = &**dir.disk();
     let name = snapshot::file_name(zxid, Compression::None);
     let incoming = format!("{INCOMING}{name}");
+    let is_on_trial = aside != WhatLiesAside::NothingOfUse;
     let has_history = !dir.snapshots()?.is_empty();
-    if aside != WhatLiesAside::TheHistoryBefore {
+    if !is_on_trial {
         give_up_what_lies_aside(dir)?;
     }
     disk.rename(&dir.snapshot_dir().join(unfinished), &dir.snapshot_dir().join(&incoming))?;
     disk.sync_dir(dir.snapshot_dir())?;
-    if aside == WhatLiesAside::TheHistoryBefore {
+    if is_on_trial {
         remove_all(dir)?;
     }
     carry_out_replacement(dir, &incoming, &name)?;
     tracing::info!(name, "a leader's snapshot took the place of the history");
     Ok(match aside {
-        WhatLiesAside::NothingOfUse if has_history => WhatLiesAside::TheHistoryBefore,
+        WhatLiesAside::NothingOfUse if has_history => WhatLiesAside::TheHistoryBefore { end },
         aside => aside,
     })
-}
-
-/// Makes what lies aside the history again. Returns where it ends.
-fn go_back(dir: &DataDir) -> Result<Zxid, HistoryError> {
-    let mark = dir.snapshot_dir().join(GOING_BACK);
-    dir.disk().create_new(&mark)?;
-    dir.disk().sync_dir(dir.snapshot_dir())?;
-    carry_out_going_back(dir)?;
-    let logged = last_record(dir, Zxid(u64::MAX))?.map_or(Zxid::ZERO, |place| place.zxid);
-    Ok(kept_snapshot(dir, Zxid(u64::MAX))?.max(logged))
 }
 
 /// Sets everything aside: there is no history any more. Nobody may take snapshots or purge meanwhile.
@@ -218,7 +217,7 @@ pub(super) fn finish(dir: &DataDir) -> Result<(), HistoryError> {
                 "the history before a leader's tree is back: a crash had interrupted that"
             );
         } else if let Some(to) = hex_suffix(&mark, TRUNCATING) {
-            carry_out_truncation(dir, to, &dir.snapshot_dir().join(&mark))?;
+            carry_out_truncation(dir, to, &dir.snapshot_dir().join(&mark), set_aside)?;
             tracing::warn!(%to, "the history was cut: a crash had interrupted that");
         } else if let Some(name) = mark.strip_prefix(INCOMING).filter(|n| snapshot::is_file_name(n))
         {
@@ -288,18 +287,23 @@ fn last_record_in(dir: &DataDir, log: &LogFile, to: Zxid) -> Result<Option<(Zxid
 }
 
 /// From the end to the cut; may be done again from the start at any time.
-fn carry_out_truncation(dir: &DataDir, to: Zxid, mark: &Path) -> Result<(), HistoryError> {
+fn carry_out_truncation(
+    dir: &DataDir,
+    to: Zxid,
+    mark: &Path,
+    let_go: LetGo,
+) -> Result<(), HistoryError> {
     let disk = &**dir.disk();
     let (snapshot_dir, log_dir) = (dir.snapshot_dir(), dir.log_dir());
     for file in dir.snapshots()?.iter().rev().filter(|file| file.zxid > to) {
-        set_aside(disk, snapshot_dir, &file.name)?;
+        let_go(disk, snapshot_dir, &file.name)?;
     }
     disk.sync_dir(snapshot_dir)?;
     let logs = dir.logs()?;
     let last = last_record(dir, to)?;
     let kept = last.as_ref().map_or(0, |place| place.log + 1);
     for log in logs[kept..].iter().rev() {
-        set_aside(disk, log_dir, &log.name)?;
+        let_go(disk, log_dir, &log.name)?;
         disk.sync_dir(log_dir)?;
     }
     if let Some(Place { log, end, .. }) = last {
@@ -327,41 +331,14 @@ fn carry_out_abandonment(dir: &DataDir) -> Result<(), DiskError> {
     dir.disk().sync_dir(dir.snapshot_dir())
 }
 
-/// May be done again from the start at any time.
-fn carry_out_going_back(dir: &DataDir) -> Result<(), DiskError> {
-    remove_all(dir)?;
-    let (disk, snapshot_dir) = (&**dir.disk(), dir.snapshot_dir());
-    disk.rename(&snapshot_dir.join(GOING_BACK), &snapshot_dir.join(COMING_BACK))?;
-    disk.sync_dir(snapshot_dir)?;
-    carry_out_coming_back(dir)
-}
-
-/// May be done again from the start at any time. Logs first: on a snapshot without them Apache's
-/// server would start with less than there was.
-fn carry_out_coming_back(dir: &DataDir) -> Result<(), DiskError> {
-    let (disk, snapshot_dir) = (&**dir.disk(), dir.snapshot_dir());
-    come_back(disk, dir.log_dir(), |name| txn_log::zxid_of_name(name).is_some())?;
-    come_back(disk, snapshot_dir, snapshot::is_file_name)?;
-    disk.remove(&snapshot_dir.join(COMING_BACK))?;
-    disk.sync_dir(snapshot_dir)
-}
-
-fn come_back(disk: &dyn Disk, dir: &Path, is_one: impl Fn(&str) -> bool) -> Result<(), DiskError> {
-    for entry in disk.list(dir)? {
-        if let Some(name) = entry.name.strip_prefix(ASIDE).filter(|name| is_one(name)) {
-            tracing::info!("{} is history again", dir.join(name).display());
-            disk.rename(&dir.join(&entry.name), &dir.join(name))?;
-        }
-    }
-    disk.sync_dir(dir)
-}
-
 /// Gives up all logs and snapshots, as [`set_all_aside`] sets them aside.
 fn remove_all(dir: &DataDir) -> Result<(), DiskError> {
-    let disk = &**dir.disk();
-    rename_all(dir, |folder, name| {
-        disk.rename(&folder.join(name), &folder.join(purge::removed_name(name)))
-    })
+    rename_all(dir, |folder, name| give_up(&**dir.disk(), folder, name))
+}
+
+/// Its bytes are given back by the next purge.
+fn give_up(disk: &dyn Disk, dir: &Path, name: &str) -> Result<(), DiskError> {
+    disk.rename(&dir.join(name), &dir.join(purge::removed_name(name)))
 }
 
 /// Snapshots first: on logs without a snapshot Apache's server does not start.

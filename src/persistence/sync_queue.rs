@@ -48,11 +48,12 @@ pub enum DiskRequest {
     },
     /// The next append begins a new file.
     Roll,
-    /// Cut the history behind `to`.
+    /// Cut the history behind `to`. If it begins later, with a tree on trial, the history before that
+    /// is gone back to, wherever it ends.
     Truncate {
-        /// Reported when nothing of what was cut can come back.
+        /// Reported when nothing of what was cut or given up can come back.
         ticket: Ticket,
-        /// The last transaction that stays.
+        /// Where to cut.
         to: Zxid,
     },
     /// The tree that arrived over `link` takes the place of the history.
@@ -154,7 +155,7 @@ pub struct Persisted {
     pub slow_sync: bool,
     /// Whether a new log file was begun.
     pub new_log: bool,
-    /// Whether a leader's snapshot was installed.
+    /// Whether there is a snapshot that was not there before: a leader's, or one that came back.
     pub new_snapshot: bool,
 }
 
@@ -332,13 +333,15 @@ impl SyncQueue {
             DiskRequest::Append { .. } | DiskRequest::Roll => unreachable!("it is an append"),
             DiskRequest::Truncate { to, .. } => {
                 self.log.roll()?;
-                self.last_zxid = history::truncate_or_go_back(dir, *to, self.aside)?;
-                self.aside = WhatLiesAside::NothingOfUse;
+                let aside = self.aside;
+                (self.last_zxid, self.aside) = history::truncate_or_go_back(dir, *to, aside)?;
+                report.new_snapshot = self.aside != aside;
             }
             DiskRequest::InstallSnapshot { link, zxid, .. } => {
                 self.log.roll()?;
                 files.first_snapshot = None;
-                self.aside = history::replace(dir, &spool_name(*link), *zxid, self.aside)?;
+                let (tree, end) = (spool_name(*link), self.last_zxid);
+                self.aside = history::replace(dir, &tree, *zxid, self.aside, end)?;
                 self.last_zxid = *zxid;
                 report.new_snapshot = true;
             }

@@ -124,11 +124,13 @@ pub enum DiskEffect {
     },
     /// The next append begins a new log file, and a snapshot is due.
     RollAndSnapshot,
-    /// Cut the log behind `to` and set newer snapshots aside; the next append begins a new file.
+    /// Cut the log behind `to` and set newer snapshots aside; the next append begins a new file. If
+    /// that is not possible because the history begins with a tree on trial, the one before it is the
+    /// history again.
     Truncate {
-        /// Reported when nothing of what was cut can come back.
+        /// Reported when nothing of what was cut or given up can come back.
         ticket: Ticket,
-        /// The last transaction that stays.
+        /// Where to cut.
         to: Zxid,
     },
     /// The stream that arrived on `link` becomes the newest snapshot, and the logs before it are

@@ -106,9 +106,9 @@ pub struct Member {
     /// Whether the tree has what the log lacks: an observer with `syncEnabled=false` follows without
     /// one. What it had to promise as a voter it would forget.
     pub unlogged: bool,
-    /// Whether the history is a leader's tree, and what followed it, whose epoch was not entered
-    /// since. This server has promised nothing on the ground of it, and the history before it is
-    /// what it goes back to if a later leader has less.
+    /// Whether the history may be a leader's tree, and what followed it, whose epoch was not entered
+    /// since: nothing was promised on the ground of it, so a truncation that goes behind it may find
+    /// the history before it instead, wherever that ends.
     pub tree_on_trial: bool,
     /// A restore of the database was asked for and is not done yet.
     pub reloading: bool,
@@ -186,7 +186,6 @@ impl Turn<'_> {
     /// Cuts the log behind `to`. The tree is not current before it was reloaded.
     pub fn truncate(&mut self, to: Zxid) -> Pending<Zxid> {
         self.member.last_logged = to;
-        self.member.tree_on_trial = false;
         self.member.database_is_current = false;
         let (ticket, pending) = self.member.tickets.issue(to);
         self.effects.disk.push(DiskEffect::Truncate { ticket, to });

@@ -142,7 +142,7 @@ fn a_tree_that_was_sent_is_the_one_that_is_found() {
         SnapshotSpool::new(&RealDisk, dir.snapshot_dir(), link, tree, 2_097_150).expect("a spool");
     assert_eq!(spool.take(&bytes).expect("a tree"), bytes.len());
     spool.finish().expect("the whole tree");
-    history::replace(&dir, &spool_name(link), zxid, WhatLiesAside::NothingOfUse)
+    history::replace(&dir, &spool_name(link), zxid, WhatLiesAside::NothingOfUse, Zxid::ZERO)
         .expect("it is installed");
     let found = reloaded(&dir);
     assert_eq!(state(&found), expected);

@@ -41,7 +41,7 @@ pub fn received(zxid: Zxid, stream: &[u8]) -> Database {
         .expect("a spool");
     assert_eq!(spool.take(stream).expect("a tree"), stream.len());
     spool.finish().expect("the whole tree");
-    history::replace(&dir, &spool_name(link), zxid, WhatLiesAside::NothingOfUse)
+    history::replace(&dir, &spool_name(link), zxid, WhatLiesAside::NothingOfUse, Zxid::ZERO)
         .expect("it is installed");
     let options = MemberRestoreOptions {
         restore: RestoreOptions {

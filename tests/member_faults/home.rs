@@ -233,7 +233,17 @@ impl Home {
     /// Requests that append other transactions behind `to` than the history's: of a later epoch.
     /// Tickets from 3 on.
     pub fn fork(&mut self, to: Zxid, count: u64) -> Vec<DiskRequest> {
-        let mut database = self.database_at(to);
+        let database = self.database_at(to);
+        self.forked_end = Zxid((4 << 32) + count);
+        self.branch(database, count)
+    }
+
+    /// Requests that append transactions of a later epoch behind a leader's tree. Tickets from 3 on.
+    pub fn fork_of(&mut self, leader: &Leader, count: u64) -> Vec<DiskRequest> {
+        self.branch(Leader::database(leader.txns, leader.zxid), count)
+    }
+
+    fn branch(&mut self, mut database: Database, count: u64) -> Vec<DiskRequest> {
         let mut requests = Vec::new();
         for number in 1..=count {
             let zxid = Zxid((4 << 32) + number);
@@ -241,7 +251,6 @@ impl Home {
             self.states.insert(zxid, database.tree.digest());
             let ticket = Ticket(2 + number);
             requests.push(DiskRequest::Append { ticket, zxid, bytes: bytes.into() });
-            self.forked_end = zxid;
         }
         requests
     }
@@ -291,22 +300,28 @@ pub struct Leader {
     pub digest: u64,
     /// Of the tree, and some bytes behind it.
     pub stream: Vec<u8>,
+    txns: u64,
 }
 
 impl Leader {
     /// The tree behind `txns` transactions, the last of which is `last`.
     pub fn new(txns: u64, last: u64) -> Leader {
-        let mut database = Database::new(TREE);
-        for number in (0..txns).rev() {
-            transaction(&mut database, Zxid(last - number), 2);
-        }
+        let database = Leader::database(txns, Zxid(last));
         let digest = database.tree.digest();
         let shared = SharedDatabase::new(database);
         let mut stream = SnapshotStream::new(shared.begin_snapshot());
         let mut bytes = Vec::new();
         while stream.next_piece(&shared, &mut bytes).expect("the tree stays") {}
         bytes.extend_from_slice(b"what follows");
-        Leader { zxid: Zxid(last), digest, stream: bytes }
+        Leader { zxid: Zxid(last), digest, stream: bytes, txns }
+    }
+
+    fn database(txns: u64, last: Zxid) -> Database {
+        let mut database = Database::new(TREE);
+        for number in (0..txns).rev() {
+            transaction(&mut database, Zxid(last.0 - number), 2);
+        }
+        database
     }
 }
 

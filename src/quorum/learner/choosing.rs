@@ -46,7 +46,7 @@ enum Step {
     Restores { expected: Zxid, excuse: Option<Excuse> },
 }
 
-/// Why a history that an honest leader has cut may end elsewhere. With less the learner comes again.
+/// Why a history that an honest leader has cut may end elsewhere. With that the learner comes again.
 #[derive(Debug, Clone, Copy)]
 enum Excuse {
     /// What is in the tree of an observer without a log is on no disk.
@@ -57,9 +57,9 @@ enum Excuse {
 
 impl Excuse {
     fn of(turn: &Turn<'_>) -> Option<Self> {
-        match (turn.member.unlogged, turn.member.tree_on_trial) {
-            (true, _) => Some(Excuse::NoLog),
-            (false, true) => Some(Excuse::TreeOnTrial),
+        match (turn.member.tree_on_trial, turn.member.unlogged) {
+            (true, _) => Some(Excuse::TreeOnTrial),
+            (false, true) => Some(Excuse::NoLog),
             (false, false) => None,
         }
     }
@@ -158,13 +158,14 @@ impl Choosing {
         if last == expected {
             return self.catch_up(turn, about);
         }
+        turn.member.tree_on_trial = false;
         Err(match excuse {
             Some(Excuse::NoLog) => format!(
                 "without a log there is no way back to {expected}, only to the last snapshot, {last}"
             ),
             Some(Excuse::TreeOnTrial) => format!(
-                "the tree of an earlier leader could not be cut to {expected}: what was here before \
-                 it, which ends with {last}, is the history again"
+                "there is no {expected} in an earlier leader's tree that was taken, and in the history \
+                 before it: what there is now ends with {last}"
             ),
             // The leader takes something for our common history that we never had. With what we
             // have now it chooses better.

@@ -270,8 +270,8 @@ fn a_tree_that_no_leader_has_is_given_up_for_the_history_before_it() {
     assert_eq!(told, ["disk: truncate to 0x400000001"]);
     play.persisted();
     let told = play.reloaded(zxid(3, 9));
-    let words = "leaves: the tree of an earlier leader could not be cut to 0x400000001: what was \
-                 here before it, which ends with 0x300000009, is the history again";
+    let words = "leaves: there is no 0x400000001 in an earlier leader's tree that was taken, and in \
+                 the history before it: what there is now ends with 0x300000009";
     assert_eq!(told.last().map(String::as_str), Some(words));
     assert_eq!((play.member.last_logged, play.member.tree_on_trial), (zxid(3, 9), false));
 }
