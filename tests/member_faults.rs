@@ -437,6 +437,37 @@ fn what_lies_aside_is_gone_back_to_only_as_a_whole() {
     }
 }
 
+/// With directories of their own, the logs' alone may be lost, or not mounted: what is missing is not
+/// seen in the snapshot, and the member has forgotten what it acknowledged behind it. A tree that came
+/// from a leader, and no transaction behind it, is no such case.
+#[test]
+fn a_lost_log_directory_costs_the_vote() {
+    let separate = 1000;
+    let mut home = Home::new(separate, 30, 10, &[0, 14]);
+    for path in home.files().iter().filter(|path| path.starts_with("/log/")) {
+        home.disk.remove(Path::new(path)).unwrap();
+    }
+    let found = home.restart();
+    assert_eq!((found.history.last_zxid, found.may_vote), (Zxid(0x1_0000_000e), false));
+    let notices = found.history.report.notices.join("\n");
+    assert!(notices.contains("/log/version-2 has none of this member's logs"), "{notices}");
+    assert!(!home.restart().may_vote, "nobody has synchronized it");
+
+    let mut home = Home::new(separate, 30, 10, &[0, 14]);
+    let tree = Leader::new(20, 0x3_0000_0004);
+    let install = DiskRequest::InstallSnapshot { ticket: Ticket(2), link: LINK, zxid: tree.zxid };
+    assert!(home.spool(LINK, &tree));
+    let (ticket, epoch) = (Ticket(1), Epoch(4));
+    let accept = DiskRequest::AcceptedEpoch { ticket, epoch };
+    let enter = DiskRequest::CurrentEpoch { ticket: Ticket(3), epoch };
+    assert!(home.process(vec![accept, install, enter]));
+    for path in home.files().iter().filter(|path| path.contains("zkserver.aside.")) {
+        home.disk.remove(Path::new(path)).unwrap();
+    }
+    let found = home.restart();
+    assert_eq!((found.history.last_zxid, found.may_vote), (tree.zxid, true));
+}
+
 /// Two changes behind each other keep what the last one set aside, not what the first did.
 #[test]
 fn only_the_last_change_is_kept_aside() {

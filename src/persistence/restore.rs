@@ -144,7 +144,8 @@ pub fn restore_telling(
     options: &RestoreOptions,
     tell: &mut dyn FnMut(RestoreStage<'_>),
 ) -> Result<Restored, Refusal> {
-    restore_with(dir, options, Extras::default(), tell).map(|(restored, _)| restored)
+    let extras = Extras { at_start: true, ..Extras::default() };
+    restore_with(dir, options, extras, tell).map(|(restored, _)| restored)
 }
 
 /// What a member wants beside.
@@ -155,6 +156,8 @@ struct Extras {
     /// Whether ACL lists may be missing: behind a leader's tree they come with the transactions
     /// that follow it.
     tolerates_missing_acls: bool,
+    /// Whether the process begins with it. A tree that a leader has just sent has no log.
+    at_start: bool,
 }
 
 /// [`restore_telling`], with the last transactions.
@@ -191,7 +194,7 @@ fn restore_noting(
         return Err(RestoreError::TtlNode(path));
     }
     let from = loaded.database.last_processed();
-    if !has_logs && from > Zxid::ZERO && !history::lies_something_aside(dir)? {
+    if extras.at_start && !has_logs && from > Zxid::ZERO && !history::lies_something_aside(dir)? {
         notices.push(format!(
             "there is no log at all in {}, though the snapshot is of {from}: whatever came behind \
              it is not served; unless that is right, stop, see that dataLogDir is right and its \

@@ -9,6 +9,7 @@
 //! | `acceptedEpoch` below `currentEpoch` | **amnesia** |
 //! | epochs above 0 promised, and no history | **amnesia** |
 //! | nothing at all, and nobody said that this is right | **amnesia**, and no data (C-246) |
+//! | the logs have a directory of their own, a member was here and not there, and there is no log | **amnesia** |
 //! | rot in the log | its file is copied aside and the history cut before it: **amnesia** |
 //! | an epoch file that holds no number | refused |
 //!
@@ -104,7 +105,18 @@ pub fn restore_history(
     options: &MemberRestoreOptions,
     tell: &mut dyn FnMut(RestoreStage<'_>),
 ) -> Result<HistoryRestored, Refusal> {
-    let extras = Extras { recent: options.commit_log_count, tolerates_missing_acls: true };
+    restore_as(dir, options, false, tell)
+}
+
+/// [`restore_history`], at a start or for a member that goes on.
+fn restore_as(
+    dir: &DataDir,
+    options: &MemberRestoreOptions,
+    at_start: bool,
+    tell: &mut dyn FnMut(RestoreStage<'_>),
+) -> Result<HistoryRestored, Refusal> {
+    let recent = options.commit_log_count;
+    let extras = Extras { recent, tolerates_missing_acls: true, at_start };
     let (restored, recent) = restore_with(dir, &options.restore, extras, tell)?;
     let Restored { database, origin, txns_replayed, log_files, .. } = restored;
     let mut notices = restored.notices;
@@ -135,7 +147,7 @@ pub fn restore_member(
     let mut notices = Vec::new();
     let force_sync = options.restore.force_sync;
     let mut history = loop {
-        match restore_history(dir, options, tell) {
+        match restore_as(dir, options, true, tell) {
             Ok(history) => break history,
             Err(Refusal { error, notices: noticed, .. }) => {
                 notices.extend(noticed);
@@ -242,6 +254,11 @@ fn complete(
         && accepted < current
     {
         Some(format!("acceptedEpoch is {accepted}, below currentEpoch, which is {current}"))
+    } else if are_logs_lost(dir, history.last_zxid)? {
+        let (dir, last) = (dir.log_dir().display(), history.last_zxid);
+        Some(format!(
+            "{dir} has none of this member's logs, and what came behind {last} was in them"
+        ))
     } else {
         None
     };
@@ -291,7 +308,9 @@ fn complete(
     if accepted != Some(accepted_epoch) {
         EpochFile::Accepted.write(disk, snapshot_dir, accepted_epoch)?;
     }
-    // Only behind the files: a new member that dies here is a new one still.
+    // Only behind the files: a new member that dies here is a new one still. And first where the logs
+    // are: whoever has the other mark has this one, or has lost it.
+    epoch_files::mark_member(disk, dir.log_dir())?;
     epoch_files::mark_member(disk, snapshot_dir)?;
     if let Some(why) = &forbidden {
         notices.push(format!(
@@ -300,6 +319,16 @@ fn complete(
         ));
     }
     Ok(Promises { accepted_epoch, current_epoch, may_vote: forbidden.is_none() })
+}
+
+/// Whether a directory that is the logs' own is another one than this member had, or was emptied.
+fn are_logs_lost(dir: &DataDir, last: Zxid) -> Result<bool, DiskError> {
+    let (disk, of_snapshots, of_logs) = (&**dir.disk(), dir.snapshot_dir(), dir.log_dir());
+    Ok(of_logs != of_snapshots
+        && last > Zxid::ZERO
+        && epoch_files::was_member(disk, of_snapshots)?
+        && !epoch_files::was_member(disk, of_logs)?
+        && dir.logs()?.is_empty())
 }
 
 impl From<EpochFileError> for RestoreError {

@@ -117,7 +117,7 @@ impl Choosing {
                 Err(format!("expected TRUNC to at most {last}, got {zxid}").into())
             }
             QuorumPacket::Trunc { zxid } => {
-                tracing::warn!(%last, to = %zxid, "what no leader has committed is cut off");
+                tracing::warn!(%last, to = %zxid, "what the leader does not have is cut off");
                 let excuse = Excuse::of(turn);
                 self.step = Step::ChangesFiles(turn.truncate(zxid), excuse);
                 Ok(None)

@@ -61,11 +61,15 @@ impl Story {
             let seconds = (now.at_ms - self.since_ms) / 1000;
             let needed = Listed(now.config.voters().filter(|sid| *sid != now.sid).collect());
             let connected = Listed(connected.iter().copied().collect());
+            let votes = match now.may_vote {
+                true => "",
+                false => ", but this one has no vote before it has a leader's data",
+            };
             tracing::warn!(
                 seconds,
                 %connected,
                 "no leader yet; a quorum of the voters must reach each other at their election \
-                 addresses; the others are {needed}"
+                 addresses; the others are {needed}{votes}"
             );
         }
         if before.zab != ZabState::Broadcast && now.stage.zab == ZabState::Broadcast {
