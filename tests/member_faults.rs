@@ -400,7 +400,8 @@ fn what_lies_aside_is_gone_back_to_only_as_a_whole() {
     let remove = |name: &'static str| {
         move |home: &Home, path: &Path| home.disk.remove(path).unwrap_or_else(|_| panic!("{name}"))
     };
-    let cases: [(&str, Box<dyn Fn(&Home, &Path)>); 5] = [
+    type Damage = Box<dyn Fn(&Home, &Path)>;
+    let cases: [(&str, Damage); 5] = [
         ("log.100000015", Box::new(remove("the last log"))),
         ("log.10000000b", Box::new(remove("one in the middle"))),
         ("snapshot.10000000e", Box::new(remove("the only snapshot"))),
