@@ -17,8 +17,9 @@
 //!
 //! What is no longer history is renamed, so that nobody takes it for some: neither we nor Apache
 //! ZooKeeper and its tools, who look for names that begin with `log.` and `snapshot.`. The next
-//! change gives it up for removal, unless it is what we may have to [go back](going_back) to. A truncation goes from the end to the cut, synced after each
-//! name, so that even who does not finish it, Apache's server, finds a history without a hole.
+//! change gives it up for removal, unless we may have to go back to it (`going_back`). A truncation
+//! goes from the end to the cut, synced after each name, so that even who does not finish it,
+//! Apache's server, finds a history without a hole.
 
 mod going_back;
 
