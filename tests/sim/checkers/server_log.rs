@@ -19,6 +19,9 @@ pub struct ServerLog {
     asked: Option<Zxid>,
     /// What was durable when its disk lost some of it, and a start admitted that.
     forgotten: Zxid,
+    /// What stood there before the tree that it begins with, while that is on trial: until the epoch of
+    /// its leader is entered, or the server stops, a cut in front of the tree finds this again.
+    before_the_tree: Option<(Zxid, Vec<Zxid>)>,
 }
 
 impl ServerLog {
@@ -30,14 +33,24 @@ impl ServerLog {
             ServerEvent::EndRequested { zxid } => self.asked = Some(*zxid),
             ServerEvent::Truncated { to } => {
                 self.asked = None;
-                self.cut(*to);
+                match self.before_the_tree.take_if(|_| *to < self.base) {
+                    Some((base, entries)) => {
+                        (self.base, self.entries) = (base, entries);
+                        self.durable = self.top();
+                    }
+                    None => self.cut(*to),
+                }
             }
             ServerEvent::SnapshotInstalled { zxid } => {
                 self.asked = None;
+                let before = (self.base, std::mem::take(&mut self.entries));
+                self.before_the_tree.get_or_insert(before);
                 self.begin(*zxid);
             }
+            ServerEvent::CurrentEpoch(_) => self.before_the_tree = None,
             ServerEvent::Started { last_zxid, may_vote, .. } => {
                 self.asked = None;
+                self.before_the_tree = None;
                 if !may_vote {
                     self.forgotten = self.forgotten.max(self.durable);
                 }
@@ -91,5 +104,46 @@ impl ServerLog {
         self.entries.clear();
         self.base = zxid;
         self.durable = zxid;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn installed(zxid: u64) -> ServerEvent {
+        ServerEvent::SnapshotInstalled { zxid: Zxid(zxid) }
+    }
+
+    fn log() -> ServerLog {
+        let mut log = ServerLog::default();
+        for zxid in [1, 2, 3].map(Zxid) {
+            log.take(&ServerEvent::LogRequested { zxid, txn: crate::history::TxnHash(zxid.0) });
+            log.take(&ServerEvent::Logged { zxid, txn: crate::history::TxnHash(zxid.0) });
+        }
+        log
+    }
+
+    /// Found by seeds 400035295 and 400057205, which a model that cut such a log called violations.
+    #[test]
+    fn a_cut_in_front_of_a_tree_on_trial_finds_the_log_before_it() {
+        let mut log = log();
+        for event in [installed(9), installed(12), ServerEvent::Truncated { to: Zxid(2) }] {
+            log.take(&event);
+        }
+        assert_eq!((log.top(), log.durable()), (Zxid(3), Zxid(3)), "all of it");
+        log.take(&ServerEvent::Truncated { to: Zxid(2) });
+        assert_eq!((log.top(), log.durable()), (Zxid(2), Zxid(2)));
+    }
+
+    #[test]
+    fn a_cut_behind_the_tree_leaves_it_there() {
+        let mut log = log();
+        let entered = ServerEvent::CurrentEpoch(Epoch(1));
+        for event in [installed(9), ServerEvent::Truncated { to: Zxid(9) }, entered] {
+            log.take(&event);
+        }
+        log.take(&ServerEvent::Truncated { to: Zxid(2) });
+        assert_eq!(log.top(), Zxid(9), "it counts now, and there is no way back");
     }
 }
