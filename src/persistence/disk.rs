@@ -14,6 +14,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(target_os = "linux")]
+mod direct;
+
 /// A file system, as far as a server needs one.
 pub trait Disk: Send + Sync {
     /// The regular files in `dir`, in no particular order.
@@ -28,6 +31,13 @@ pub trait Disk: Send + Sync {
     fn open(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError>;
     /// An existing file, for reading and writing.
     fn open_for_write(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError>;
+    /// An existing file of at least one [`BLOCK`], to be overwritten; `None` where writing and syncing
+    /// it is the only way. It is written to by nobody else meanwhile, but for what
+    /// [`DurableFile::overwrite`] allows.
+    fn open_durable(&self, path: &Path) -> Result<Option<Box<dyn DurableFile>>, DiskError> {
+        let _ = path;
+        Ok(None)
+    }
     /// A new, empty file, for reading and writing; an existing one is an error.
     fn create_new(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError>;
     /// Gives a file another name, replacing what had it.
@@ -67,6 +77,17 @@ pub trait DiskFile: Send + Sync {
     fn sync_all(&self) -> Result<(), DiskError>;
     /// Cuts the file, or extends it with zeros.
     fn set_len(&self, size: u64) -> Result<(), DiskError>;
+}
+
+/// The unit in which a [`DurableFile`] is written, in bytes: what disks and file systems have today.
+pub const BLOCK: u64 = 4096;
+
+/// A file open for overwriting, whose bytes are durable as soon as they are written.
+pub trait DurableFile: Send {
+    /// Overwrites the file with `bytes` from `offset` on; they are durable when it returns. What
+    /// follows them in the last [`BLOCK`] becomes zeros, and the file holds the whole of that block
+    /// already: it never grows. What another writes and syncs is kept if it ends where this begins.
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError>;
 }
 
 /// A held lock; dropping it lets go.
@@ -170,6 +191,11 @@ impl Disk for RealDisk {
 
     fn open_for_write(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
         RealFile::open(OpenOptions::new().read(true).write(true), "open for writing", path)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn open_durable(&self, path: &Path) -> Result<Option<Box<dyn DurableFile>>, DiskError> {
+        direct::open(path)
     }
 
     fn create_new(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::disk::{DirEntry, Disk, DiskError, DiskFile, DiskLock, RealDisk};
+use super::disk::{DirEntry, Disk, DiskError, DiskFile, DiskLock, DurableFile, RealDisk};
 
 /// How many more operations of each kind succeed; negative from then on.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct Faults {
     longest_write: AtomicUsize,
     /// Whether the disk fails, where else it is full.
     broken: AtomicBool,
+    /// Whether files are only written by way of the cache.
+    cached: AtomicBool,
     /// Bytes written back that were lost, and how many open files have been told so: as Linux
     /// does it, each once.
     losses: AtomicI64,
@@ -53,6 +55,7 @@ impl FaultyDisk {
             syncs_seen: AtomicI64::new(0),
             longest_write: AtomicUsize::new(usize::MAX),
             broken: AtomicBool::new(false),
+            cached: AtomicBool::new(false),
             losses: AtomicI64::new(0),
             dirs_synced: Mutex::default(),
         }))
@@ -76,6 +79,11 @@ impl FaultyDisk {
         self.0.broken.store(true, Ordering::SeqCst);
     }
 
+    /// From now on no file can be opened so that its writes are durable at once.
+    pub(crate) fn cache_all_writes(&self) {
+        self.0.cached.store(true, Ordering::SeqCst);
+    }
+
     /// The system loses bytes that were written: the next sync of each open file fails, once.
     pub(crate) fn lose_written_bytes(&self) {
         self.0.losses.fetch_add(1, Ordering::SeqCst);
@@ -90,14 +98,10 @@ impl FaultyDisk {
         self.0.syncs_seen.load(Ordering::SeqCst)
     }
 
-    fn wrap(
-        &self,
-        path: &Path,
-        file: Result<Arc<dyn DiskFile>, DiskError>,
-    ) -> Result<Arc<dyn DiskFile>, DiskError> {
+    fn wrap<F>(&self, path: &Path, file: F) -> FaultyFile<F> {
         let faults = Arc::clone(&self.0);
         let told = AtomicI64::new(faults.losses.load(Ordering::SeqCst));
-        Ok(Arc::new(FaultyFile { file: file?, path: path.to_owned(), faults, told }))
+        FaultyFile { file, path: path.to_owned(), faults, told }
     }
 }
 
@@ -121,10 +125,17 @@ impl Disk for FaultyDisk {
         RealDisk.open(path)
     }
     fn open_for_write(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
-        self.wrap(path, RealDisk.open_for_write(path))
+        Ok(Arc::new(self.wrap(path, RealDisk.open_for_write(path)?)))
+    }
+    fn open_durable(&self, path: &Path) -> Result<Option<Box<dyn DurableFile>>, DiskError> {
+        if self.0.cached.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
+        let file = RealDisk.open_durable(path)?;
+        Ok(file.map(|file| Box::new(self.wrap(path, file)) as Box<dyn DurableFile>))
     }
     fn create_new(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
-        self.wrap(path, RealDisk.create_new(path))
+        Ok(Arc::new(self.wrap(path, RealDisk.create_new(path)?)))
     }
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
         RealDisk.rename(from, to)
@@ -145,14 +156,21 @@ impl Disk for FaultyDisk {
     }
 }
 
-struct FaultyFile {
-    file: Arc<dyn DiskFile>,
+struct FaultyFile<F> {
+    file: F,
     path: PathBuf,
     faults: Arc<Faults>,
     told: AtomicI64,
 }
 
-impl FaultyFile {
+impl<F> FaultyFile<F> {
+    fn admit(&self, bytes: &[u8]) -> Result<(), DiskError> {
+        if bytes.len() > self.faults.longest_write.load(Ordering::SeqCst) {
+            return Err(self.faults.error("write to", &self.path));
+        }
+        self.faults.spend(&self.faults.writes_left, "write to", &self.path)
+    }
+
     fn sync(&self) -> Result<(), DiskError> {
         self.faults.syncs_seen.fetch_add(1, Ordering::SeqCst);
         let losses = self.faults.losses.load(Ordering::SeqCst);
@@ -163,7 +181,15 @@ impl FaultyFile {
     }
 }
 
-impl DiskFile for FaultyFile {
+impl DurableFile for FaultyFile<Box<dyn DurableFile>> {
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        self.admit(bytes)?;
+        self.sync()?;
+        self.file.overwrite(offset, bytes)
+    }
+}
+
+impl DiskFile for FaultyFile<Arc<dyn DiskFile>> {
     fn size(&self) -> Result<u64, DiskError> {
         self.file.size()
     }
@@ -171,10 +197,7 @@ impl DiskFile for FaultyFile {
         self.file.read_at(offset, buffer)
     }
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        if bytes.len() > self.faults.longest_write.load(Ordering::SeqCst) {
-            return Err(self.faults.error("write to", &self.path));
-        }
-        self.faults.spend(&self.faults.writes_left, "write to", &self.path)?;
+        self.admit(bytes)?;
         self.file.write_all_at(offset, bytes)
     }
     fn sync_data(&self) -> Result<(), DiskError> {

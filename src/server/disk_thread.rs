@@ -23,6 +23,10 @@ use crate::proto::Ticket;
 use crate::quorum::effect::{DiskEffect, Input};
 use crate::time::Instant;
 
+/// Requests that may wait for the disk while its thread turns the driver: few are served sooner by a
+/// thread that runs already than by one more that is woken. Behind many the disk must not be idle.
+const LITTLE: usize = 8;
+
 /// The queue in front of the disk thread.
 #[derive(Debug, Default)]
 pub struct DiskInbox {
@@ -57,9 +61,9 @@ impl DiskInbox {
         state.waiting && state.requests.is_empty()
     }
 
-    /// Whether nothing waits for the disk.
-    fn is_empty(&self) -> bool {
-        self.state.lock().requests.is_empty()
+    /// Whether little waits for the disk, if anything.
+    fn has_little(&self) -> bool {
+        self.state.lock().requests.len() <= LITTLE
     }
 
     /// Lets the thread finish what is queued and end.
@@ -218,7 +222,7 @@ impl DiskDoor for ToDisk {
 }
 
 /// The thread: until stopped, writes, syncs and reports; then closes the log. Where its report is all
-/// that the driver waits for, and the disk has nothing else to do, it turns it: nobody has to wake
+/// that the driver waits for, and the disk has little else to do, it turns it: nobody has to wake
 /// for the acknowledgement.
 pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox, driver: &dyn TurnInPlace) {
     let mut batch = Vec::new();
@@ -226,7 +230,7 @@ pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox, driver: 
         if !reports.report(Input::Persisted(queue.process(since_ms, &mut batch))) {
             continue;
         }
-        if inbox.is_empty() {
+        if inbox.has_little() {
             driver.turn_in_place();
         } else {
             reports.wake_before(None);

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use zkserver::persistence::disk::{DirEntry, Disk, DiskError, DiskFile, DiskLock};
+use zkserver::persistence::disk::{
+    BLOCK, DirEntry, Disk, DiskError, DiskFile, DiskLock, DurableFile,
+};
 use zkserver::time::{Clock, Instant};
 
 use crate::random::Random;
@@ -353,6 +355,14 @@ impl Disk for FaultDisk {
         self.open(path)
     }
 
+    fn open_durable(&self, path: &Path) -> Result<Option<Box<dyn DurableFile>>, DiskError> {
+        let mut state = self.0.lock();
+        state.whole(Op::Open, "open", path)?;
+        let inode = state.find("open", path)?;
+        let file = OpenFile { disk: self.clone(), path: path.to_owned(), inode };
+        Ok(Some(Box::new(DurableOpenFile(file))))
+    }
+
     fn create_new(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
         let mut state = self.0.lock();
         if !state.off && state.names.contains_key(path) {
@@ -484,6 +494,23 @@ impl DiskFile for OpenFile {
         let inode = &mut state.inodes[self.inode];
         inode.now.resize(size as usize, 0);
         if survives { Ok(()) } else { Err(state.failure("set the size of", &self.path)) }
+    }
+}
+
+/// One that is written in whole blocks, past the cache.
+struct DurableOpenFile(OpenFile);
+
+impl DurableFile for DurableOpenFile {
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        let begin = offset - offset % BLOCK;
+        let end = (offset + bytes.len() as u64).next_multiple_of(BLOCK);
+        assert!(end <= self.0.size()?, "it never grows");
+        let mut blocks = vec![0; (end - begin) as usize];
+        let (before, rest) = blocks.split_at_mut((offset - begin) as usize);
+        self.0.read_at(begin, before)?;
+        rest[..bytes.len()].copy_from_slice(bytes);
+        self.0.write_all_at(begin, &blocks)?;
+        self.0.sync_data()
     }
 }
 

@@ -23,7 +23,7 @@ pub mod writer;
 pub mod zero_fill;
 
 pub use reader::{LogError, LogReader, TornTail};
-pub use writer::{LogWriter, LogWriterOptions};
+pub use writer::{Appended, LogWriter, LogWriterOptions};
 pub use zero_fill::{ZeroFill, ZeroFiller};
 
 use crate::proto::Zxid;

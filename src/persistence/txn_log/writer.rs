@@ -2,17 +2,19 @@
 //!
 //! A file is created under the zxid of its first record, with its header, its first zeros and its
 //! name durable before any record is written to it. From then on it is only appended to, by this
-//! writer; the zeros that are left when it is finished are cut off. After an error the writer may
+//! writer, past the page cache as long as that only overwrites zeros; the zeros that are left when it
+//! is finished are cut off. After an error the writer may
 //! not be used again.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::reader::{LogError, LogReader};
 use super::record::FILE_HEADER;
 use super::zero_fill::{FillOutcome, PendingFill, ZEROS, ZeroFiller, warn_of_no_room};
-use crate::persistence::disk::{Disk, DiskError, DiskFile};
+use crate::persistence::disk::{BLOCK, Disk, DiskError, DiskFile, DurableFile};
 use crate::proto::Zxid;
 
 /// How the log is written.
@@ -26,8 +28,20 @@ pub struct LogWriterOptions {
 
 /// Zeros a new file begins with, at most: little, because the first record waits for them.
 const FIRST_ZEROS: u64 = 256 << 10;
-/// Zeros added at once, at most.
-const STEP: u64 = 4 << 20;
+/// Zeros added at once: what so many appends take as they have been of late. A fill that is large for
+/// what is logged keeps the disk from many a sync; one that is small comes too often.
+const STEP_APPENDS: u64 = 64;
+/// Zeros added at once, at least and at most.
+const STEP: RangeInclusive<u64> = 256 << 10..=4 << 20;
+
+/// What became of appended records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// They are durable.
+    Durably,
+    /// They are when [`LogWriter::sync`] has returned.
+    ToBeSynced,
+}
 
 /// Appends to the log in one directory.
 pub struct LogWriter {
@@ -42,11 +56,17 @@ struct CurrentFile {
     file: Arc<dyn DiskFile>,
     /// The same file, opened once more for the fills.
     fill_file: Arc<dyn DiskFile>,
+    /// The same file, opened for what overwrites zeros; `None` where that is not to be had.
+    durable: Option<Box<dyn DurableFile>>,
+    /// Whether something was written that is to be synced.
+    unsynced: bool,
     /// Behind the last record.
     end: u64,
     /// Behind the zeros; never below `end`.
     filled: u64,
     fill: Option<PendingFill>,
+    /// Of late, what an append was long.
+    append_bytes: u64,
     /// Cleared when zeros could not be written.
     may_fill: bool,
 }
@@ -62,33 +82,34 @@ impl LogWriter {
         LogWriter { disk, dir, options, filler, current: None }
     }
 
-    /// Appends framed records, the first of which has the zxid `first`, in one write. They are
-    /// durable after [`sync`](Self::sync).
+    /// Appends framed records, the first of which has the zxid `first`. Either way
+    /// [`sync`](Self::sync) comes next.
     ///
     /// # Errors
     /// The disk's.
-    pub fn append(&mut self, first: Zxid, records: &[u8]) -> Result<(), DiskError> {
+    pub fn append(&mut self, first: Zxid, records: &[u8]) -> Result<Appended, DiskError> {
         let mut current = match self.current.take() {
             Some(current) => current,
             None => self.create(first)?,
         };
         current.settle_fill(records.len() as u64)?;
-        current.file.write_all_at(current.end, records)?;
-        current.end += records.len() as u64;
-        current.filled = current.filled.max(current.end);
+        let appended = current.write(records)?;
         self.current = Some(current);
         self.fill_ahead();
-        Ok(())
+        Ok(appended)
     }
 
-    /// Makes everything appended durable.
+    /// Makes durable what was appended and is not yet.
     ///
     /// # Errors
     /// The disk's, also those of a fill that has ended; the bytes may be lost, and a second
     /// attempt may lie about it.
     pub fn sync(&mut self) -> Result<(), DiskError> {
         let Some(current) = &mut self.current else { return Ok(()) };
-        current.file.sync_data()?;
+        if current.unsynced {
+            current.file.sync_data()?;
+            current.unsynced = false;
+        }
         current.settle_fill(0)
     }
 
@@ -153,12 +174,25 @@ impl LogWriter {
             }
             Err(error) => return Err(error),
         };
+        let mut durable = None;
         if self.options.sync {
             file.sync_all()?;
             self.disk.sync_dir(&self.dir)?;
+            if may_fill && zeros as u64 >= BLOCK {
+                durable = self.disk.open_durable(&path)?;
+            }
         }
-        let filled = end + zeros as u64;
-        Ok(CurrentFile { file, fill_file, end, filled, fill: None, may_fill })
+        Ok(CurrentFile {
+            file,
+            fill_file,
+            durable,
+            unsynced: false,
+            end,
+            filled: end + zeros as u64,
+            fill: None,
+            append_bytes: 0,
+            may_fill,
+        })
     }
 
     fn refuse_records_in(&self, path: &std::path::Path) -> Result<(), DiskError> {
@@ -179,7 +213,8 @@ impl LogWriter {
     /// Hands out the next fill when less than half a step of zeros is left.
     fn fill_ahead(&mut self) {
         let Some(current) = &mut self.current else { return };
-        let step = self.options.pre_alloc_bytes.min(STEP);
+        let step = (current.append_bytes * STEP_APPENDS).clamp(*STEP.start(), *STEP.end());
+        let step = step.next_multiple_of(BLOCK).min(self.options.pre_alloc_bytes);
         if !current.may_fill || current.fill.is_some() || current.filled - current.end >= step / 2 {
             return;
         }
@@ -192,6 +227,26 @@ impl LogWriter {
 }
 
 impl CurrentFile {
+    fn write(&mut self, records: &[u8]) -> Result<Appended, DiskError> {
+        let end = self.end + records.len() as u64;
+        let appended = match &mut self.durable {
+            Some(durable) if end.next_multiple_of(BLOCK) <= self.filled => {
+                durable.overwrite(self.end, records)?;
+                Appended::Durably
+            }
+            Some(_) | None => {
+                self.file.write_all_at(self.end, records)?;
+                self.unsynced = true;
+                Appended::ToBeSynced
+            }
+        };
+        // An eighth of what it is now: the last dozen or so count.
+        self.append_bytes = (self.append_bytes * 7 + records.len() as u64) / 8;
+        self.end = end;
+        self.filled = self.filled.max(end);
+        Ok(appended)
+    }
+
     /// Takes note of an ended fill; waits for one that `bytes` more would reach into.
     fn settle_fill(&mut self, bytes: u64) -> Result<(), DiskError> {
         let Some(fill) = &self.fill else { return Ok(()) };
@@ -214,6 +269,7 @@ impl CurrentFile {
             }
             FillOutcome::NotWritten => {
                 self.may_fill = false;
+                self.durable = None;
                 // Some zeros may have been written: remembered, to be cut off in the end.
                 self.filled = fill.to;
                 Ok(())
@@ -252,6 +308,9 @@ mod tests {
 
     const OPTIONS: LogWriterOptions = LogWriterOptions { pre_alloc_bytes: 64 << 20, sync: true };
 
+    /// A record of which so few zeros are left that more are asked for.
+    const ASKS_FOR_A_FILL: usize = 150 << 10;
+
     /// A filler that keeps jobs for the test to run.
     fn kept() -> (ZeroFiller, std::sync::mpsc::Receiver<ZeroFill>) {
         let (send, receive) = std::sync::mpsc::channel();
@@ -263,8 +322,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (filler, jobs) = kept();
         let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, filler);
-        log.append(Zxid(1), &records(1..=1, 100)).unwrap();
-        let job = jobs.recv().unwrap();
+        log.append(Zxid(1), &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
+        let job = jobs.try_recv().unwrap();
         // Within the first zeros: no waiting, though the fill has not run.
         log.append(Zxid(2), &records(2..=2, 1000)).unwrap();
         let (written, wait) = std::sync::mpsc::channel();
@@ -308,6 +367,7 @@ mod tests {
         let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
         for zxid in 1..=40 {
             log.append(Zxid(zxid), &records(zxid..=zxid, 10 << 10)).unwrap();
+            log.sync().unwrap();
         }
         log.close().unwrap();
         assert_eq!(count(&dir.path().join("log.1")), 40);
@@ -338,7 +398,7 @@ mod tests {
             faults.fail_writes_after(i64::MAX);
         });
         let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
-        log.append(Zxid(1), &records(1..=1, 100)).unwrap();
+        log.append(Zxid(1), &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
         assert!(log.sync().is_err(), "known before anything is acknowledged");
     }
 
@@ -346,14 +406,15 @@ mod tests {
     fn a_fill_does_not_hear_of_the_logs_lost_bytes_in_its_place() {
         let dir = tempfile::tempdir().unwrap();
         let disk = FaultyDisk::new();
+        disk.cache_all_writes();
         let faults = disk.clone();
         let (filler, jobs) = kept();
         let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
-        log.append(Zxid(1), &records(1..=1, 100)).unwrap();
+        log.append(Zxid(1), &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
         faults.lose_written_bytes();
         // The fill syncs between the log's write and its sync. That it is told as well is known
         // only when it has reported.
-        let job = jobs.recv().unwrap();
+        let job = jobs.try_recv().unwrap();
         let outcome = job.run_unreported();
         assert!(outcome.is_err());
         assert!(log.sync().is_err(), "the log must be told itself");
@@ -370,7 +431,7 @@ mod tests {
             faults.fail_syncs_after(i64::MAX);
         });
         let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
-        log.append(Zxid(1), &records(1..=1, 100)).unwrap();
+        log.append(Zxid(1), &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
         assert!(log.append(Zxid(2), &records(2..=2, 100)).is_err());
     }
 
@@ -391,5 +452,76 @@ mod tests {
             assert!(error.to_string().contains("holds transactions already"), "{error}");
             RealDisk.remove(&path).unwrap();
         }
+    }
+    /// What the log has appended and how: of each record whether it was durable at once.
+    fn append_each(disk: &FaultyDisk, dir: &std::path::Path, lengths: &[usize]) -> Vec<bool> {
+        let run = Box::new(ZeroFill::run);
+        let mut log = LogWriter::new(Arc::new(disk.clone()), dir.to_owned(), OPTIONS, run);
+        let append = |(zxid, length): (u64, &usize)| {
+            let appended = log.append(Zxid(zxid), &records(zxid..=zxid, *length)).unwrap();
+            log.sync().unwrap();
+            appended == Appended::Durably
+        };
+        let how = (1..).zip(lengths).map(append).collect();
+        log.close().unwrap();
+        how
+    }
+
+    #[test]
+    fn what_lies_within_the_zeros_is_durable_at_once_and_the_files_are_the_same() {
+        let lengths = [100, 5000, 4096 - 13, 40, 300 << 10, 100, 5 << 20, 100, 70_000, 41];
+        let (direct, cached) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let disk = FaultyDisk::new();
+        let how = append_each(&disk, direct.path(), &lengths);
+        disk.cache_all_writes();
+        assert_eq!(append_each(&disk, cached.path(), &lengths), [false; 10]);
+        if how[0] {
+            let over = |n: usize| lengths[n] > 256 << 10;
+            assert_eq!(how, (0..10).map(|n| !over(n)).collect::<Vec<_>>());
+        } else {
+            eprintln!("skipped: {} takes no direct writes", direct.path().display());
+        }
+        let content = |dir: &tempfile::TempDir| RealDisk.read(&dir.path().join("log.1")).unwrap();
+        assert!(content(&direct) == content(&cached));
+        assert_eq!(count(&direct.path().join("log.1")), 10);
+    }
+
+    #[test]
+    fn behind_zeros_that_were_not_written_nothing_is_taken_for_a_zero() {
+        let dir = tempfile::tempdir().unwrap();
+        let dropped: ZeroFiller = Box::new(drop);
+        let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, dropped);
+        for zxid in 1..=40 {
+            let appended = log.append(Zxid(zxid), &records(zxid..=zxid, 10 << 10)).unwrap();
+            assert!(zxid < 20 || appended == Appended::ToBeSynced);
+            log.sync().unwrap();
+        }
+        log.close().unwrap();
+        assert_eq!(count(&dir.path().join("log.1")), 40);
+    }
+
+    #[test]
+    fn zeros_are_added_by_how_much_is_appended() {
+        let dir = tempfile::tempdir().unwrap();
+        let (filler, jobs) = kept();
+        let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, filler);
+        let mut zxids = 1..;
+        let mut next_fill = |length: usize| loop {
+            let zxid = zxids.next().unwrap();
+            log.append(Zxid(zxid), &records(zxid..=zxid, length)).unwrap();
+            if let Ok(job) = jobs.try_recv() {
+                let (from, to) = job.range();
+                job.run();
+                return to - from;
+            }
+        };
+        assert_eq!(next_fill(1000), 256 << 10);
+        next_fill(20_000);
+        let step = next_fill(20_000);
+        assert!((1 << 20..=20_013 * 64 + BLOCK).contains(&step), "{step}");
+        next_fill(1 << 20);
+        assert_eq!(next_fill(1 << 20), 4 << 20);
+        next_fill(100);
+        assert_eq!(next_fill(100), 256 << 10);
     }
 }

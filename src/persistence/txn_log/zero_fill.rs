@@ -37,6 +37,12 @@ impl ZeroFill {
         self.outcome.report(outcome);
     }
 
+    /// What is to be filled, from and to.
+    #[cfg(test)]
+    pub(super) fn range(&self) -> (u64, u64) {
+        (self.from, self.to)
+    }
+
     /// Writes the zeros; the writer is told only that the job has gone.
     #[cfg(test)]
     pub(super) fn run_unreported(self) -> Result<(), DiskError> {

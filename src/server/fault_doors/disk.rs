@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::orders::Control;
 use crate::persistence::disk::{DirEntry, DiskLock};
-use crate::persistence::{Disk, DiskError, DiskFile, Room};
+use crate::persistence::{Disk, DiskError, DiskFile, DurableFile, Room};
 
 /// `ENOSPC`.
 const NO_ROOM: i32 = 28;
@@ -76,6 +76,12 @@ impl Disk for DoorDisk {
 
     fn open_for_write(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
         Ok(self.file(path, self.real.open_for_write(path)?))
+    }
+
+    fn open_durable(&self, path: &Path) -> Result<Option<Box<dyn DurableFile>>, DiskError> {
+        let real = self.real.open_durable(path)?;
+        let (path, control) = (path.to_owned(), self.control.clone());
+        Ok(real.map(|real| Box::new(DurableDoorFile { real, path, control }) as Box<_>))
     }
 
     fn create_new(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
@@ -192,6 +198,29 @@ impl DiskFile for DoorFile {
     }
 }
 
+/// One whose writes are durable at once.
+struct DurableDoorFile {
+    real: Box<dyn DurableFile>,
+    path: PathBuf,
+    control: Arc<Control>,
+}
+
+impl DurableFile for DurableDoorFile {
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        let orders = self.control.orders();
+        take(orders.write_ms + orders.sync_ms);
+        if let Some(code) = orders.sync_error {
+            return Err(error("write durably to", &self.path, code));
+        }
+        let admitted = self.control.admit(bytes.len());
+        self.real.overwrite(offset, &bytes[..admitted])?;
+        match admitted == bytes.len() {
+            true => Ok(()),
+            false => Err(error("write durably to", &self.path, NO_ROOM)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::orders::testing::Ordered;
@@ -244,6 +273,26 @@ mod tests {
         assert_eq!(content(&path), b"durable\0\0\0");
         let error = disk.sync_dir(ordered.dir.path()).unwrap_err();
         assert!(error.to_string().ends_with("Input/output error (os error 5)"), "{error}");
+    }
+
+    #[test]
+    fn what_is_durable_at_once_is_as_full_and_as_broken() {
+        let ordered = Ordered::new();
+        let (disk, path) = (disk(&ordered), ordered.dir.path().join("f"));
+        disk.create_new(&path).unwrap().write_all_at(0, &[0; 8192]).unwrap();
+        let Some(mut file) = disk.open_durable(&path).unwrap() else {
+            return eprintln!("skipped: {} takes no direct writes", path.display());
+        };
+        file.overwrite(0, b"before").unwrap();
+        ordered.order("disk.room=3");
+        assert!(file.overwrite(6, b"behind").unwrap_err().is_no_room());
+        assert_eq!(&content(&path)[..10], b"beforebeh\0");
+        ordered.order("disk.sync=5");
+        let error = file.overwrite(9, b"ind").unwrap_err();
+        assert!(error.to_string().ends_with("Input/output error (os error 5)"), "{error}");
+        ordered.order("");
+        file.overwrite(9, b"ind").unwrap();
+        assert_eq!(&content(&path)[..13], b"beforebehind\0");
     }
 
     #[test]
