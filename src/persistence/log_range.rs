@@ -15,7 +15,7 @@ use super::data_dir::{DataDir, LogFile};
 use super::disk::{Disk, DiskError};
 use super::pins::Pin;
 use super::restore::follows;
-use super::txn_log::{LogError, LogReader};
+use super::txn_log::{LogError, LogReader, record};
 use crate::proto::Zxid;
 
 /// What the log holds around a learner's last zxid.
@@ -47,7 +47,7 @@ impl From<DiskError> for LogRangeError {
     }
 }
 
-/// How large the logs may be that are read for one learner, in bytes: the newest snapshot's size
+/// How much of the log is sent to one learner at most, in bytes: the newest snapshot's size
 /// times `factor` (`snapshotSizeFactor`); 0 is no limit. `None`: nothing is read from the disk.
 ///
 /// # Errors
@@ -63,9 +63,12 @@ pub fn log_size_limit(dir: &DataDir, factor: f64) -> Result<Option<u64>, DiskErr
     Ok(Some((newest as f64 * factor) as u64))
 }
 
+/// So much of the first file may be read to find a learner's place, in bytes, even if less may be sent.
+const PASSED_OVER: u64 = 64 << 20;
+
 /// Looks what the log holds for a learner whose last transaction is `peer`: something if it has a
-/// transaction at or before that one and leads from there to `through` without a gap, in files of
-/// at most `size_limit` bytes together. To be called under a [pin](DataDir::pins) of `peer`. No
+/// transaction at or before that one and leads from there to `through` without a gap, in at most
+/// `size_limit` bytes behind it, and not far more before it. To be called under a [pin](DataDir::pins) of `peer`. No
 /// transaction is larger than `max_record` bytes.
 ///
 /// # Errors
@@ -80,23 +83,26 @@ pub fn survey_log(
     let mut logs = dir.logs()?;
     let Some(first) = logs.iter().rposition(|log| log.first <= peer) else { return Ok(None) };
     logs.drain(..first);
-    let size = logs.iter().fold(0_u64, |sum, log| sum.saturating_add(log.size));
-    if size > size_limit {
-        return Ok(None);
-    }
+    let (mut before, mut behind) = (0, 0);
     let mut records = Records::new(dir, logs, max_record);
     let (mut at_or_before, mut last) = (None, Zxid::ZERO);
     let mut after = None;
-    while let Some((zxid, _)) = records.next()? {
+    while let Some((zxid, txn)) = records.next()? {
         if zxid <= last {
             // A zxid that comes again, as in the logs of Apache's 3.8 and before.
             continue;
         }
+        let size = (txn.len() + record::OVERHEAD) as u64;
         if zxid <= peer {
             at_or_before = Some(zxid);
+            before += size;
+            if before > size_limit.max(PASSED_OVER) {
+                return Ok(None);
+            }
         } else {
             let follows = at_or_before.is_some() && follows(zxid, last);
-            if !follows || zxid > through {
+            behind += size;
+            if !follows || zxid > through || behind > size_limit {
                 return Ok(None);
             }
             after.get_or_insert(zxid);
@@ -254,10 +260,23 @@ mod tests {
         assert_eq!(survey(&dir, 0, 9), None, "it begins with 1");
         assert_eq!(survey(&dir, 3, 0x1_0000_0003), None, "it ends before");
         assert_eq!(survey(&dir, 3, 0xb), None, "it has another epoch's there");
-        let size: u64 = dir.logs().unwrap()[1..].iter().map(|log| log.size).sum();
-        let with = |limit| survey_log(&dir, Zxid(7), Zxid(9), limit, MAX).unwrap();
-        assert!(with(size).is_some() && with(size - 1).is_none());
         drop(home);
+    }
+
+    #[test]
+    fn what_the_learner_has_of_a_file_does_not_count() {
+        let (_home, dir) = home();
+        let with = |peer, through, limit| {
+            survey_log(&dir, Zxid(peer), Zxid(through), limit, MAX).unwrap().is_some()
+        };
+        let size = |zxids: &[u64]| {
+            let txns = creates(zxids.iter().copied());
+            txns.iter().map(|txn| (txn.len() + record::OVERHEAD) as u64).sum::<u64>()
+        };
+        let two = size(&[8, 9]);
+        assert!(with(7, 9, two) && !with(7, 9, two - 1));
+        let all = size(&[6, 7, 8, 9, 0xa, 0x1_0000_0001, 0x1_0000_0002]);
+        assert!(with(5, 0x1_0000_0002, all) && !with(5, 0x1_0000_0002, all - 1));
     }
 
     /// ZOOKEEPER-2846: where a transaction is missing the log ends.

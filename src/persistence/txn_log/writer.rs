@@ -3,8 +3,7 @@
 //! A file is created under the zxid of its first record, with its header, its first zeros and its
 //! name durable before any record is written to it. From then on it is only appended to, by this
 //! writer, past the page cache as long as that only overwrites zeros; the zeros that are left when it
-//! is finished are cut off. After an error the writer may
-//! not be used again.
+//! is finished are cut off. After an error the writer may not be used again.
 
 use std::io;
 use std::ops::RangeInclusive;
