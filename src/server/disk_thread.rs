@@ -10,7 +10,7 @@
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::disk_care::Wake;
 use super::doors::DiskDoor;
@@ -24,12 +24,13 @@ use crate::proto::Ticket;
 use crate::quorum::effect::{DiskEffect, Input};
 use crate::time::Instant;
 
-/// Requests that may wait for the disk while its thread turns the driver: few are served sooner by a
-/// thread that runs already than by one more that is woken. Behind many the disk must not be idle.
+/// Requests that are little: they are served sooner by a thread that runs already than by one more
+/// that is woken, so the disk may wait while its thread turns the driver.
+///
+/// Behind a batch of more, others who want the processor run first, if there are any, and again before
+/// the first request of the next batch is taken alone: what they bring is in it, too. Syncs become
+/// fewer, and nobody waits where a processor is free.
 const LITTLE: usize = 8;
-/// Behind a batch of so many requests others who want the processor run first, if there are any: what
-/// they bring is in the next batch. Syncs become fewer, and nobody waits where a processor is free.
-const MANY: usize = 16;
 
 /// The queue in front of the disk thread.
 #[derive(Debug, Default)]
@@ -78,8 +79,10 @@ impl DiskInbox {
     }
 
     /// Takes everything that waits and tells since when it does; `None` once stopped and empty.
-    fn take(&self, batch: &mut Vec<DiskRequest>) -> Option<u64> {
+    /// `more_come`: what is here first is hardly all.
+    fn take(&self, batch: &mut Vec<DiskRequest>, more_come: bool) -> Option<u64> {
         let mut state = self.state.lock();
+        let waits = state.requests.is_empty();
         while state.requests.is_empty() {
             if state.stopped {
                 return None;
@@ -87,6 +90,9 @@ impl DiskInbox {
             state.waiting = true;
             self.filled.wait(&mut state);
             state.waiting = false;
+        }
+        if waits && more_come {
+            MutexGuard::unlocked(&mut state, thread::yield_now);
         }
         std::mem::swap(&mut state.requests, batch);
         Some(state.since_ms)
@@ -230,8 +236,9 @@ impl DiskDoor for ToDisk {
 /// for the acknowledgement.
 pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox, driver: &dyn TurnInPlace) {
     let mut batch = Vec::new();
-    while let Some(since_ms) = inbox.take(&mut batch) {
-        let requests = batch.len();
+    let mut many = false;
+    while let Some(since_ms) = inbox.take(&mut batch, many) {
+        many = batch.len() > LITTLE;
         let only = reports.report(Input::Persisted(queue.process(since_ms, &mut batch)));
         if only && inbox.has_little() {
             driver.turn_in_place();
@@ -240,7 +247,7 @@ pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox, driver: 
         if only {
             reports.wake_before(None);
         }
-        if requests >= MANY {
+        if many {
             thread::yield_now();
         }
     }
