@@ -158,7 +158,7 @@ metrics! {
         startup_txns_load_time: Basic,
         /// Milliseconds of writing a snapshot.
         snapshottime: Basic,
-        /// Milliseconds of syncing the log, for each batch.
+        /// Milliseconds of syncing the log, for each batch; of a direct write, all of it.
         fsynctime: Basic,
         /// Requests in prep's queue, whenever it takes some.
         prep_processor_queue_size: Basic,
@@ -168,7 +168,7 @@ metrics! {
         sync_processor_queue_size: Basic,
         /// Transactions that were written and synced together.
         sync_processor_batch_size: Basic,
-        /// Milliseconds of writing a batch to the log, its sync not counted.
+        /// Milliseconds of writing a batch to the log, what `fsynctime` has not counted.
         sync_process_time: Basic,
         /// Clients told when a node was created, where any was.
         node_created_watch_count: Basic,

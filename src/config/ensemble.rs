@@ -66,8 +66,8 @@ pub struct EnsembleConfig {
     pub max_concurrent_diff_syncs: u32,
     /// `commitLogCount`: transactions kept in memory for learners that come back; at least 500.
     pub commit_log_count: u32,
-    /// `snapshotSizeFactor`: a learner gets the log from the disk while that is no larger than this
-    /// part of a snapshot. `None`: never.
+    /// `snapshotSizeFactor`: a learner is sent what it lacks from the log on the disk while that is no
+    /// larger than this part of the newest snapshot. `None`: never.
     pub snapshot_size_factor: Option<Ratio>,
     /// `forceSnapshotSync`: a learner always gets a snapshot.
     pub force_snapshot_sync: bool,

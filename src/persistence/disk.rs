@@ -31,10 +31,12 @@ pub trait Disk: Send + Sync {
     fn open(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError>;
     /// An existing file, for reading and writing.
     fn open_for_write(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError>;
-    /// An existing file of at least one [`BLOCK`], to be overwritten; `None` where writing and syncing
-    /// it is the only way. It is written to by nobody else meanwhile, but for what
-    /// [`DurableFile::overwrite`] allows.
-    fn open_durable(&self, path: &Path) -> Result<Option<Box<dyn DurableFile>>, DiskError> {
+    /// An existing file of at least [`BLOCK_BYTES`], to be overwritten; `None` where writing and
+    /// syncing it is the only way.
+    fn open_write_through(
+        &self,
+        path: &Path,
+    ) -> Result<Option<Box<dyn WriteThroughFile>>, DiskError> {
         let _ = path;
         Ok(None)
     }
@@ -79,14 +81,15 @@ pub trait DiskFile: Send + Sync {
     fn set_len(&self, size: u64) -> Result<(), DiskError>;
 }
 
-/// The unit in which a [`DurableFile`] is written, in bytes: what disks and file systems have today.
-pub const BLOCK: u64 = 4096;
+/// The unit in which a [`WriteThroughFile`] is written: what disks and file systems have today.
+pub const BLOCK_BYTES: u64 = 4096;
 
-/// A file open for overwriting, whose bytes are durable as soon as they are written.
-pub trait DurableFile: Send {
+/// A file open for overwriting; what is written is durable when the call returns.
+pub trait WriteThroughFile: Send {
     /// Overwrites the file with `bytes` from `offset` on; they are durable when it returns. What
-    /// follows them in the last [`BLOCK`] becomes zeros, and the file holds the whole of that block
-    /// already: it never grows. What another writes and syncs is kept if it ends where this begins.
+    /// follows them in the last block becomes zeros. The caller sees to it that the file holds that
+    /// block, so that it never grows, and that nobody else changes the blocks written to meanwhile.
+    /// What others wrote and synced before stays, unless `offset` is where the last call ended.
     fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError>;
 }
 
@@ -194,7 +197,10 @@ impl Disk for RealDisk {
     }
 
     #[cfg(target_os = "linux")]
-    fn open_durable(&self, path: &Path) -> Result<Option<Box<dyn DurableFile>>, DiskError> {
+    fn open_write_through(
+        &self,
+        path: &Path,
+    ) -> Result<Option<Box<dyn WriteThroughFile>>, DiskError> {
         direct::open(path)
     }
 

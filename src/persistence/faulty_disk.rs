@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::disk::{DirEntry, Disk, DiskError, DiskFile, DiskLock, DurableFile, RealDisk};
+use super::disk::{DirEntry, Disk, DiskError, DiskFile, DiskLock, RealDisk, WriteThroughFile};
 
 /// How many more operations of each kind succeed; negative from then on.
 #[derive(Debug)]
@@ -127,12 +127,15 @@ impl Disk for FaultyDisk {
     fn open_for_write(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
         Ok(Arc::new(self.wrap(path, RealDisk.open_for_write(path)?)))
     }
-    fn open_durable(&self, path: &Path) -> Result<Option<Box<dyn DurableFile>>, DiskError> {
+    fn open_write_through(
+        &self,
+        path: &Path,
+    ) -> Result<Option<Box<dyn WriteThroughFile>>, DiskError> {
         if self.0.cached.load(Ordering::SeqCst) {
             return Ok(None);
         }
-        let file = RealDisk.open_durable(path)?;
-        Ok(file.map(|file| Box::new(self.wrap(path, file)) as Box<dyn DurableFile>))
+        let file = RealDisk.open_write_through(path)?;
+        Ok(file.map(|file| Box::new(self.wrap(path, file)) as Box<dyn WriteThroughFile>))
     }
     fn create_new(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
         Ok(Arc::new(self.wrap(path, RealDisk.create_new(path)?)))
@@ -171,20 +174,20 @@ impl<F> FaultyFile<F> {
         self.faults.spend(&self.faults.writes_left, "write to", &self.path)
     }
 
-    fn sync(&self) -> Result<(), DiskError> {
+    fn sync(&self, verb: &str) -> Result<(), DiskError> {
         self.faults.syncs_seen.fetch_add(1, Ordering::SeqCst);
         let losses = self.faults.losses.load(Ordering::SeqCst);
         if self.told.swap(losses, Ordering::SeqCst) < losses {
-            return Err(self.faults.error("sync", &self.path));
+            return Err(self.faults.error(verb, &self.path));
         }
-        self.faults.spend(&self.faults.syncs_left, "sync", &self.path)
+        self.faults.spend(&self.faults.syncs_left, verb, &self.path)
     }
 }
 
-impl DurableFile for FaultyFile<Box<dyn DurableFile>> {
+impl WriteThroughFile for FaultyFile<Box<dyn WriteThroughFile>> {
     fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
         self.admit(bytes)?;
-        self.sync()?;
+        self.sync("write durably to")?;
         self.file.overwrite(offset, bytes)
     }
 }
@@ -201,11 +204,11 @@ impl DiskFile for FaultyFile<Arc<dyn DiskFile>> {
         self.file.write_all_at(offset, bytes)
     }
     fn sync_data(&self) -> Result<(), DiskError> {
-        self.sync()?;
+        self.sync("sync")?;
         self.file.sync_data()
     }
     fn sync_all(&self) -> Result<(), DiskError> {
-        self.sync()?;
+        self.sync("sync")?;
         self.file.sync_all()
     }
     fn set_len(&self, size: u64) -> Result<(), DiskError> {

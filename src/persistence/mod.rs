@@ -41,7 +41,7 @@ pub mod sync_queue;
 pub mod txn_log;
 
 pub use data_dir::{DataDir, DataDirError, DataDirOptions};
-pub use disk::{BLOCK, Disk, DiskError, DiskFile, DurableFile, RealDisk, Room};
+pub use disk::{BLOCK_BYTES, Disk, DiskError, DiskFile, RealDisk, Room, WriteThroughFile};
 pub use ledger::Ledger;
 pub use log_range::{LogRange, LogRangeError, LogSurvey, log_size_limit, survey_log};
 pub use purge::{Purged, purge, reclaim};

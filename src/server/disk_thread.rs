@@ -1,6 +1,7 @@
 //! The disk thread: collects what is to be logged and drives the disk queue.
 //!
-//! While one batch is being synced the next one gathers; that is all the batching there is. When
+//! While one batch is being synced the next one gathers; behind a large one the thread also lets others
+//! have the processor, who bring more. When
 //! nothing waits behind a batch, the driver syncs it itself: that wakes no thread, and what comes
 //! meanwhile is the next batch just the same. Only when it has more to prepare does the thread sync
 //! beside it. (Only a server that is alone may do so: the pings of an ensemble's member must not
@@ -30,7 +31,7 @@ use crate::time::Instant;
 /// Behind a batch of more, others who want the processor run first, if there are any, and again before
 /// the first request of the next batch is taken alone: what they bring is in it, too. Syncs become
 /// fewer, and nobody waits where a processor is free.
-const LITTLE: usize = 8;
+const FEW_REQUESTS: usize = 8;
 
 /// The queue in front of the disk thread.
 #[derive(Debug, Default)]
@@ -67,8 +68,8 @@ impl DiskInbox {
     }
 
     /// Whether little waits for the disk, if anything.
-    fn has_little(&self) -> bool {
-        self.state.lock().requests.len() <= LITTLE
+    fn has_few(&self) -> bool {
+        self.state.lock().requests.len() <= FEW_REQUESTS
     }
 
     /// Lets the thread finish what is queued and end.
@@ -238,9 +239,9 @@ pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox, driver: 
     let mut batch = Vec::new();
     let mut many = false;
     while let Some(since_ms) = inbox.take(&mut batch, many) {
-        many = batch.len() > LITTLE;
+        many = batch.len() > FEW_REQUESTS;
         let only = reports.report(Input::Persisted(queue.process(since_ms, &mut batch)));
-        if only && inbox.has_little() {
+        if only && inbox.has_few() {
             driver.turn_in_place();
             continue;
         }
@@ -252,4 +253,94 @@ pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox, driver: 
         }
     }
     queue.close();
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::persistence::RealDisk;
+    use crate::proto::Zxid;
+    use crate::proto::txns::TxnHeader;
+    use crate::server::clock::RealClock;
+    use crate::time::Clock;
+
+    /// Takes note of how many requests wait for the disk whenever it is turned.
+    struct Turned {
+        disk: Arc<DiskInbox>,
+        reports: Arc<Inbox>,
+        saw: Mutex<Vec<usize>>,
+    }
+
+    impl TurnInPlace for Turned {
+        fn turn_in_place(&self) {
+            self.saw.lock().push(self.disk.state.lock().requests.len());
+            // What it did not take is for the driver's thread.
+            self.reports.wake_before(None);
+        }
+    }
+
+    fn appends(zxids: std::ops::RangeInclusive<u64>) -> impl Iterator<Item = DiskRequest> {
+        zxids.map(|zxid| {
+            let mut bytes = vec![0; TxnHeader::SIZE];
+            bytes[12..20].copy_from_slice(&zxid.to_be_bytes());
+            DiskRequest::Append { ticket: Ticket(zxid), zxid: Zxid(zxid), bytes: bytes.into() }
+        })
+    }
+
+    /// Runs the thread over a request and so many more, which come while that one is at the disk. Answers
+    /// how many waited whenever it turned the driver, and the last report.
+    fn run_with(more: u64) -> (Vec<usize>, Ticket) {
+        let dir = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(RealClock::start());
+        let inbox = Arc::new(DiskInbox::default());
+        inbox.push(0, appends(1..=1));
+        let mut behind = Some(inbox.clone());
+        // Room ahead is asked for in the middle of a batch.
+        let filler = Box::new(move |_| {
+            if let Some(inbox) = behind.take() {
+                inbox.push(0, appends(2..=1 + more));
+                inbox.stop();
+            }
+        });
+        let (disk, path, options) = (Arc::new(RealDisk), dir.path().to_owned(), Default::default());
+        let queue = SyncQueue::new(disk, path, Zxid::ZERO, options, clock.clone(), filler);
+        let (care, _cared_for) = mpsc::channel();
+        let queue = SharedSyncQueue::new(queue, Arc::new(Metrics::new(1)), care);
+        let reports = Arc::new(Inbox::default());
+        let driver =
+            Turned { disk: inbox.clone(), reports: reports.clone(), saw: Mutex::default() };
+        let mut inputs = Vec::new();
+        thread::scope(|scope| {
+            // The driver's thread, which has nothing to do but wait.
+            scope.spawn(|| {
+                while reports.wait(None, &*clock) {
+                    reports.take(&mut inputs, 10);
+                }
+            });
+            while !reports.is_waited_on() {
+                thread::yield_now();
+            }
+            run(&queue, &inbox, &reports, &driver);
+            while !reports.is_empty() {
+                thread::yield_now();
+            }
+            reports.stop();
+        });
+        let Some(Input::Persisted(last)) = inputs.last() else { panic!("nothing was reported") };
+        (driver.saw.into_inner(), *last)
+    }
+
+    #[test]
+    fn its_thread_turns_the_driver_while_few_wait_and_wakes_it_when_many_do() {
+        let few = FEW_REQUESTS as u64;
+        for _ in 0..20 {
+            let (saw, last) = run_with(few);
+            assert_eq!((saw[0], last), (few as usize, Ticket(1 + few)));
+            let (saw, last) = run_with(few + 1);
+            assert!(saw.iter().all(|waiting| *waiting == 0), "{saw:?}");
+            assert_eq!(last, Ticket(2 + few));
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use zkserver::persistence::disk::{
-    BLOCK, DirEntry, Disk, DiskError, DiskFile, DiskLock, DurableFile,
+    BLOCK_BYTES, DirEntry, Disk, DiskError, DiskFile, DiskLock, WriteThroughFile,
 };
 use zkserver::time::{Clock, Instant};
 
@@ -355,12 +355,15 @@ impl Disk for FaultDisk {
         self.open(path)
     }
 
-    fn open_durable(&self, path: &Path) -> Result<Option<Box<dyn DurableFile>>, DiskError> {
+    fn open_write_through(
+        &self,
+        path: &Path,
+    ) -> Result<Option<Box<dyn WriteThroughFile>>, DiskError> {
         let mut state = self.0.lock();
         state.whole(Op::Open, "open", path)?;
         let inode = state.find("open", path)?;
         let file = OpenFile { disk: self.clone(), path: path.to_owned(), inode };
-        Ok(Some(Box::new(DurableOpenFile(file))))
+        Ok(Some(Box::new(WriteThroughOpenFile(file))))
     }
 
     fn create_new(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
@@ -498,12 +501,12 @@ impl DiskFile for OpenFile {
 }
 
 /// One that is written in whole blocks, past the cache.
-struct DurableOpenFile(OpenFile);
+struct WriteThroughOpenFile(OpenFile);
 
-impl DurableFile for DurableOpenFile {
+impl WriteThroughFile for WriteThroughOpenFile {
     fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        let begin = offset - offset % BLOCK;
-        let end = (offset + bytes.len() as u64).next_multiple_of(BLOCK);
+        let begin = offset - offset % BLOCK_BYTES;
+        let end = (offset + bytes.len() as u64).next_multiple_of(BLOCK_BYTES);
         assert!(end <= self.0.size()?, "it never grows");
         let mut blocks = vec![0; (end - begin) as usize];
         let (before, rest) = blocks.split_at_mut((offset - begin) as usize);

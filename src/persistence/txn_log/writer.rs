@@ -13,13 +13,13 @@ use std::sync::Arc;
 use super::reader::{LogError, LogReader};
 use super::record::FILE_HEADER;
 use super::zero_fill::{FillOutcome, PendingFill, ZEROS, ZeroFiller, warn_of_no_room};
-use crate::persistence::disk::{BLOCK, Disk, DiskError, DiskFile, DurableFile};
+use crate::persistence::disk::{BLOCK_BYTES, Disk, DiskError, DiskFile, WriteThroughFile};
 use crate::proto::Zxid;
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogWriterOptions {
-    /// The most zeros kept ahead of the records, in bytes (`preAllocSize`); 0 is off.
+    /// The most zeros added at once ahead of the records, in bytes (`preAllocSize`); 0 is off.
     pub pre_alloc_bytes: u64,
     /// Whether bytes are synced (`forceSync`).
     pub sync: bool,
@@ -30,8 +30,9 @@ const FIRST_ZEROS: u64 = 256 << 10;
 /// Zeros added at once: what so many appends take as they have been of late. A fill that is large for
 /// what is logged keeps the disk from many a sync; one that is small comes too often.
 const STEP_APPENDS: u64 = 64;
-/// Zeros added at once, at least and at most.
-const STEP: RangeInclusive<u64> = 256 << 10..=4 << 20;
+/// Zeros added at once, at least and at most: each time the file's map changes, and a sync that comes
+/// then waits for the file system's journal.
+const STEP: RangeInclusive<u64> = 1 << 20..=4 << 20;
 
 /// What became of appended records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +57,16 @@ struct CurrentFile {
     /// The same file, opened once more for the fills.
     fill_file: Arc<dyn DiskFile>,
     /// The same file, opened for what overwrites zeros; `None` where that is not to be had.
-    durable: Option<Box<dyn DurableFile>>,
+    durable: Option<Box<dyn WriteThroughFile>>,
     /// Whether something was written that is to be synced.
     unsynced: bool,
     /// Behind the last record.
     end: u64,
-    /// Behind the zeros; never below `end`.
+    /// Behind the zeros; never below `end`. What lies between is zeros and durable as long as there
+    /// is `durable`.
     filled: u64,
     fill: Option<PendingFill>,
-    /// Of late, what an append was long.
+    /// The moving mean of an append's length.
     append_bytes: u64,
     /// Cleared when zeros could not be written.
     may_fill: bool,
@@ -81,17 +83,32 @@ impl LogWriter {
         LogWriter { disk, dir, options, filler, current: None }
     }
 
-    /// Appends framed records, the first of which has the zxid `first`. Either way
-    /// [`sync`](Self::sync) comes next.
+    /// Makes ready for `bytes` of records, the first of which has the zxid `first`: there is a file, and
+    /// no fill under way where they go.
     ///
     /// # Errors
     /// The disk's.
-    pub fn append(&mut self, first: Zxid, records: &[u8]) -> Result<Appended, DiskError> {
+    pub fn make_ready(&mut self, first: Zxid, bytes: usize) -> Result<(), DiskError> {
         let mut current = match self.current.take() {
             Some(current) => current,
             None => self.create(first)?,
         };
-        current.settle_fill(records.len() as u64)?;
+        current.settle_fill(bytes as u64)?;
+        self.current = Some(current);
+        Ok(())
+    }
+
+    /// Appends the framed records that it was [made ready](Self::make_ready) for. Even if they are
+    /// durable, [`sync`](Self::sync) comes next: it also tells of a fill that failed.
+    ///
+    /// # Errors
+    /// The disk's.
+    ///
+    /// # Panics
+    /// When nothing was made ready.
+    #[must_use = "what it returns tells whether the time was a sync's"]
+    pub fn append(&mut self, records: &[u8]) -> Result<Appended, DiskError> {
+        let mut current = self.current.take().expect("made ready");
         let appended = current.write(records)?;
         self.current = Some(current);
         self.fill_ahead();
@@ -127,6 +144,7 @@ impl LogWriter {
     pub fn roll(&mut self) -> Result<(), DiskError> {
         let Some(mut current) = self.current.take() else { return Ok(()) };
         current.finish_fill()?;
+        debug_assert!(!(self.options.sync && current.unsynced), "a file is finished unsynced");
         if current.filled > current.end {
             current.file.set_len(current.end)?;
         }
@@ -177,8 +195,8 @@ impl LogWriter {
         if self.options.sync {
             file.sync_all()?;
             self.disk.sync_dir(&self.dir)?;
-            if may_fill && zeros as u64 >= BLOCK {
-                durable = self.disk.open_durable(&path)?;
+            if may_fill && zeros as u64 >= BLOCK_BYTES {
+                durable = self.disk.open_write_through(&path)?;
             }
         }
         Ok(CurrentFile {
@@ -213,7 +231,7 @@ impl LogWriter {
     fn fill_ahead(&mut self) {
         let Some(current) = &mut self.current else { return };
         let step = (current.append_bytes * STEP_APPENDS).clamp(*STEP.start(), *STEP.end());
-        let step = step.next_multiple_of(BLOCK).min(self.options.pre_alloc_bytes);
+        let step = step.next_multiple_of(BLOCK_BYTES).min(self.options.pre_alloc_bytes);
         if !current.may_fill || current.fill.is_some() || current.filled - current.end >= step / 2 {
             return;
         }
@@ -229,7 +247,7 @@ impl CurrentFile {
     fn write(&mut self, records: &[u8]) -> Result<Appended, DiskError> {
         let end = self.end + records.len() as u64;
         let appended = match &mut self.durable {
-            Some(durable) if end.next_multiple_of(BLOCK) <= self.filled => {
+            Some(durable) if end.next_multiple_of(BLOCK_BYTES) <= self.filled => {
                 durable.overwrite(self.end, records)?;
                 Appended::Durably
             }
@@ -268,6 +286,7 @@ impl CurrentFile {
             }
             FillOutcome::NotWritten => {
                 self.may_fill = false;
+                // Behind `end` there may be no zeros now: nothing is overwritten any more.
                 self.durable = None;
                 // Some zeros may have been written: remembered, to be cut off in the end.
                 self.filled = fill.to;
@@ -307,6 +326,11 @@ mod tests {
 
     const OPTIONS: LogWriterOptions = LogWriterOptions { pre_alloc_bytes: 64 << 20, sync: true };
 
+    fn append(log: &mut LogWriter, first: u64, records: &[u8]) -> Result<Appended, DiskError> {
+        log.make_ready(Zxid(first), records.len())?;
+        log.append(records)
+    }
+
     /// A record of which so few zeros are left that more are asked for.
     const ASKS_FOR_A_FILL: usize = 150 << 10;
 
@@ -321,15 +345,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (filler, jobs) = kept();
         let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, filler);
-        log.append(Zxid(1), &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
+        append(&mut log, 1, &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
         let job = jobs.try_recv().unwrap();
         // Within the first zeros: no waiting, though the fill has not run.
-        log.append(Zxid(2), &records(2..=2, 1000)).unwrap();
+        append(&mut log, 2, &records(2..=2, 1000)).unwrap();
         let (written, wait) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             let (log, written) = (&mut log, written);
             scope.spawn(move || {
-                log.append(Zxid(3), &records(3..=3, 300 << 10)).unwrap();
+                append(log, 3, &records(3..=3, 300 << 10)).unwrap();
                 written.send(()).unwrap();
             });
             assert!(wait.try_recv().is_err());
@@ -345,9 +369,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run = Box::new(ZeroFill::run);
         let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, run);
-        log.append(Zxid(1), &records(1..=9, 1 << 20)).unwrap();
-        log.append(Zxid(10), &records(10..=18, 1 << 20)).unwrap();
+        append(&mut log, 1, &records(1..=9, 1 << 20)).unwrap();
+        append(&mut log, 10, &records(10..=18, 1 << 20)).unwrap();
         assert_eq!(count(&dir.path().join("log.1")), 18);
+        log.sync().unwrap();
         log.close().unwrap();
         let size = RealDisk.list(dir.path()).unwrap()[0].size;
         assert_eq!(size, 16 + 18 * ((1 << 20) + 13));
@@ -365,7 +390,7 @@ mod tests {
         });
         let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
         for zxid in 1..=40 {
-            log.append(Zxid(zxid), &records(zxid..=zxid, 10 << 10)).unwrap();
+            append(&mut log, zxid, &records(zxid..=zxid, 10 << 10)).unwrap();
             log.sync().unwrap();
         }
         log.close().unwrap();
@@ -379,7 +404,8 @@ mod tests {
         disk.fail_writes_longer_than(10 << 10);
         let run = Box::new(ZeroFill::run);
         let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, run);
-        log.append(Zxid(1), &records(1..=9, 1000)).unwrap();
+        append(&mut log, 1, &records(1..=9, 1000)).unwrap();
+        log.sync().unwrap();
         log.close().unwrap();
         assert_eq!(count(&dir.path().join("log.1")), 9);
         assert_eq!(RealDisk.list(dir.path()).unwrap()[0].size, 16 + 9 * 1013);
@@ -397,7 +423,7 @@ mod tests {
             faults.fail_writes_after(i64::MAX);
         });
         let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
-        log.append(Zxid(1), &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
+        append(&mut log, 1, &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
         assert!(log.sync().is_err(), "known before anything is acknowledged");
     }
 
@@ -409,7 +435,7 @@ mod tests {
         let faults = disk.clone();
         let (filler, jobs) = kept();
         let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
-        log.append(Zxid(1), &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
+        append(&mut log, 1, &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
         faults.lose_written_bytes();
         // The fill syncs between the log's write and its sync. That it is told as well is known
         // only when it has reported.
@@ -430,8 +456,8 @@ mod tests {
             faults.fail_syncs_after(i64::MAX);
         });
         let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
-        log.append(Zxid(1), &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
-        assert!(log.append(Zxid(2), &records(2..=2, 100)).is_err());
+        append(&mut log, 1, &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
+        assert!(append(&mut log, 2, &records(2..=2, 100)).is_err());
     }
 
     #[test]
@@ -442,12 +468,12 @@ mod tests {
             RealDisk.create_new(&path).unwrap().write_all_at(0, leftover).unwrap();
             let run = Box::new(ZeroFill::run);
             let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, run);
-            log.append(Zxid(1), &records(1..=1, 100)).unwrap();
+            append(&mut log, 1, &records(1..=1, 100)).unwrap();
             log.close().unwrap();
             assert_eq!(count(&path), 1);
             let run = Box::new(ZeroFill::run);
             let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, run);
-            let error = log.append(Zxid(1), &records(1..=1, 100)).unwrap_err();
+            let error = append(&mut log, 1, &records(1..=1, 100)).unwrap_err();
             assert!(error.to_string().contains("holds transactions already"), "{error}");
             RealDisk.remove(&path).unwrap();
         }
@@ -457,7 +483,7 @@ mod tests {
         let run = Box::new(ZeroFill::run);
         let mut log = LogWriter::new(Arc::new(disk.clone()), dir.to_owned(), OPTIONS, run);
         let append = |(zxid, length): (u64, &usize)| {
-            let appended = log.append(Zxid(zxid), &records(zxid..=zxid, *length)).unwrap();
+            let appended = append(&mut log, zxid, &records(zxid..=zxid, *length)).unwrap();
             log.sync().unwrap();
             appended == Appended::Durably
         };
@@ -468,14 +494,14 @@ mod tests {
 
     #[test]
     fn what_lies_within_the_zeros_is_durable_at_once_and_the_files_are_the_same() {
-        let lengths = [100, 5000, 4096 - 13, 40, 300 << 10, 100, 5 << 20, 100, 70_000, 41];
+        let lengths = [100, 5000, 4096 - 13, 40, 3 << 20, 100, 5 << 20, 100, 70_000, 41];
         let (direct, cached) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let disk = FaultyDisk::new();
         let how = append_each(&disk, direct.path(), &lengths);
         disk.cache_all_writes();
         assert_eq!(append_each(&disk, cached.path(), &lengths), [false; 10]);
         if how[0] {
-            let over = |n: usize| lengths[n] > 256 << 10;
+            let over = |n: usize| lengths[n] > 2 << 20;
             assert_eq!(how, (0..10).map(|n| !over(n)).collect::<Vec<_>>());
         } else {
             eprintln!("skipped: {} takes no direct writes", direct.path().display());
@@ -491,7 +517,7 @@ mod tests {
         let dropped: ZeroFiller = Box::new(drop);
         let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, dropped);
         for zxid in 1..=40 {
-            let appended = log.append(Zxid(zxid), &records(zxid..=zxid, 10 << 10)).unwrap();
+            let appended = append(&mut log, zxid, &records(zxid..=zxid, 10 << 10)).unwrap();
             assert!(zxid < 20 || appended == Appended::ToBeSynced);
             log.sync().unwrap();
         }
@@ -507,20 +533,20 @@ mod tests {
         let mut zxids = 1..;
         let mut next_fill = |length: usize| loop {
             let zxid = zxids.next().unwrap();
-            log.append(Zxid(zxid), &records(zxid..=zxid, length)).unwrap();
+            append(&mut log, zxid, &records(zxid..=zxid, length)).unwrap();
             if let Ok(job) = jobs.try_recv() {
                 let (from, to) = job.range();
                 job.run();
                 return to - from;
             }
         };
-        assert_eq!(next_fill(1000), 256 << 10);
-        next_fill(20_000);
-        let step = next_fill(20_000);
-        assert!((1 << 20..=20_013 * 64 + BLOCK).contains(&step), "{step}");
+        assert_eq!(next_fill(1000), 1 << 20);
+        next_fill(30_000);
+        let step = next_fill(30_000);
+        assert!((3 << 19..=30_013 * 64 + BLOCK_BYTES).contains(&step), "{step}");
         next_fill(1 << 20);
         assert_eq!(next_fill(1 << 20), 4 << 20);
         next_fill(100);
-        assert_eq!(next_fill(100), 256 << 10);
+        assert_eq!(next_fill(100), 1 << 20);
     }
 }

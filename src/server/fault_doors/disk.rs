@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::orders::Control;
 use crate::persistence::disk::{DirEntry, DiskLock};
-use crate::persistence::{Disk, DiskError, DiskFile, DurableFile, Room};
+use crate::persistence::{Disk, DiskError, DiskFile, Room, WriteThroughFile};
 
 /// `ENOSPC`.
 const NO_ROOM: i32 = 28;
@@ -78,10 +78,13 @@ impl Disk for DoorDisk {
         Ok(self.file(path, self.real.open_for_write(path)?))
     }
 
-    fn open_durable(&self, path: &Path) -> Result<Option<Box<dyn DurableFile>>, DiskError> {
-        let real = self.real.open_durable(path)?;
+    fn open_write_through(
+        &self,
+        path: &Path,
+    ) -> Result<Option<Box<dyn WriteThroughFile>>, DiskError> {
+        let real = self.real.open_write_through(path)?;
         let (path, control) = (path.to_owned(), self.control.clone());
-        Ok(real.map(|real| Box::new(DurableDoorFile { real, path, control }) as Box<_>))
+        Ok(real.map(|real| Box::new(WriteThroughDoorFile { real, path, control }) as Box<_>))
     }
 
     fn create_new(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
@@ -199,13 +202,13 @@ impl DiskFile for DoorFile {
 }
 
 /// One whose writes are durable at once.
-struct DurableDoorFile {
-    real: Box<dyn DurableFile>,
+struct WriteThroughDoorFile {
+    real: Box<dyn WriteThroughFile>,
     path: PathBuf,
     control: Arc<Control>,
 }
 
-impl DurableFile for DurableDoorFile {
+impl WriteThroughFile for WriteThroughDoorFile {
     fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
         let orders = self.control.orders();
         take(orders.write_ms + orders.sync_ms);
@@ -280,7 +283,7 @@ mod tests {
         let ordered = Ordered::new();
         let (disk, path) = (disk(&ordered), ordered.dir.path().join("f"));
         disk.create_new(&path).unwrap().write_all_at(0, &[0; 8192]).unwrap();
-        let Some(mut file) = disk.open_durable(&path).unwrap() else {
+        let Some(mut file) = disk.open_write_through(&path).unwrap() else {
             return eprintln!("skipped: {} takes no direct writes", path.display());
         };
         file.overwrite(0, b"before").unwrap();

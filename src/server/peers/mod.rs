@@ -71,7 +71,7 @@ pub struct PeersOptions {
     pub greeting_timeout_ms: u64,
     /// `quorumListenOnAllIPs`.
     pub listen_on_all_ips: bool,
-    /// `snapshotSizeFactor`: how much of the log is read for one learner.
+    /// `snapshotSizeFactor`: how much of the log is sent to one learner.
     pub snapshot_size_factor: f64,
     /// What the tree is made with that a leader sends.
     pub tree: TreeOptions,
