@@ -157,7 +157,10 @@ impl Server {
         let policy = options::policy(config);
         let watches = Arc::new(Watches::new(seed));
         let connections = Arc::new(Connections::new(seed));
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(match member {
+            Some(_) => Inbox::in_rounds(clock.clone()),
+            None => Inbox::default(),
+        });
         let disk_inbox = Arc::new(DiskInbox::default());
 
         let care = DiskCare::start(
@@ -186,6 +189,7 @@ impl Server {
             snapshots: SnapshotJobs::new(loaded.snapshots.clone(), care.wake.clone()),
             // The others' pings, and what they ask for, must not wait for this server's disk.
             by_driver: member.is_none(),
+            prepares: false,
         };
         let throttle =
             RequestThrottler::new(config.limits.requests.clone(), seed).map(|throttler| {

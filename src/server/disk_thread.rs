@@ -1,6 +1,7 @@
 //! The disk thread: collects what is to be logged and drives the disk queue.
 //!
-//! While one batch is being synced the next one gathers; behind a large one the thread also lets others
+//! While one batch is being synced the next one gathers, or what would be in it waits in the driver's
+//! inbox (`inbox/rounds`), for which this thread keeps the time; behind a large one the thread also lets others
 //! have the processor, who bring more. When
 //! nothing waits behind a batch, the driver syncs it itself: that wakes no thread, and what comes
 //! meanwhile is the next batch just the same. Only when it has more to prepare does the thread sync
@@ -10,6 +11,7 @@
 
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -79,25 +81,54 @@ impl DiskInbox {
         self.filled.notify_one();
     }
 
-    /// Takes everything that waits and tells since when it does; `None` once stopped and empty.
+    /// Takes everything that waits, if anything comes within its `patience`.
     /// `more_come`: what is here first is hardly all.
-    fn take(&self, batch: &mut Vec<DiskRequest>, more_come: bool) -> Option<u64> {
+    fn take(
+        &self,
+        batch: &mut Vec<DiskRequest>,
+        more_come: bool,
+        patience: Option<Duration>,
+    ) -> Taken {
         let mut state = self.state.lock();
         let waits = state.requests.is_empty();
         while state.requests.is_empty() {
             if state.stopped {
-                return None;
+                return Taken::Stopped;
             }
             state.waiting = true;
-            self.filled.wait(&mut state);
+            let late = match patience {
+                None => {
+                    self.filled.wait(&mut state);
+                    false
+                }
+                Some(patience) => self.filled.wait_for(&mut state, patience).timed_out(),
+            };
             state.waiting = false;
+            if late && state.requests.is_empty() {
+                return Taken::NothingCame;
+            }
         }
         if waits && more_come {
             MutexGuard::unlocked(&mut state, thread::yield_now);
         }
         std::mem::swap(&mut state.requests, batch);
-        Some(state.since_ms)
+        Taken::Batch { since_ms: state.since_ms }
     }
+
+    /// Whether nothing waits.
+    fn is_empty(&self) -> bool {
+        self.state.lock().requests.is_empty()
+    }
+}
+
+/// What the thread does next.
+enum Taken {
+    /// It has a batch, whose first request waits since then, milliseconds on the monotonic clock.
+    Batch { since_ms: u64 },
+    /// Nothing came within its patience.
+    NothingCame,
+    /// It ends.
+    Stopped,
 }
 
 /// The disk queue, driven by one thread at a time.
@@ -202,9 +233,18 @@ pub struct ToDisk {
     pub snapshots: SnapshotJobs,
     /// Whether the driver may drive the queue itself.
     pub by_driver: bool,
+    /// Whether what is asked is prepared here.
+    pub prepares: bool,
 }
 
 impl DiskDoor for ToDisk {
+    fn prepares(&mut self, prepares: bool) {
+        if self.prepares && !prepares {
+            self.reports.rounds_are_over();
+        }
+        self.prepares = prepares;
+    }
+
     fn carry_out(
         &mut self,
         now: Instant,
@@ -222,6 +262,10 @@ impl DiskDoor for ToDisk {
                 // reports before it waits, so no report of its own can come after this one.
                 Some(self.queue.process(now.mono_ms, &mut requests.collect()))
             } else {
+                if self.prepares {
+                    // Before the thread can report that it is done.
+                    self.reports.round_begins();
+                }
                 self.inbox.push(now.mono_ms, requests);
                 None
             };
@@ -237,10 +281,27 @@ impl DiskDoor for ToDisk {
 /// for the acknowledgement.
 pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox, driver: &dyn TurnInPlace) {
     let mut batch = Vec::new();
-    let mut many = false;
-    while let Some(since_ms) = inbox.take(&mut batch, many) {
+    let (mut many, mut patience) = (false, None);
+    loop {
+        let waits = patience.take();
+        let since_ms = match inbox.take(&mut batch, many, waits) {
+            Taken::Batch { since_ms } => since_ms,
+            Taken::NothingCame => {
+                if reports.patience_is_over() {
+                    driver.turn_in_place();
+                }
+                continue;
+            }
+            Taken::Stopped => break,
+        };
+        if waits.is_some() {
+            reports.disk_goes_on();
+        }
         many = batch.len() > FEW_REQUESTS;
-        let only = reports.report(Input::Persisted(queue.process(since_ms, &mut batch)));
+        let persisted = Input::Persisted(queue.process(since_ms, &mut batch));
+        let report = reports.report(persisted, inbox.is_empty());
+        let only = report.only;
+        patience = report.patience;
         if only && inbox.has_few() {
             driver.turn_in_place();
             continue;
@@ -256,91 +317,4 @@ pub fn run(queue: &SharedSyncQueue, inbox: &DiskInbox, reports: &Inbox, driver: 
 }
 
 #[cfg(test)]
-mod tests {
-    use parking_lot::Mutex;
-
-    use super::*;
-    use crate::persistence::RealDisk;
-    use crate::proto::Zxid;
-    use crate::proto::txns::TxnHeader;
-    use crate::server::clock::RealClock;
-    use crate::time::Clock;
-
-    /// Takes note of how many requests wait for the disk whenever it is turned.
-    struct Turned {
-        disk: Arc<DiskInbox>,
-        reports: Arc<Inbox>,
-        saw: Mutex<Vec<usize>>,
-    }
-
-    impl TurnInPlace for Turned {
-        fn turn_in_place(&self) {
-            self.saw.lock().push(self.disk.state.lock().requests.len());
-            // What it did not take is for the driver's thread.
-            self.reports.wake_before(None);
-        }
-    }
-
-    fn appends(zxids: std::ops::RangeInclusive<u64>) -> impl Iterator<Item = DiskRequest> {
-        zxids.map(|zxid| {
-            let mut bytes = vec![0; TxnHeader::SIZE];
-            bytes[12..20].copy_from_slice(&zxid.to_be_bytes());
-            DiskRequest::Append { ticket: Ticket(zxid), zxid: Zxid(zxid), bytes: bytes.into() }
-        })
-    }
-
-    /// Runs the thread over a request and so many more, which come while that one is at the disk. Answers
-    /// how many waited whenever it turned the driver, and the last report.
-    fn run_with(more: u64) -> (Vec<usize>, Ticket) {
-        let dir = tempfile::tempdir().unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(RealClock::start());
-        let inbox = Arc::new(DiskInbox::default());
-        inbox.push(0, appends(1..=1));
-        let mut behind = Some(inbox.clone());
-        // Room ahead is asked for in the middle of a batch.
-        let filler = Box::new(move |_| {
-            if let Some(inbox) = behind.take() {
-                inbox.push(0, appends(2..=1 + more));
-                inbox.stop();
-            }
-        });
-        let (disk, path, options) = (Arc::new(RealDisk), dir.path().to_owned(), Default::default());
-        let queue = SyncQueue::new(disk, path, Zxid::ZERO, options, clock.clone(), filler);
-        let (care, _cared_for) = mpsc::channel();
-        let queue = SharedSyncQueue::new(queue, Arc::new(Metrics::new(1)), care);
-        let reports = Arc::new(Inbox::default());
-        let driver =
-            Turned { disk: inbox.clone(), reports: reports.clone(), saw: Mutex::default() };
-        let mut inputs = Vec::new();
-        thread::scope(|scope| {
-            // The driver's thread, which has nothing to do but wait.
-            scope.spawn(|| {
-                while reports.wait(None, &*clock) {
-                    reports.take(&mut inputs, 10);
-                }
-            });
-            while !reports.is_waited_on() {
-                thread::yield_now();
-            }
-            run(&queue, &inbox, &reports, &driver);
-            while !reports.is_empty() {
-                thread::yield_now();
-            }
-            reports.stop();
-        });
-        let Some(Input::Persisted(last)) = inputs.last() else { panic!("nothing was reported") };
-        (driver.saw.into_inner(), *last)
-    }
-
-    #[test]
-    fn its_thread_turns_the_driver_while_few_wait_and_wakes_it_when_many_do() {
-        let few = FEW_REQUESTS as u64;
-        for _ in 0..20 {
-            let (saw, last) = run_with(few);
-            assert_eq!((saw[0], last), (few as usize, Ticket(1 + few)));
-            let (saw, last) = run_with(few + 1);
-            assert!(saw.iter().all(|waiting| *waiting == 0), "{saw:?}");
-            assert_eq!(last, Ticket(2 + few));
-        }
-    }
-}
+mod tests;

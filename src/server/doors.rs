@@ -20,6 +20,9 @@ pub trait DiskDoor {
         effects: &mut Vec<DiskEffect>,
         alone: bool,
     ) -> Option<Ticket>;
+
+    /// Whether what is asked is prepared here, from now on.
+    fn prepares(&mut self, prepares: bool);
 }
 
 /// Where the links' lane goes.

@@ -76,6 +76,7 @@ impl<D: DiskDoor, L: LinkDoor, J: JobsDoor, C: Connection> Driver<D, L, J, C> {
         let prepares = self.role.as_ref().is_none_or(|role| role.prepares());
         let arrivals = Arrivals::of(inputs, now, &self.metrics, prepares);
         self.clients.taken(arrivals.requests);
+        self.disk.prepares(prepares);
         {
             // The driver is the only writer, so readers may come along.
             let db = self.database.read();

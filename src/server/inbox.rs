@@ -16,15 +16,19 @@
 //! behind what others ask for, and what comes behind them must not: a learner's link ends when too
 //! many of its REQUESTs wait.
 //!
-//! Of what elections bring the newest waits (`elections`).
+//! Of what elections bring the newest waits (`elections`). On a leader the second lane may be shut while
+//! its disk writes, and a moment after that, so that clients share a write (`rounds`); what is no request
+//! opens it.
 //!
 //! The driver's thread waits here; but whoever brings something while it waits, and nothing else
 //! does, is told so, and may turn the driver in its place: a client's task, a link's, the disk's
 //! thread.
 
 mod elections;
+mod rounds;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -33,8 +37,9 @@ use parking_lot::{Condvar, Mutex};
 use smallvec::SmallVec;
 
 use self::elections::Elections;
+use self::rounds::Rounds;
 use crate::processor::request::Submission;
-use crate::proto::{LinkId, QuorumPacket};
+use crate::proto::{LinkId, QuorumPacket, SessionId};
 use crate::quorum::effect::Input;
 use crate::time::Clock;
 
@@ -73,6 +78,8 @@ struct Lanes {
     first: VecDeque<(Input, usize)>,
     /// With their weights.
     then: VecDeque<(Input, usize)>,
+    /// Whether they must wait; `None` where they never do.
+    rounds: Option<Rounds>,
     /// What waits of links.
     links: BTreeMap<LinkId, OfLink>,
     /// The driver's thread waits, until that many milliseconds on the monotonic clock.
@@ -98,10 +105,21 @@ impl Lanes {
         self.elections.is_empty() && self.first.is_empty() && self.then.is_empty()
     }
 
+    /// Whether nothing may be taken now.
+    fn has_nothing_to_take(&self) -> bool {
+        self.elections.is_empty() && self.first.is_empty() && self.then_is_shut()
+    }
+
+    /// Whether nothing of the second lane may be taken now.
+    fn then_is_shut(&self) -> bool {
+        self.then.is_empty() || self.rounds.as_ref().is_some_and(Rounds::must_wait)
+    }
+
     /// Whether the thread waits, and nothing is here that it has been woken for: then whoever asks
     /// has its place from now on.
     fn take_place(&mut self) -> bool {
-        let free = self.is_empty() && self.waiting.is_some() && !self.woken && !self.in_place;
+        let free =
+            self.has_nothing_to_take() && self.waiting.is_some() && !self.woken && !self.in_place;
         self.in_place |= free;
         free
     }
@@ -111,12 +129,75 @@ impl Lanes {
         self.waiting.is_some() && !self.in_place
     }
 
+    /// Whether it is to be woken for what is here.
+    fn has_a_sleeper_for_this(&self) -> bool {
+        self.has_a_sleeper() && !self.has_nothing_to_take()
+    }
+
+    /// Whether whoever was told to be the `only` one has to turn the driver. Where what was brought must
+    /// wait there is nothing to turn it for, and the thread has its place back.
+    fn keeps_place(&mut self, only: bool) -> bool {
+        let keeps = only && !self.has_nothing_to_take();
+        self.in_place &= keeps || !only;
+        keeps
+    }
+
+    /// When the thread is to look again: by `deadline`, and when the disk is late for which something
+    /// waits.
+    fn deadline(&self, deadline: Option<u64>) -> Option<u64> {
+        let late = self.rounds.as_ref().and_then(Rounds::is_late_at_ms);
+        deadline.into_iter().chain(late).min()
+    }
+
+    /// Something is about to wait in the second lane.
+    fn comes_then(&mut self, input: &Input, weight: usize) {
+        let Some(rounds) = &mut self.rounds else { return };
+        match input {
+            Input::Submitted(submissions) => {
+                for submission in submissions {
+                    rounds.asked(session(submission), submission.weight());
+                }
+            }
+            Input::Packet { packet: QuorumPacket::Request(request), .. } => {
+                rounds.asked(Some(request.session), weight);
+            }
+            _ => rounds.open(),
+        }
+    }
+
+    /// Something waits no longer in the second lane.
+    fn is_taken(&mut self, input: &Input) {
+        let Some(rounds) = &mut self.rounds else { return };
+        match input {
+            Input::Submitted(submissions) => {
+                submissions.iter().filter_map(session).for_each(|session| rounds.taken(session));
+            }
+            Input::Packet { packet: QuorumPacket::Request(request), .. } => {
+                rounds.taken(request.session);
+            }
+            _ => {}
+        }
+    }
+
+    /// As much was taken as a turn takes.
+    fn were_taken(&mut self) {
+        let Some(rounds) = &mut self.rounds else { return };
+        match self.then.is_empty() {
+            true => rounds.all_have_passed(),
+            false if rounds.must_wait() => {}
+            false => rounds.open(),
+        }
+    }
+
     /// Adds an input in its lane.
     fn push(&mut self, input: Input) -> Result<(), TooManyRequests> {
         match Lane::of(&input) {
             Lane::Elections => self.elections.push(input),
             Lane::First => self.first.push_back((input, 0)),
-            Lane::Then => self.then.push_back((input, 0)),
+            Lane::Then => {
+                self.comes_then(&input, 0);
+                self.then.push_back((input, 0));
+            }
             Lane::Packet(link, weight) => {
                 self.links.entry(link).or_default().first += weight;
                 self.first.push_back((input, weight));
@@ -128,6 +209,7 @@ impl Lanes {
                     return Err(TooManyRequests);
                 }
                 *waiting += weight;
+                self.comes_then(&input, weight);
                 self.then.push_back((input, weight));
             }
         }
@@ -199,7 +281,31 @@ impl Lane {
     }
 }
 
+/// The session of what a client has submitted, if it has one yet.
+fn session(submission: &Submission) -> Option<SessionId> {
+    match submission {
+        Submission::Request(request) => Some(request.session),
+        Submission::Connect(_) | Submission::Dropped(_) => None,
+    }
+}
+
+/// What the disk's report is to whoever brings it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reported {
+    /// As with [`Inbox::submit`].
+    pub only: bool,
+    /// What is asked waits for more: unless the disk is given something before, it does so no longer
+    /// than for this, and then [`Inbox::patience_is_over`] is to be called.
+    pub patience: Option<Duration>,
+}
+
 impl Inbox {
+    /// An inbox where what is asked may wait while a leader's disk writes (`rounds`).
+    pub fn in_rounds(clock: Arc<dyn Clock>) -> Self {
+        let lanes = Lanes { rounds: Some(Rounds::new(clock)), ..Lanes::default() };
+        Inbox { lanes: Mutex::new(lanes), ..Inbox::default() }
+    }
+
     /// Adds what another server says, or what was found out about it, in its lane.
     ///
     /// # Errors
@@ -207,7 +313,7 @@ impl Inbox {
     pub fn push(&self, input: Input) -> Result<(), TooManyRequests> {
         let mut lanes = self.lanes.lock();
         lanes.push(input)?;
-        self.wake_if(lanes.has_a_sleeper());
+        self.wake_if(lanes.has_a_sleeper_for_this());
         Ok(())
     }
 
@@ -228,7 +334,8 @@ impl Inbox {
         let waiting = lanes.links.get(&link).map_or(0, |waiting| waiting.first);
         // Who cannot go on does not turn the driver either.
         lanes.in_place &= !(only && pushed.is_err());
-        self.wake_if(lanes.has_a_sleeper());
+        let only = lanes.keeps_place(only);
+        self.wake_if(lanes.has_a_sleeper_for_this());
         pushed.map(|()| Pushed { only, full: waiting > FULL_BYTES_OF_A_LINK })
     }
 
@@ -250,17 +357,57 @@ impl Inbox {
     /// Adds an operator's question behind what clients have asked so far.
     pub fn ask(&self, question: Input) {
         let mut lanes = self.lanes.lock();
+        lanes.comes_then(&question, 0);
         lanes.then.push_back((question, 0));
         self.wake_if(lanes.has_a_sleeper());
     }
 
-    /// Adds a report of the disk. True as with [`submit`](Self::submit).
-    pub fn report(&self, input: Input) -> bool {
+    /// Adds a report of the disk, which may be `done` with all that it was given.
+    pub fn report(&self, input: Input, done: bool) -> Reported {
         let mut lanes = self.lanes.lock();
         let only = lanes.take_place();
         lanes.first.push_back((input, 0));
+        let patience = if done { lanes.rounds.as_mut().and_then(Rounds::ends) } else { None };
         self.wake_if(lanes.has_a_sleeper());
+        Reported { only, patience }
+    }
+
+    /// What is asked waits no longer for more. True as with [`submit`](Self::submit).
+    pub fn patience_is_over(&self) -> bool {
+        let mut lanes = self.lanes.lock();
+        let only = lanes.take_place();
+        if let Some(rounds) = &mut lanes.rounds {
+            rounds.stop_waiting();
+        }
+        let only = lanes.keeps_place(only);
+        self.wake_if(lanes.has_a_sleeper_for_this());
         only
+    }
+
+    /// The disk goes on before its thread could wait: to be called if it was to, by
+    /// [`Reported::patience`], and has something to write instead.
+    pub fn disk_goes_on(&self) {
+        let mut lanes = self.lanes.lock();
+        if let Some(rounds) = &mut lanes.rounds {
+            rounds.disk_goes_on();
+        }
+        self.wake_if(lanes.has_a_sleeper_for_this());
+    }
+
+    /// The disk of a leader is given something to write, by whoever turns the driver.
+    pub fn round_begins(&self) {
+        if let Some(rounds) = &mut self.lanes.lock().rounds {
+            rounds.begins();
+        }
+    }
+
+    /// The leader does not lead any longer: nothing has to wait.
+    pub fn rounds_are_over(&self) {
+        let mut lanes = self.lanes.lock();
+        if let Some(rounds) = &mut lanes.rounds {
+            rounds.forget();
+        }
+        self.wake_if(lanes.has_a_sleeper_for_this());
     }
 
     /// Adds what elections bring, a report of slow work, or something as urgent.
@@ -276,8 +423,11 @@ impl Inbox {
         self.bytes.fetch_add(weight, Ordering::Relaxed);
         let mut lanes = self.lanes.lock();
         let only = lanes.take_place();
-        lanes.then.push_back((Input::Submitted(submissions), weight));
-        self.wake_if(lanes.has_a_sleeper());
+        let input = Input::Submitted(submissions);
+        lanes.comes_then(&input, weight);
+        lanes.then.push_back((input, weight));
+        let only = lanes.keeps_place(only);
+        self.wake_if(lanes.has_a_sleeper_for_this());
         only
     }
 
@@ -293,8 +443,9 @@ impl Inbox {
         let mut lanes = self.lanes.lock();
         lanes.in_place = false;
         let until = lanes.waiting.unwrap_or(u64::MAX);
+        let deadline = lanes.deadline(deadline);
         let sleeps_on = deadline.is_some_and(|at| at < until);
-        if sleeps_on || !lanes.is_empty() {
+        if sleeps_on || !lanes.has_nothing_to_take() {
             lanes.woken = true;
             self.wake_if(lanes.has_a_sleeper());
         }
@@ -304,6 +455,7 @@ impl Inbox {
     pub fn stop(&self) {
         let mut lanes = self.lanes.lock();
         lanes.stopped = true;
+        lanes.rounds = None;
         self.wake_if(lanes.waiting.is_some());
     }
 
@@ -312,10 +464,11 @@ impl Inbox {
     /// is stopped and empty.
     pub fn wait(&self, deadline: Option<u64>, clock: &dyn Clock) -> bool {
         let mut lanes = self.lanes.lock();
-        while lanes.is_empty() && !lanes.woken {
+        while lanes.has_nothing_to_take() && !lanes.woken {
             if lanes.stopped {
                 return false;
             }
+            let deadline = lanes.deadline(deadline);
             lanes.waiting = Some(deadline.unwrap_or(u64::MAX));
             let timed_out = match deadline {
                 Some(deadline) => {
@@ -340,7 +493,10 @@ impl Inbox {
     pub fn take(&self, inputs: &mut Vec<Input>, most: usize) -> bool {
         let mut readers = SmallVec::<[Waker; 4]>::new();
         let mut lanes = self.lanes.lock();
-        let share = lanes.then.len().min(most / 4);
+        if let Some(rounds) = &mut lanes.rounds {
+            rounds.look_at_the_clock();
+        }
+        let share = if lanes.then_is_shut() { 0 } else { lanes.then.len().min(most / 4) };
         while inputs.len() < most - share
             && let Some(input) = lanes.elections.next()
         {
@@ -366,8 +522,10 @@ impl Inbox {
         let (mut taken, mut of_links) = (0, 0);
         while inputs.len() < most
             && taken < MOST_BYTES
+            && !lanes.then_is_shut()
             && let Some((input, weight)) = lanes.then.pop_front()
         {
+            lanes.is_taken(&input);
             if let Input::Packet { link, .. } = &input {
                 readers.extend(lanes.forget(*link, 0, weight));
                 of_links += weight;
@@ -376,7 +534,8 @@ impl Inbox {
             taken += weight;
         }
         self.bytes.fetch_sub(taken - of_links, Ordering::Relaxed);
-        let more = !lanes.is_empty();
+        lanes.were_taken();
+        let more = !lanes.has_nothing_to_take();
         drop(lanes);
         readers.into_iter().for_each(Waker::wake);
         more
@@ -394,6 +553,11 @@ impl Inbox {
     pub fn is_waited_on(&self) -> bool {
         let lanes = self.lanes.lock();
         lanes.waiting.is_some() && !lanes.woken && !lanes.in_place
+    }
+
+    /// Whether nothing waits that may be taken now.
+    pub fn has_nothing_to_take(&self) -> bool {
+        self.lanes.lock().has_nothing_to_take()
     }
 
     /// Whether nothing waits.

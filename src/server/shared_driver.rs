@@ -113,7 +113,7 @@ where
         let begin = self.clock.nanos();
         loop {
             state.turn(&self.inbox, &*self.clock, &mut inputs);
-            let is_done = self.inbox.is_empty() && !state.driver.has_effects();
+            let is_done = self.inbox.has_nothing_to_take() && !state.driver.has_effects();
             if is_done || self.clock.nanos() - begin > MOST_NANOS_IN_PLACE {
                 break;
             }

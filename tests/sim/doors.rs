@@ -14,6 +14,8 @@ use zkserver::tree::{Database, SnapshotCapture};
 pub struct HandedOut {
     /// For the disk queue.
     pub disk: Vec<DiskEffect>,
+    /// What was asked was prepared here.
+    pub leads: bool,
     /// For the links, in order.
     pub links: Vec<LinkEffect>,
     /// Links over which a tree will be sent: what they are given from now on goes behind it.
@@ -67,6 +69,10 @@ impl DiskDoor for Door {
     ) -> Option<Ticket> {
         self.0.lock().disk.append(effects);
         None
+    }
+
+    fn prepares(&mut self, prepares: bool) {
+        self.0.lock().leads = prepares;
     }
 }
 

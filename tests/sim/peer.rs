@@ -30,6 +30,8 @@ pub enum PeerEvent {
     Turn(u64),
     /// A batch of the disk queue is done.
     Flushed,
+    /// What is asked waits no longer for more, unless a batch came behind the one of that number.
+    PatienceIsOver(u64),
     /// A connection's task gets its turn.
     Task(zkserver::proto::ConnectionId),
     /// Slow work goes on.

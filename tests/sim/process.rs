@@ -80,6 +80,8 @@ pub struct Character {
     observer_logs: bool,
     /// As everywhere in its ensemble.
     local_sessions: Option<Upgrades>,
+    /// Whether a leader is asked in rounds.
+    rounds: bool,
 }
 
 impl Character {
@@ -102,6 +104,7 @@ impl Character {
             // Who logs and who does not is told from what they are; that must not change.
             observer_logs: random.permille(600) || plan.reconfigs,
             local_sessions: plan.local_sessions,
+            rounds: random.coin(),
         }
     }
 
@@ -145,6 +148,9 @@ pub struct Process {
     /// What waits for the disk, and what it is about to do.
     to_disk: Vec<DiskRequest>,
     on_disk: Option<Vec<DiskRequest>>,
+    batches: u64,
+    /// What it prepares goes to the disk.
+    leads: bool,
     /// What is durable when its ticket is reported.
     promises: VecDeque<(Ticket, ServerEvent)>,
     jobs: BTreeMap<u64, Slow>,
@@ -218,7 +224,7 @@ impl Process {
 
     /// Puts the driver's next turn on the agenda.
     pub fn plan_turn(&mut self, stage: &mut Stage) {
-        let due = if self.inbox.is_empty() {
+        let due = if self.inbox.has_nothing_to_take() {
             self.driver.next_deadline().map(|deadline| self.clock.when(deadline))
         } else {
             Some(stage.agenda.now() + self.random.below(40))
@@ -251,6 +257,10 @@ impl Process {
             PeerEvent::Turn(turn) if turn == self.turn => self.take_turn(stage, sync_time),
             PeerEvent::Turn(_) | PeerEvent::Unpause(_) | PeerEvent::Stopped => {}
             PeerEvent::Flushed => self.flushed(stage, sync_time)?,
+            PeerEvent::PatienceIsOver(batch) if batch == self.batches => {
+                self.inbox.patience_is_over();
+            }
+            PeerEvent::PatienceIsOver(_) => {}
             PeerEvent::Task(connection) => self.task(stage, connection),
             PeerEvent::Job(job) => self.job(stage, job)?,
         }
@@ -422,6 +432,13 @@ impl Process {
     }
 
     fn carry_out(&mut self, stage: &mut Stage, handed_out: HandedOut, sync_time: Micros) {
+        if handed_out.leads && !handed_out.disk.is_empty() {
+            self.inbox.round_begins();
+        }
+        if self.leads && !handed_out.leads {
+            self.inbox.rounds_are_over();
+        }
+        self.leads = handed_out.leads;
         for effect in handed_out.disk {
             if matches!(effect, DiskEffect::RollAndSnapshot) {
                 self.take_snapshot(stage);
@@ -441,6 +458,7 @@ impl Process {
             return;
         }
         self.on_disk = Some(std::mem::take(&mut self.to_disk));
+        self.batches += 1;
         let takes = self.random.about(sync_time);
         let at = stage.agenda.now() + takes;
         self.plan(stage, at, PeerEvent::Flushed);
@@ -454,7 +472,11 @@ impl Process {
         {
             stage.server(self.sid, event);
         }
-        self.hear(Input::Persisted(persisted.ticket));
+        let report = Input::Persisted(persisted.ticket);
+        if let Some(patience) = self.inbox.report(report, self.to_disk.is_empty()).patience {
+            let at = stage.agenda.now() + patience.as_micros() as Micros;
+            self.plan(stage, at, PeerEvent::PatienceIsOver(self.batches));
+        }
         self.start_batch(stage, sync_time);
         Ok(())
     }

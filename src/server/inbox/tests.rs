@@ -1,9 +1,12 @@
 //! What comes first, what keeps its order, and who is woken.
 
+use bytes::Bytes;
+
 use super::*;
+use crate::processor::request::{Origin, Request};
 use crate::proto::quorum_packet::ForwardedRequest;
 use crate::proto::{
-    AuthInfo, ConnectionId, Notification, ServerState, SessionId, Sid, Ticket, Vote, Zxid,
+    AuthInfo, ConnectionId, Notification, OpCode, ServerState, SessionId, Sid, Ticket, Vote, Zxid,
 };
 use crate::server::clock::RealClock;
 use crate::time::Instant;
@@ -41,6 +44,26 @@ fn closed(link: LinkId) -> Input {
 
 fn submit(inbox: &Inbox, connection: u64) {
     inbox.submit(vec![Submission::Dropped(ConnectionId(connection))]);
+}
+
+/// What a client of that session asks for.
+fn asked_by(session: i64) -> Vec<Submission> {
+    let (connection, op) = (ConnectionId(session as u64), OpCode::SetData);
+    vec![Submission::Request(Request {
+        session: SessionId(session),
+        xid: 1,
+        op,
+        body: Bytes::new(),
+        identities: Arc::default(),
+        origin: Some(Origin { connection, xid: 1, op, received_ms: 0 }),
+        throttled: false,
+    })]
+}
+
+/// Whether whoever brings the next input would find the thread waiting.
+fn let_the_thread_wait(inbox: &Inbox) {
+    let mut lanes = inbox.lanes.lock();
+    (lanes.waiting, lanes.woken, lanes.in_place) = (Some(u64::MAX), false, false);
 }
 
 /// What a turn takes, in words.
@@ -229,18 +252,18 @@ fn only_who_brings_the_only_input_is_told_so() {
     take(&inbox, 256);
     inbox.lanes.lock().waiting = Some(u64::MAX);
     assert!(inbox.push_packets(LEADER, packet()).unwrap().only);
-    assert!(!inbox.report(persisted()), "somebody turns the driver");
+    assert!(!inbox.report(persisted(), true).only, "somebody turns the driver");
     take(&inbox, 256);
-    assert!(!inbox.report(persisted()), "and looks here again");
+    assert!(!inbox.report(persisted(), true).only, "and looks here again");
     assert!(!inbox.lanes.lock().has_a_sleeper());
     inbox.wake_before(None);
     assert!(inbox.lanes.lock().woken && inbox.lanes.lock().has_a_sleeper());
     take(&inbox, 256);
     // The thread was woken, and is not there yet.
-    assert!(!inbox.report(persisted()));
+    assert!(!inbox.report(persisted(), true).only);
     take(&inbox, 256);
     inbox.lanes.lock().woken = false;
-    assert!(inbox.report(persisted()), "it has looked, and waits again");
+    assert!(inbox.report(persisted(), true).only, "it has looked, and waits again");
     // A link that must end leaves the thread what came before.
     take(&inbox, 256);
     inbox.wake_before(None);
@@ -252,12 +275,150 @@ fn only_who_brings_the_only_input_is_told_so() {
     assert!(inbox.lanes.lock().has_a_sleeper());
 }
 
+/// An inbox of a leader, whose thread waits: its clients 1 and 2 have come back promptly, so it waits for
+/// them when they are gone again.
+fn two_are_waited_for() -> Inbox {
+    let inbox = Inbox::in_rounds(Arc::new(Stopped));
+    inbox.round_begins();
+    for round in 1..=3 {
+        let report = inbox.report(Input::Persisted(Ticket(round)), true);
+        assert_eq!(report.patience.is_some(), round == 3, "they have come once, and once promptly");
+        if round < 3 {
+            inbox.submit(asked_by(1));
+            inbox.submit(asked_by(2));
+            assert_eq!(take(&inbox, 256).len(), 3);
+            inbox.round_begins();
+        }
+    }
+    assert_eq!(take(&inbox, 256), ["persisted 3"]);
+    let_the_thread_wait(&inbox);
+    inbox
+}
+
+#[test]
+fn what_a_leader_is_asked_waits_for_its_disk_and_wakes_nobody() {
+    let inbox = two_are_waited_for();
+    inbox.submit(asked_by(1));
+    inbox.submit(asked_by(2));
+    assert_eq!(take(&inbox, 256).len(), 2);
+    inbox.round_begins();
+    let_the_thread_wait(&inbox);
+    assert!(!inbox.submit(asked_by(2)));
+    let packet = |input| match input {
+        Input::Packet { packet, .. } => packet,
+        other => panic!("{other:?}"),
+    };
+    assert!(!inbox.push_packets(LEARNER, [packet(request(LEARNER, 2, 10))]).unwrap().only);
+    assert!(inbox.has_nothing_to_take() && inbox.is_waited_on());
+    assert!(!inbox.is_empty(), "it is there all the same");
+    assert!(take(&inbox, 256).is_empty());
+    // What comes besides is for whoever brings it, and leaves what is asked where it is.
+    let came = [request(LEARNER, 3, 10), ack(LEARNER, 7)].map(packet);
+    assert!(inbox.push_packets(LEARNER, came).unwrap().only);
+    assert_eq!(take(&inbox, 256), ["ack 7"]);
+    // The thread is to look when the disk is late.
+    inbox.wake_before(None);
+    assert!(inbox.lanes.lock().woken);
+    let_the_thread_wait(&inbox);
+    inbox.lanes.lock().waiting = Some(20);
+    inbox.wake_before(Some(30));
+    assert!(!inbox.lanes.lock().woken, "it will");
+    // There is more for the disk, and then no more: its thread takes it all in one turn.
+    assert!(inbox.report(Input::Persisted(Ticket(3)), false).only);
+    assert_eq!(take(&inbox, 256), ["persisted 3"]);
+    inbox.wake_before(None);
+    let report = inbox.report(Input::Persisted(Ticket(4)), true);
+    assert_eq!(report, Reported { only: true, patience: None });
+    assert_eq!(take(&inbox, 256), ["persisted 4", "client 2", "request 2", "request 3"]);
+}
+
+/// A learner's session is one of those that are waited for.
+#[test]
+fn whose_request_came_over_a_link_is_waited_for_as_well() {
+    let inbox = two_are_waited_for();
+    inbox.push(request(LEARNER, 1, 10)).unwrap();
+    inbox.submit(asked_by(2));
+    assert_eq!(take(&inbox, 256), ["request 1", "client 2"]);
+    inbox.round_begins();
+    assert!(inbox.report(Input::Persisted(Ticket(4)), true).patience.is_some());
+    inbox.submit(asked_by(2));
+    assert_eq!(take(&inbox, 256), ["persisted 4"]);
+    inbox.push(request(LEARNER, 1, 10)).unwrap();
+    assert_eq!(take(&inbox, 256), ["client 2", "request 1"]);
+}
+
+#[test]
+fn what_a_turn_leaves_lies_behind_no_gate() {
+    let inbox = two_are_waited_for();
+    for _ in 0..3 {
+        inbox.submit(asked_by(1));
+    }
+    inbox.submit(asked_by(2));
+    assert_eq!(take(&inbox, 1), ["client 1"]);
+    inbox.round_begins();
+    assert_eq!(take(&inbox, 256), ["client 1", "client 1", "client 2"]);
+    inbox.round_begins();
+    inbox.submit(asked_by(1));
+    assert!(take(&inbox, 256).is_empty());
+}
+
+#[test]
+fn the_last_who_is_waited_for_turns_the_driver() {
+    let inbox = two_are_waited_for();
+    assert!(!inbox.submit(asked_by(2)));
+    assert!(inbox.has_nothing_to_take() && inbox.is_waited_on());
+    assert!(inbox.submit(asked_by(1)));
+    assert_eq!(take(&inbox, 256), ["client 2", "client 1"]);
+}
+
+#[test]
+fn who_waits_in_vain_goes_alone() {
+    let inbox = two_are_waited_for();
+    assert!(!inbox.submit(asked_by(1)));
+    assert!(inbox.patience_is_over());
+    assert_eq!(take(&inbox, 256), ["client 1"]);
+    let inbox = two_are_waited_for();
+    assert!(!inbox.patience_is_over(), "nobody came: there is nothing to turn the driver for");
+    assert!(inbox.is_waited_on());
+    assert!(inbox.submit(asked_by(1)), "who comes now goes alone as well");
+}
+
+#[test]
+fn what_is_no_request_waits_for_no_round_nor_does_what_came_before_it() {
+    let inbox = two_are_waited_for();
+    inbox.submit(asked_by(1));
+    inbox.ask(Input::Tick);
+    assert!(inbox.lanes.lock().has_a_sleeper_for_this());
+    assert_eq!(take(&inbox, 256), ["client 1", "Tick"]);
+    let inbox = two_are_waited_for();
+    inbox.push(request(LEARNER, 1, 10)).unwrap();
+    inbox.push(closed(LEARNER)).unwrap();
+    assert_eq!(take(&inbox, 256), ["request 1", "closed"]);
+    // A leader that leads no longer, and a server that stops, let everything pass.
+    let inbox = two_are_waited_for();
+    inbox.submit(asked_by(2));
+    inbox.rounds_are_over();
+    assert!(inbox.lanes.lock().has_a_sleeper_for_this());
+    assert_eq!(take(&inbox, 256), ["client 2"]);
+    let inbox = two_are_waited_for();
+    inbox.submit(asked_by(2));
+    inbox.stop();
+    assert!(inbox.wait(None, &Stopped), "it takes what is left");
+    assert_eq!(take(&inbox, 256), ["client 2"]);
+    assert!(!inbox.wait(None, &Stopped));
+}
+
 /// However those who turn in the thread's place and the thread take turns, nothing is left lying:
 /// nobody has a deadline here, so a wake that is lost would be missed for ever.
 #[test]
 fn nothing_is_left_lying_when_thread_and_others_turn_the_driver() {
+    nothing_is_left_lying(Inbox::default());
+    nothing_is_left_lying(Inbox::in_rounds(Arc::new(RealClock::start())));
+}
+
+fn nothing_is_left_lying(inbox: Inbox) {
     const EACH: usize = 20_000;
-    let (inbox, driver) = (Inbox::default(), Mutex::new(0_usize));
+    let driver = Mutex::new(0_usize);
     let mut left = 0;
     let turn = |taken: &mut usize| {
         let mut inputs = Vec::new();
@@ -268,7 +429,7 @@ fn nothing_is_left_lying_when_thread_and_others_turn_the_driver() {
         let Some(mut taken) = driver.try_lock() else { return inbox.wake_before(None) };
         for _ in 0..3 {
             turn(&mut taken);
-            if inbox.is_empty() {
+            if inbox.has_nothing_to_take() {
                 break;
             }
         }
@@ -287,12 +448,20 @@ fn nothing_is_left_lying_when_thread_and_others_turn_the_driver() {
                 scope.spawn(move || {
                     for n in 0..EACH as u64 {
                         let only = match who {
-                            0 => inbox.submit(vec![Submission::Dropped(ConnectionId(n))]),
+                            0 => inbox.submit(asked_by(n as i64 % 4)),
                             1 => {
                                 let packet = [QuorumPacket::Commit { zxid: Zxid(n) }];
                                 inbox.push_packets(LEADER, packet).unwrap().only
                             }
-                            _ => inbox.report(Input::Persisted(Ticket(n))),
+                            _ => {
+                                inbox.round_begins();
+                                std::hint::spin_loop();
+                                let report = inbox.report(Input::Persisted(Ticket(n)), true);
+                                if report.only {
+                                    turn_in_place();
+                                }
+                                report.patience.is_some() && inbox.patience_is_over()
+                            }
                         };
                         if only {
                             turn_in_place();

@@ -52,6 +52,8 @@ struct Disk {
 }
 
 impl DiskDoor for Disk {
+    fn prepares(&mut self, _: bool) {}
+
     fn carry_out(&mut self, _: Instant, effects: &mut Vec<DiskEffect>, _: bool) -> Option<Ticket> {
         let tickets = effects.drain(..).map(|effect| match effect {
             DiskEffect::Append { ticket, .. } => {
