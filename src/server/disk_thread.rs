@@ -1,8 +1,8 @@
 //! The disk thread: collects what is to be logged and drives the disk queue.
 //!
 //! While one batch is being synced the next one gathers, or what would be in it waits in the driver's
-//! inbox (`inbox/rounds`), for which this thread keeps the time; behind a large one the thread also lets others
-//! have the processor, who bring more. When
+//! inbox (`inbox/rounds`), for which this thread keeps the time; behind a large one the thread also
+//! lets others have the processor, who bring more. When
 //! nothing waits behind a batch, the driver syncs it itself: that wakes no thread, and what comes
 //! meanwhile is the next batch just the same. Only when it has more to prepare does the thread sync
 //! beside it. (Only a server that is alone may do so: the pings of an ensemble's member must not

@@ -32,7 +32,7 @@ use crate::time::Clock;
 /// Requests of a round, at most: where it is usually more, each write has its share of them anyway.
 const MOST_REQUESTS: usize = 64;
 
-/// Bytes of a round's requests, at most: about as many as one turn of the driver takes.
+/// Bytes of a round's requests, at most: half of what one turn of the driver takes.
 const MOST_BYTES: usize = 128 << 10;
 
 /// Sessions that are remembered, each looked for in all of them.
