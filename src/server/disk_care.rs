@@ -21,8 +21,8 @@ use crate::tree::SharedDatabase;
 
 /// The directories are looked at this often.
 const TICK: Duration = Duration::from_secs(5);
-/// Between two pieces of a removed file: 400 MB/s at most.
-const PAUSE: Duration = Duration::from_millis(10);
+/// Between two pieces of a removed file: 200 MB/s at most.
+const PAUSE: Duration = Duration::from_micros(2500);
 /// At the end the list of our files is waited for this long; a purge may be under way.
 const PATIENCE: Duration = Duration::from_millis(500);
 
