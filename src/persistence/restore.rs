@@ -440,7 +440,8 @@ fn cut(dir: &DataDir, torn: &TornTail) -> Result<(), DiskError> {
 /// What was read may be in the system's memory only: its writer was killed between write and sync,
 /// or its sync failed, after which Linux takes the bytes for written. Served as they are and logged
 /// behind, they would be missing after a power cut. So the last batch is written once more, byte
-/// for byte, and synced; all before it was synced before it was written.
+/// for byte, and synced; all before it was synced before it was written. Zeros behind it are cut off: they
+/// are the room that its writer had made.
 fn make_durable(dir: &DataDir, tail: Option<&Tail>) -> Result<(), DiskError> {
     if let Some(Tail { path, last_record, end }) = tail {
         let batch = end.saturating_sub(MAX_BATCH_BYTES as u64);
@@ -449,6 +450,9 @@ fn make_durable(dir: &DataDir, tail: Option<&Tail>) -> Result<(), DiskError> {
         let mut bytes = vec![0; (end - from) as usize];
         let read = file.read_at(from, &mut bytes)?;
         file.write_all_at(from, &bytes[..read])?;
+        if file.size()? > *end {
+            file.set_len(*end)?;
+        }
         file.sync_all()?;
     }
     dir.disk().sync_dir(dir.log_dir())?;
