@@ -106,6 +106,8 @@ import harness
 from collections import namedtuple
 client = harness.new_kazoo(namedtuple("Server", "port")(int(sys.argv[2])))
 client.start()
+client.create("/ready/" + sys.argv[4])
+harness.wait_until(lambda: client.exists("/go"), "all are ready", 15)
 lock = client.Lock("/lock", sys.argv[4])
 for turn in range(int(sys.argv[5])):
     with lock:
@@ -125,6 +127,7 @@ def lock_between_processes_while_the_server_is_killed():
     log.touch()
     with running("lock-processes") as server, kazoo(server) as zk:
         zk.create("/lock")
+        zk.create("/ready")
         processes = []
         here = __file__.rpartition("/")[0]
         for name in range(workers):
@@ -132,7 +135,8 @@ def lock_between_processes_while_the_server_is_killed():
             with (log.parent / f"errors-{name}").open("wb") as errors:
                 processes.append(start_process(command, stderr=errors))
         # kazoo gives a start up when its new connection is lost before it has looked: nobody may still be connecting.
-        wait_until(lambda: len(set(log.read_text().split()) - {"in", "out"}) == workers, "all are at work", 15)
+        wait_until(lambda: len(zk.get_children("/ready")) == workers, "all are ready", 15)
+        zk.create("/go")
         for kill in range(1, 4):
             # At a quarter, half and three quarters of the work.
             wait_until(lambda: len(log.read_text().splitlines()) >= kill * turns * workers // 2, "work goes on", 30)
