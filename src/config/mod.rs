@@ -113,7 +113,8 @@ pub struct Config {
     pub snap_size_limit_kb: i64,
     /// `txnLogSizeLimitInKb`: a log file is ended when it reaches this, in KiB; not positive is off.
     pub txn_log_size_limit_kb: i64,
-    /// `preAllocSize`: the most zeros that the log is filled with ahead at once, in KiB; 0 is off.
+    /// `preAllocSize`: the most zeros that the log is filled with ahead at once, and that its next
+    /// file is made of, in KiB; 0 is off.
     pub pre_alloc_size_kb: i64,
     /// `forceSync`: a change is on the disk, not only written, before it is acknowledged.
     pub force_sync: bool,

@@ -87,8 +87,8 @@ pub const BLOCK_BYTES: u64 = 4096;
 /// A file open for overwriting; what is written is durable when the call returns.
 pub trait WriteThroughFile: Send {
     /// Overwrites the file with `bytes` from `offset` on; they are durable when it returns. What
-    /// follows them in the last block becomes zeros. The caller sees to it that the file holds that
-    /// block, so that it never grows, and that nobody else changes the blocks written to meanwhile.
+    /// follows them in the last block becomes zeros. The caller sees to it that the file reaches over
+    /// that block, written before or not, so that it never grows, and that nobody else changes the blocks written to meanwhile.
     /// What others wrote and synced before stays, unless `offset` is where the last call ended.
     fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError>;
 }
@@ -139,6 +139,13 @@ impl DiskError {
     pub fn is_no_room(&self) -> bool {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         matches!(self.source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    }
+
+    /// Whether the process, or the system, has too many files open.
+    pub fn is_too_many_open(&self) -> bool {
+        use rustix::io::Errno;
+        let code = self.source.raw_os_error();
+        [Errno::MFILE, Errno::NFILE].iter().any(|errno| code == Some(errno.raw_os_error()))
     }
 }
 

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::disk::{DirEntry, Disk, DiskError, DiskFile, DiskLock, RealDisk, WriteThroughFile};
+use super::disk::{
+    DirEntry, Disk, DiskError, DiskFile, DiskLock, RealDisk, Room, WriteThroughFile,
+};
 
 /// How many more operations of each kind succeed; negative from then on.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct Faults {
     /// does it, each once.
     losses: AtomicI64,
     dirs_synced: Mutex<Vec<PathBuf>>,
+    /// What it says is free; nothing if that is negative.
+    free: AtomicI64,
 }
 
 impl Faults {
@@ -58,6 +62,7 @@ impl FaultyDisk {
             cached: AtomicBool::new(false),
             losses: AtomicI64::new(0),
             dirs_synced: Mutex::default(),
+            free: AtomicI64::new(-1),
         }))
     }
 
@@ -87,6 +92,11 @@ impl FaultyDisk {
     /// The system loses bytes that were written: the next sync of each open file fails, once.
     pub(crate) fn lose_written_bytes(&self) {
         self.0.losses.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// From now on it says that so many bytes are free.
+    pub(crate) fn has_free(&self, bytes: u64) {
+        self.0.free.store(bytes as i64, Ordering::SeqCst);
     }
 
     /// The directories that were synced, in order.
@@ -153,6 +163,10 @@ impl Disk for FaultyDisk {
     }
     fn create_dir_all(&self, dir: &Path) -> Result<(), DiskError> {
         RealDisk.create_dir_all(dir)
+    }
+    fn room(&self, _: &Path) -> Result<Option<Room>, DiskError> {
+        let free = u64::try_from(self.0.free.load(Ordering::SeqCst));
+        Ok(free.ok().map(|free| Room { free, total: u64::MAX }))
     }
     fn try_lock(&self, path: &Path) -> Result<Option<Box<dyn DiskLock>>, DiskError> {
         RealDisk.try_lock(path)

@@ -112,7 +112,8 @@ pub struct MemberFiles {
 pub struct SyncQueueOptions {
     /// Whether the log is synced before a ticket is reported (`forceSync`).
     pub force_sync: bool,
-    /// Room made ahead of the log's end, in KiB (`preAllocSize`); 0 or less is off.
+    /// Room made ahead of the log's end at once, and in its next file, in KiB (`preAllocSize`); 0 or
+    /// less is off.
     pub pre_alloc_kb: i64,
     /// Size of a log file after which a new one is begun, in KiB (`txnLogSizeLimitInKb`); 0 or
     /// less is off.

@@ -71,7 +71,7 @@ impl Case {
         let disk = FaultDisk::new(Random::new(random.next()), random.below(2) * 2_000_000_000);
         let data_log_dir = (random.below(3) == 0).then(|| PathBuf::from("/log"));
         let queue = SyncQueueOptions {
-            pre_alloc_kb: [0, 2, 16, 64][random.below(4) as usize],
+            pre_alloc_kb: [0, 2, 8, 16, 64][random.below(5) as usize],
             txn_log_size_limit_kb: [-1, -1, 8][random.below(3) as usize],
             ..SyncQueueOptions::default()
         };

@@ -10,6 +10,8 @@
 //!           1   0x42, 'B'
 //! record …
 //! zeros         up to the end of the file: room that was made ahead
+//!
+//! tmp.next-log  header and zeros, for the next of them
 //! ```
 //!
 //! A file is written from its start to its end once, by one process; a restart begins a new one.
@@ -17,6 +19,7 @@
 mod damage;
 #[cfg(test)]
 mod damage_tests;
+mod next_file;
 pub mod reader;
 pub mod record;
 pub mod writer;

@@ -1,25 +1,30 @@
 //! Writes log files: appends batches, makes room ahead of them, begins new files.
 //!
-//! A file is created under the zxid of its first record, with its header, its first zeros and its
-//! name durable before any record is written to it. From then on it is only appended to, by this
+//! A file gets its name, the zxid of its first record, when that comes; it is one that was made while the
+//! one before was written (`next_file`), or a new one. Its header, its first zeros and its name are durable
+//! before any record is written to it. From then on it is only appended to, by this
 //! writer, past the page cache as long as that only overwrites zeros; the zeros that are left when it
 //! is finished are cut off. After an error the writer may not be used again.
 
 use std::io;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::next_file::NextFile;
 use super::reader::{LogError, LogReader};
 use super::record::FILE_HEADER;
-use super::zero_fill::{FillOutcome, PendingFill, ZEROS, ZeroFiller, warn_of_no_room};
+use super::zero_fill::{
+    FillOutcome, PendingFill, ZeroFiller, fill_log, warn_of_no_room, write_zeros,
+};
 use crate::persistence::disk::{BLOCK_BYTES, Disk, DiskError, DiskFile, WriteThroughFile};
 use crate::proto::Zxid;
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogWriterOptions {
-    /// The most zeros added at once ahead of the records, in bytes (`preAllocSize`); 0 is off.
+    /// The most zeros added at once ahead of the records, also the most that a file made in advance has, in
+    /// bytes (`preAllocSize`); 0 is off.
     pub pre_alloc_bytes: u64,
     /// Whether bytes are synced (`forceSync`).
     pub sync: bool,
@@ -33,6 +38,9 @@ const STEP_APPENDS: u64 = 64;
 /// Zeros added at once, at least and at most: each time the file's map changes, and a sync that comes
 /// then waits for the file system's journal.
 const STEP: RangeInclusive<u64> = 1 << 20..=4 << 20;
+/// Zeros added at once to the next file, at least and at most: little, because the log's syncs wait for the disk
+/// meanwhile; more where much is logged, because larger pieces take less work.
+const PIECE: RangeInclusive<u64> = 64 << 10..=1 << 20;
 
 /// What became of appended records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +58,9 @@ pub struct LogWriter {
     options: LogWriterOptions,
     filler: ZeroFiller,
     current: Option<CurrentFile>,
+    /// The file that comes after; between files the one to be taken, if it is there. `None` before the
+    /// first, when it could not be made, and when the current one finds no room.
+    next: Option<NextFile>,
 }
 
 struct CurrentFile {
@@ -80,14 +91,14 @@ impl LogWriter {
         options: LogWriterOptions,
         filler: ZeroFiller,
     ) -> Self {
-        LogWriter { disk, dir, options, filler, current: None }
+        LogWriter { disk, dir, options, filler, current: None, next: None }
     }
 
     /// Makes ready for `bytes` of records, the first of which has the zxid `first`: there is a file, and
     /// no fill under way where they go.
     ///
     /// # Errors
-    /// The disk's.
+    /// The disk's, also those of what was made in advance.
     pub fn make_ready(&mut self, first: Zxid, bytes: usize) -> Result<(), DiskError> {
         let mut current = match self.current.take() {
             Some(current) => current,
@@ -95,7 +106,21 @@ impl LogWriter {
         };
         current.settle_fill(bytes as u64)?;
         self.current = Some(current);
+        self.settle_next()?;
         Ok(())
+    }
+
+    /// Takes note of what has become of the next file. Where this one finds no room it gives its own back.
+    fn settle_next(&mut self) -> Result<(), DiskError> {
+        let has_room = self.current.as_ref().is_none_or(|current| current.may_fill);
+        match self.next.take() {
+            Some(next) if !has_room => next.discard(),
+            Some(mut next) => {
+                self.next = next.settle()?.then_some(next);
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Appends the framed records that it was [made ready](Self::make_ready) for. Even if they are
@@ -112,6 +137,7 @@ impl LogWriter {
         let appended = current.write(records)?;
         self.current = Some(current);
         self.fill_ahead();
+        self.make_next();
         Ok(appended)
     }
 
@@ -163,6 +189,7 @@ impl LogWriter {
     pub fn close(&mut self) -> Result<(), DiskError> {
         let file = self.current.as_ref().map(|current| Arc::clone(&current.file));
         self.roll()?;
+        self.next.take().map_or(Ok(()), NextFile::discard)?;
         file.map_or(Ok(()), |file| file.sync_all())
     }
 
@@ -178,41 +205,60 @@ impl LogWriter {
             self.refuse_records_in(&path)?;
             self.disk.remove(&path)?;
         }
-        let file = self.disk.create_new(&path)?;
-        let fill_file = self.disk.open_for_write(&path)?;
-        file.write_all_at(0, &FILE_HEADER)?;
-        let end = FILE_HEADER.len() as u64;
-        let zeros = self.options.pre_alloc_bytes.min(FIRST_ZEROS) as usize;
-        let may_fill = match file.write_all_at(end, &ZEROS[..zeros]) {
-            Ok(()) => zeros > 0,
-            Err(error) if error.is_no_room() => {
-                warn_of_no_room(&error);
-                false
-            }
-            Err(error) => return Err(error),
+        let least = self.options.pre_alloc_bytes.min(FIRST_ZEROS);
+        let made = match self.next.take() {
+            Some(next) => next.becomes(&path, least)?,
+            None => None,
         };
+        let (filled, may_fill) = match made {
+            Some(filled) => (filled, true),
+            None => self.create_new(&path)?,
+        };
+        let file = self.disk.open_for_write(&path)?;
+        let fill_file = self.disk.open_for_write(&path)?;
         let mut durable = None;
         if self.options.sync {
-            file.sync_all()?;
             self.disk.sync_dir(&self.dir)?;
-            if may_fill && zeros as u64 >= BLOCK_BYTES {
+            if may_fill && filled >= BLOCK_BYTES {
                 durable = self.disk.open_write_through(&path)?;
             }
         }
+        self.next = Some(NextFile::new(Arc::clone(&self.disk), &self.dir, self.options.sync));
         Ok(CurrentFile {
             file,
             fill_file,
             durable,
             unsynced: false,
-            end,
-            filled: end + zeros as u64,
+            end: FILE_HEADER.len() as u64,
+            filled,
             fill: None,
             append_bytes: 0,
             may_fill,
         })
     }
 
-    fn refuse_records_in(&self, path: &std::path::Path) -> Result<(), DiskError> {
+    /// Creates a file with its header and its first zeros. Returns where those end, and whether they are
+    /// there.
+    fn create_new(&self, path: &Path) -> Result<(u64, bool), DiskError> {
+        let file = self.disk.create_new(path)?;
+        file.write_all_at(0, &FILE_HEADER)?;
+        let end = FILE_HEADER.len() as u64;
+        let filled = end + self.options.pre_alloc_bytes.min(FIRST_ZEROS);
+        let may_fill = match write_zeros(&*file, end, filled) {
+            Ok(()) => filled > end,
+            Err(error) if error.is_no_room() => {
+                warn_of_no_room(&error);
+                false
+            }
+            Err(error) => return Err(error),
+        };
+        if self.options.sync {
+            file.sync_all()?;
+        }
+        Ok((filled, may_fill))
+    }
+
+    fn refuse_records_in(&self, path: &Path) -> Result<(), DiskError> {
         let refusal = |what: String| DiskError::new("create", path, io::Error::other(what));
         let records = match LogReader::open(&*self.disk, path, i32::MAX as usize) {
             Ok(mut reader) => reader.next().map(|record| record.is_some()),
@@ -236,10 +282,20 @@ impl LogWriter {
             return;
         }
         let (from, to) = (current.filled, current.filled + step);
-        let file = Arc::clone(&current.fill_file);
-        let (job, pending) = PendingFill::new(file, from, to, self.options.sync);
+        let (file, sync) = (Arc::clone(&current.fill_file), self.options.sync);
+        let write = move |from, to| fill_log(&*file, from, to, sync);
+        let (job, pending) = PendingFill::new(from, to, write);
         current.fill = Some(pending);
         (self.filler)(job);
+    }
+
+    /// Hands out what the next file is to have by now.
+    fn make_next(&mut self) {
+        let (Some(current), Some(next)) = (&self.current, &mut self.next) else { return };
+        let piece = (current.append_bytes * STEP_APPENDS).clamp(*PIECE.start(), *PIECE.end());
+        if let Some(job) = next.next_piece(current.end, piece, self.options.pre_alloc_bytes) {
+            (self.filler)(job);
+        }
     }
 }
 
@@ -298,255 +354,4 @@ impl CurrentFile {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::persistence::disk::RealDisk;
-    use crate::persistence::faulty_disk::FaultyDisk;
-    use crate::persistence::txn_log::{ZeroFill, record};
-
-    fn records(zxids: std::ops::RangeInclusive<u64>, size: usize) -> Vec<u8> {
-        let mut out = Vec::new();
-        for zxid in zxids {
-            let mut txn = vec![0xaa; size];
-            txn[12..20].copy_from_slice(&zxid.to_be_bytes());
-            record::append(&txn, &mut out);
-        }
-        out
-    }
-
-    fn count(path: &std::path::Path) -> usize {
-        let mut reader = LogReader::open(&RealDisk, path, 1 << 30).unwrap();
-        let mut n = 0;
-        while reader.next().unwrap().is_some() {
-            n += 1;
-        }
-        assert_eq!(reader.end().unwrap().torn, None);
-        n
-    }
-
-    const OPTIONS: LogWriterOptions = LogWriterOptions { pre_alloc_bytes: 64 << 20, sync: true };
-
-    fn append(log: &mut LogWriter, first: u64, records: &[u8]) -> Result<Appended, DiskError> {
-        log.make_ready(Zxid(first), records.len())?;
-        log.append(records)
-    }
-
-    /// A record of which so few zeros are left that more are asked for.
-    const ASKS_FOR_A_FILL: usize = 150 << 10;
-
-    /// A filler that keeps jobs for the test to run.
-    fn kept() -> (ZeroFiller, std::sync::mpsc::Receiver<ZeroFill>) {
-        let (send, receive) = std::sync::mpsc::channel();
-        (Box::new(move |job| send.send(job).unwrap()), receive)
-    }
-
-    #[test]
-    fn a_batch_that_reaches_a_fill_in_flight_waits_for_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let (filler, jobs) = kept();
-        let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, filler);
-        append(&mut log, 1, &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
-        let job = jobs.try_recv().unwrap();
-        // Within the first zeros: no waiting, though the fill has not run.
-        append(&mut log, 2, &records(2..=2, 1000)).unwrap();
-        let (written, wait) = std::sync::mpsc::channel();
-        std::thread::scope(|scope| {
-            let (log, written) = (&mut log, written);
-            scope.spawn(move || {
-                append(log, 3, &records(3..=3, 300 << 10)).unwrap();
-                written.send(()).unwrap();
-            });
-            assert!(wait.try_recv().is_err());
-            job.run();
-            wait.recv().unwrap();
-        });
-        log.sync().unwrap();
-        assert_eq!(count(&dir.path().join("log.1")), 3);
-    }
-
-    #[test]
-    fn a_batch_larger_than_everything_filled_extends_the_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let run = Box::new(ZeroFill::run);
-        let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, run);
-        append(&mut log, 1, &records(1..=9, 1 << 20)).unwrap();
-        append(&mut log, 10, &records(10..=18, 1 << 20)).unwrap();
-        assert_eq!(count(&dir.path().join("log.1")), 18);
-        log.sync().unwrap();
-        log.close().unwrap();
-        let size = RealDisk.list(dir.path()).unwrap()[0].size;
-        assert_eq!(size, 16 + 18 * ((1 << 20) + 13));
-    }
-
-    #[test]
-    fn no_room_for_zeros_is_no_failure_of_the_log() {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = FaultyDisk::new();
-        let faults = disk.clone();
-        let filler: ZeroFiller = Box::new(move |job| {
-            faults.fail_writes_after(0);
-            job.run();
-            faults.fail_writes_after(i64::MAX);
-        });
-        let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
-        for zxid in 1..=40 {
-            append(&mut log, zxid, &records(zxid..=zxid, 10 << 10)).unwrap();
-            log.sync().unwrap();
-        }
-        log.close().unwrap();
-        assert_eq!(count(&dir.path().join("log.1")), 40);
-    }
-
-    #[test]
-    fn a_new_log_without_room_for_zeros_takes_records() {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = FaultyDisk::new();
-        disk.fail_writes_longer_than(10 << 10);
-        let run = Box::new(ZeroFill::run);
-        let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, run);
-        append(&mut log, 1, &records(1..=9, 1000)).unwrap();
-        log.sync().unwrap();
-        log.close().unwrap();
-        assert_eq!(count(&dir.path().join("log.1")), 9);
-        assert_eq!(RealDisk.list(dir.path()).unwrap()[0].size, 16 + 9 * 1013);
-    }
-
-    #[test]
-    fn a_disk_that_fails_a_write_of_zeros_fails_the_log() {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = FaultyDisk::new();
-        disk.break_down();
-        let faults = disk.clone();
-        let filler: ZeroFiller = Box::new(move |job| {
-            faults.fail_writes_after(0);
-            job.run();
-            faults.fail_writes_after(i64::MAX);
-        });
-        let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
-        append(&mut log, 1, &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
-        assert!(log.sync().is_err(), "known before anything is acknowledged");
-    }
-
-    #[test]
-    fn a_fill_does_not_hear_of_the_logs_lost_bytes_in_its_place() {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = FaultyDisk::new();
-        disk.cache_all_writes();
-        let faults = disk.clone();
-        let (filler, jobs) = kept();
-        let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
-        append(&mut log, 1, &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
-        faults.lose_written_bytes();
-        // The fill syncs between the log's write and its sync. That it is told as well is known
-        // only when it has reported.
-        let job = jobs.try_recv().unwrap();
-        let outcome = job.run_unreported();
-        assert!(outcome.is_err());
-        assert!(log.sync().is_err(), "the log must be told itself");
-    }
-
-    #[test]
-    fn a_failed_sync_of_zeros_fails_the_log() {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = FaultyDisk::new();
-        let faults = disk.clone();
-        let filler: ZeroFiller = Box::new(move |job| {
-            faults.fail_syncs_after(0);
-            job.run();
-            faults.fail_syncs_after(i64::MAX);
-        });
-        let mut log = LogWriter::new(Arc::new(disk), dir.path().to_owned(), OPTIONS, filler);
-        append(&mut log, 1, &records(1..=1, ASKS_FOR_A_FILL)).unwrap();
-        assert!(append(&mut log, 2, &records(2..=2, 100)).is_err());
-    }
-
-    #[test]
-    fn a_log_that_never_got_a_record_gives_way_and_one_with_records_does_not() {
-        let dir = tempfile::tempdir().unwrap();
-        for leftover in [&b""[..], &FILE_HEADER[..7], &FILE_HEADER, &[0; 700]] {
-            let path = dir.path().join("log.1");
-            RealDisk.create_new(&path).unwrap().write_all_at(0, leftover).unwrap();
-            let run = Box::new(ZeroFill::run);
-            let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, run);
-            append(&mut log, 1, &records(1..=1, 100)).unwrap();
-            log.close().unwrap();
-            assert_eq!(count(&path), 1);
-            let run = Box::new(ZeroFill::run);
-            let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, run);
-            let error = append(&mut log, 1, &records(1..=1, 100)).unwrap_err();
-            assert!(error.to_string().contains("holds transactions already"), "{error}");
-            RealDisk.remove(&path).unwrap();
-        }
-    }
-    /// What the log has appended and how: of each record whether it was durable at once.
-    fn append_each(disk: &FaultyDisk, dir: &std::path::Path, lengths: &[usize]) -> Vec<bool> {
-        let run = Box::new(ZeroFill::run);
-        let mut log = LogWriter::new(Arc::new(disk.clone()), dir.to_owned(), OPTIONS, run);
-        let append = |(zxid, length): (u64, &usize)| {
-            let appended = append(&mut log, zxid, &records(zxid..=zxid, *length)).unwrap();
-            log.sync().unwrap();
-            appended == Appended::Durably
-        };
-        let how = (1..).zip(lengths).map(append).collect();
-        log.close().unwrap();
-        how
-    }
-
-    #[test]
-    fn what_lies_within_the_zeros_is_durable_at_once_and_the_files_are_the_same() {
-        let lengths = [100, 5000, 4096 - 13, 40, 3 << 20, 100, 5 << 20, 100, 70_000, 41];
-        let (direct, cached) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let disk = FaultyDisk::new();
-        let how = append_each(&disk, direct.path(), &lengths);
-        disk.cache_all_writes();
-        assert_eq!(append_each(&disk, cached.path(), &lengths), [false; 10]);
-        if how[0] {
-            let over = |n: usize| lengths[n] > 2 << 20;
-            assert_eq!(how, (0..10).map(|n| !over(n)).collect::<Vec<_>>());
-        } else {
-            eprintln!("skipped: {} takes no direct writes", direct.path().display());
-        }
-        let content = |dir: &tempfile::TempDir| RealDisk.read(&dir.path().join("log.1")).unwrap();
-        assert!(content(&direct) == content(&cached));
-        assert_eq!(count(&direct.path().join("log.1")), 10);
-    }
-
-    #[test]
-    fn behind_zeros_that_were_not_written_nothing_is_taken_for_a_zero() {
-        let dir = tempfile::tempdir().unwrap();
-        let dropped: ZeroFiller = Box::new(drop);
-        let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, dropped);
-        for zxid in 1..=40 {
-            let appended = append(&mut log, zxid, &records(zxid..=zxid, 10 << 10)).unwrap();
-            assert!(zxid < 20 || appended == Appended::ToBeSynced);
-            log.sync().unwrap();
-        }
-        log.close().unwrap();
-        assert_eq!(count(&dir.path().join("log.1")), 40);
-    }
-
-    #[test]
-    fn zeros_are_added_by_how_much_is_appended() {
-        let dir = tempfile::tempdir().unwrap();
-        let (filler, jobs) = kept();
-        let mut log = LogWriter::new(Arc::new(RealDisk), dir.path().to_owned(), OPTIONS, filler);
-        let mut zxids = 1..;
-        let mut next_fill = |length: usize| loop {
-            let zxid = zxids.next().unwrap();
-            append(&mut log, zxid, &records(zxid..=zxid, length)).unwrap();
-            if let Ok(job) = jobs.try_recv() {
-                let (from, to) = job.range();
-                job.run();
-                return to - from;
-            }
-        };
-        assert_eq!(next_fill(1000), 1 << 20);
-        next_fill(30_000);
-        let step = next_fill(30_000);
-        assert!((3 << 19..=30_013 * 64 + BLOCK_BYTES).contains(&step), "{step}");
-        next_fill(1 << 20);
-        assert_eq!(next_fill(1 << 20), 4 << 20);
-        next_fill(100);
-        assert_eq!(next_fill(100), 1 << 20);
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Zeros written ahead of the log's end.
+//! Zeros written ahead of the log, before it comes there: in its file, or in the next (`next_file`).
 //!
 //! A sync of bytes that lie in blocks written before commits no metadata, so it costs one disk
 //! write and no journal commit. Merely reserving the space does not achieve that: the first
@@ -21,12 +21,11 @@ use crate::persistence::disk::{DiskError, DiskFile};
 /// Gets each [`ZeroFill`]; may run it at once, later on another thread, or drop it.
 pub type ZeroFiller = Box<dyn FnMut(ZeroFill) + Send>;
 
-/// A job: write zeros over one range of a log file.
+/// A job: write zeros over one range of a log file, durably if the log is synced.
 pub struct ZeroFill {
-    file: Arc<dyn DiskFile>,
+    write: Box<dyn Fn(u64, u64) -> FillOutcome + Send>,
     from: u64,
     to: u64,
-    sync: bool,
     outcome: Arc<SharedOutcome>,
 }
 
@@ -43,6 +42,14 @@ impl ZeroFill {
         (self.from, self.to)
     }
 
+    /// Writes the zeros, does something else, and then reports.
+    #[cfg(test)]
+    pub(super) fn run_and_then(self, before_the_report: impl FnOnce()) {
+        let outcome = self.write();
+        before_the_report();
+        self.outcome.report(outcome);
+    }
+
     /// Writes the zeros; the writer is told only that the job has gone.
     #[cfg(test)]
     pub(super) fn run_unreported(self) -> Result<(), DiskError> {
@@ -53,22 +60,35 @@ impl ZeroFill {
     }
 
     fn write(&self) -> FillOutcome {
-        let mut at = self.from;
-        while at < self.to {
-            let n = (self.to - at).min(ZEROS.len() as u64);
-            match self.file.write_all_at(at, &ZEROS[..n as usize]) {
-                Ok(()) => at += n,
-                Err(error) if error.is_no_room() => {
-                    warn_of_no_room(&error);
-                    return FillOutcome::NotWritten;
-                }
-                Err(error) => return FillOutcome::Failed(error),
-            }
+        (self.write)(self.from, self.to)
+    }
+}
+
+/// Writes zeros from one offset to another.
+pub(super) fn write_zeros(file: &dyn DiskFile, from: u64, to: u64) -> Result<(), DiskError> {
+    let mut at = from;
+    while at < to {
+        let n = (to - at).min(ZEROS.len() as u64);
+        file.write_all_at(at, &ZEROS[..n as usize])?;
+        at += n;
+    }
+    Ok(())
+}
+
+/// Writes zeros in a file that the log is in, and syncs them if it is `synced`. Lack of room is no failure as
+/// long as nothing was to be kept: of a sync it may be the log's own bytes that are lost.
+pub(super) fn fill_log(file: &dyn DiskFile, from: u64, to: u64, synced: bool) -> FillOutcome {
+    match write_zeros(file, from, to) {
+        Ok(()) => {}
+        Err(error) if error.is_no_room() => {
+            warn_of_no_room(&error);
+            return FillOutcome::NotWritten;
         }
-        match self.sync.then(|| self.file.sync_data()) {
-            Some(Err(error)) => FillOutcome::Failed(error),
-            Some(Ok(())) | None => FillOutcome::Filled,
-        }
+        Err(error) => return FillOutcome::Failed(error),
+    }
+    match synced.then(|| file.sync_data()) {
+        Some(Err(error)) => FillOutcome::Failed(error),
+        Some(Ok(())) | None => FillOutcome::Filled,
     }
 }
 
@@ -101,16 +121,15 @@ pub(super) struct PendingFill {
 }
 
 impl PendingFill {
-    /// A job for the bytes `from..to` of `file`, with the hold on it.
+    /// A job for the bytes `from..to`, which `write` writes zeros to, with the hold on it.
     pub(super) fn new(
-        file: Arc<dyn DiskFile>,
         from: u64,
         to: u64,
-        sync: bool,
+        write: impl Fn(u64, u64) -> FillOutcome + Send + 'static,
     ) -> (ZeroFill, PendingFill) {
         assert!(from < to, "a fill of nothing: {from}..{to}");
         let outcome = Arc::new(SharedOutcome::default());
-        let job = ZeroFill { file, from, to, sync, outcome: Arc::clone(&outcome) };
+        let job = ZeroFill { write: Box::new(write), from, to, outcome: Arc::clone(&outcome) };
         (job, PendingFill { from, to, outcome })
     }
 
