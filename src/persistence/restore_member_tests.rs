@@ -169,6 +169,20 @@ fn current_epoch_follows_the_history() {
     assert_eq!(is(&restart(&home)), (4, 3, true, true), "nothing is missing");
 }
 
+/// C-251: with the epoch it entered it acknowledged what that epoch's leader had, however old its last
+/// transaction is (found by the simulator).
+#[test]
+fn a_lost_current_epoch_that_the_history_does_not_tell_is_amnesia() {
+    let home = synchronized();
+    write(&home, "acceptedEpoch", b"4");
+    remove(&home, "currentEpoch");
+    for _ in 0..2 {
+        let member = restart(&home);
+        assert_eq!(is(&member), (4, 2, false, true));
+        assert!(said(&member, "there is no file currentEpoch, and it may have been 4"));
+    }
+}
+
 /// C-251: garbage is refused, in words.
 #[test]
 fn an_epoch_that_is_no_number_is_refused() {

@@ -3,7 +3,7 @@
 //! | found | then |
 //! |---|---|
 //! | epoch files missing, history of epoch 0, no member was here | they are made: the history is a standalone server's, or new |
-//! | `currentEpoch` missing | it is the epoch of the last transaction |
+//! | `currentEpoch` missing | it is the epoch of the last transaction; if a later one was promised, **amnesia**: it may have been that one, with a leader whose history ended with older transactions |
 //! | the last transaction's epoch above `currentEpoch` | the server died between log and `currentEpoch`; the history is complete as far as it goes, so `currentEpoch` follows it, or `currentEpoch.tmp` (ZOOKEEPER-1653) |
 //! | `acceptedEpoch` missing, history or `currentEpoch` of a later epoch, or a member was here | **amnesia** |
 //! | `acceptedEpoch` below `currentEpoch` | **amnesia** |
@@ -254,6 +254,10 @@ fn complete(
         && accepted < current
     {
         Some(format!("acceptedEpoch is {accepted}, below currentEpoch, which is {current}"))
+    } else if let (Some(accepted), None) = (accepted, current)
+        && accepted > logged
+    {
+        Some(format!("there is no file currentEpoch, and it may have been {accepted}"))
     } else if are_logs_lost(dir, history.last_zxid)? {
         let (dir, last) = (dir.log_dir().display(), history.last_zxid);
         Some(format!(
