@@ -88,7 +88,8 @@ pub const BLOCK_BYTES: u64 = 4096;
 pub trait WriteThroughFile: Send {
     /// Overwrites the file with `bytes` from `offset` on; they are durable when it returns. What
     /// follows them in the last block becomes zeros. The caller sees to it that the file reaches over
-    /// that block, written before or not, so that it never grows, and that nobody else changes the blocks written to meanwhile.
+    /// that block, written before or not, so that it never grows, and that nobody else changes the
+    /// blocks written to meanwhile.
     /// What others wrote and synced before stays, unless `offset` is where the last call ended.
     fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError>;
 }
