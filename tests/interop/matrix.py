@@ -1,6 +1,6 @@
 """What was seen of ensembles of mixed kinds, as the table of docs/interop.md.
 
-With INTEROP_MATRIX=1 every pair of kinds plays everything, which takes half an hour instead of five minutes, and the part of
+With INTEROP_MATRIX=1 every pair of kinds plays everything, which takes some eight minutes more, and the part of
 docs/interop.md between its two marks is written anew:
 
     INTEROP_MATRIX=1 tests/interop/run mixed migration

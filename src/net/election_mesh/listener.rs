@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::{Mesh, MeshStartError, greeting, limit};
 use crate::net::client_listener::{self, InARow};
 use crate::net::peer_addresses::HostPort;
+use crate::proto::host_port::is_loopback;
 
 /// Connections that the system accepts for us.
 const BACKLOG: i32 = 128;
@@ -86,6 +87,15 @@ async fn listen_on(mesh: Arc<Mesh>, host: Option<String>, port: u16) -> MeshStar
         tracing::warn!(%address, failures, "elections wait for the own port: {error}");
         tokio::time::sleep(RETRY_AFTER).await;
     };
+    if let Some(name) = &host
+        && let Some(address) = only_for_this_machine(name, &listeners)
+    {
+        tracing::warn!(
+            "elections are held where only this machine can come: {name} leads to {address} here. \
+             If the other servers are elsewhere, set quorumListenOnAllIPs=true, or let the name \
+             lead to the address that they have for it (/etc/hosts)"
+        );
+    }
     mesh.listening.send_replace(true);
     let mut accepting = JoinSet::new();
     for listener in listeners {
@@ -117,6 +127,20 @@ fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
         Some(error) if bound.is_empty() => Err(error),
         _ => Ok(bound),
     }
+}
+
+/// Where a name that says nothing of the kind leads, if that is the machine itself alone, as for
+/// a machine's own name in many an `/etc/hosts`.
+fn only_for_this_machine(name: &str, listeners: &[TcpListener]) -> Option<IpAddr> {
+    let mut led_to = None;
+    for listener in listeners {
+        let address = listener.local_addr().ok()?.ip().to_canonical();
+        if !address.is_loopback() {
+            return None;
+        }
+        led_to = Some(address);
+    }
+    led_to.filter(|_| !is_loopback(name))
 }
 
 async fn accept_forever(mesh: Arc<Mesh>, listener: TcpListener) {
@@ -157,5 +181,28 @@ fn admit(mesh: &Arc<Mesh>, stream: TcpStream, from: SocketAddr) {
         mesh.log_refusal(format_args!(
             "the oldest that has not said who it is, for one from {from}"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn listeners(addresses: &[&str]) -> Vec<TcpListener> {
+        let mut listeners = Vec::new();
+        for address in addresses {
+            listeners.push(TcpListener::bind((*address, 0)).await.unwrap());
+        }
+        listeners
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_loopback_alone_is_only_for_this_machine() {
+        let here = listeners(&["127.0.1.1"]).await;
+        assert_eq!(only_for_this_machine("zk1", &here), Some([127, 0, 1, 1].into()));
+        let written = ["127.0.1.1", "localhost"].map(|name| only_for_this_machine(name, &here));
+        assert_eq!(written, [None, None], "who writes that means it");
+        let both = listeners(&["127.0.1.1", "0.0.0.0"]).await;
+        assert_eq!(only_for_this_machine("zk1", &both), None, "the others come by the second");
     }
 }
