@@ -1,50 +1,15 @@
 //! The client port: accepts connections and starts their tasks.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::client_connection::{ClientConnection, Shared};
 use super::log_limit::LogLimit;
 use super::socket_options::SocketOptions;
-
-/// The address to bind: that of `host`, or all addresses of the machine, of both families where
-/// there are two.
-///
-/// # Errors
-/// The name does not resolve.
-pub fn resolve(host: Option<&str>, port: u16) -> io::Result<SocketAddr> {
-    match host {
-        Some(host) => (host, port).to_socket_addrs()?.next().ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"))
-        }),
-        None if Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)).is_ok() => {
-            Ok((Ipv6Addr::UNSPECIFIED, port).into())
-        }
-        None => Ok((Ipv4Addr::UNSPECIFIED, port).into()),
-    }
-}
-
-/// Binds the client port. Connections wait in its backlog until [`accept_forever`] runs.
-///
-/// # Errors
-/// The address is in use or not ours.
-pub fn bind(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
-    let socket =
-        Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    // A restarted server must get its port back while old connections linger.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(backlog)?;
-    Ok(socket.into())
-}
 
 /// Connections accepted before those who are here get their turn.
 const ACCEPTED_IN_A_ROW: usize = 8;

@@ -10,6 +10,7 @@ pub mod half_open;
 pub mod limits;
 pub mod link_buffer;
 pub mod log_limit;
+pub mod own_port;
 pub mod peer_addresses;
 pub mod quorum_link;
 pub mod quorum_listener;

@@ -141,7 +141,7 @@ impl Server {
         if config.client_port.is_none() && member.is_none() {
             die(ExitCode::InvalidInvocation, &"clientPort is not set: no client could connect");
         }
-        let port = config.client_port.map(|port| ClientPort::bind(config, port));
+        let port = config.client_port.map(|port| ClientPort::bind(config, port, member.is_some()));
         let metrics = Arc::new(Metrics::new(seed));
         let restorer = member.is_some().then(Restorer::start);
         let mut loaded = match &restorer {
@@ -238,7 +238,7 @@ impl Server {
                 config,
                 member,
                 &loaded.dir,
-                port.as_ref().map_or(0, |port| port.address.port()),
+                port.as_ref().map_or(0, ClientPort::number),
             ),
             level: config.compatibility_level,
             sessionless_timeout_ms: config.sessionless_cnxn_timeout_ms,
@@ -285,7 +285,7 @@ impl Server {
             move || disk_thread::run(&queue, &disk_inbox, &inbox, &*in_place)
         });
         let driver = spawn("driver", run);
-        let address = port.as_ref().map(|port| port.address);
+        let address = port.as_ref().map(ClientPort::to_string);
         let clients = port.map(|port| port.open(config, &shared, me.is_some()));
         let millis = clock.now().mono_ms;
         match (me, address) {

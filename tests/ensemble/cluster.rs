@@ -356,6 +356,11 @@ impl Member {
         self.settings.push((key.to_owned(), value.to_owned()));
     }
 
+    /// Takes a key out of its configuration, for its next start.
+    pub fn unset(&mut self, key: &str) {
+        self.settings.retain(|(k, _)| k != key);
+    }
+
     /// Starts its process, and does not wait.
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "server {} runs already", self.id);
@@ -572,6 +577,13 @@ impl Member {
         let mut address = || SocketAddr::from((Ipv4Addr::LOCALHOST, ports.next().expect("a port")));
         let quorum = address();
         [address(), quorum]
+    }
+
+    /// What its `zoo.cfg` says of `key`.
+    #[track_caller]
+    pub fn setting(&self, key: &str) -> &str {
+        let (_, value) = self.settings.iter().find(|(k, _)| k == key).expect("a setting");
+        value
     }
 
     /// A client, connected once the server takes it.

@@ -100,6 +100,7 @@ impl Fault {
             Fault::Damaged(Damage::EpochsDeleted) => "both epoch files deleted".into(),
             Fault::Damaged(Damage::TornTail) => "log torn".into(),
             Fault::Damaged(Damage::Garbage) => "log ends in garbage".into(),
+            Fault::Damaged(Damage::Rot) => "log rotten".into(),
             Fault::Backup => "old backup restored".into(),
             Fault::SlowDisk(leader) => format!("{}'s disk slow", who(leader)),
             Fault::FullDisk(leader) => format!("{}'s disk full", who(leader)),

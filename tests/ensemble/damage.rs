@@ -25,9 +25,11 @@ pub enum Damage {
     TornTail,
     /// Behind the last log's records lies what was never written.
     Garbage,
+    /// A bit of the last log's first record is not what was written.
+    Rot,
 }
 
-pub const ALL: [Damage; 7] = [
+pub const ALL: [Damage; 8] = [
     Damage::AllDeleted,
     Damage::SnapshotMissing,
     Damage::AcceptedEpochDeleted,
@@ -35,6 +37,7 @@ pub const ALL: [Damage; 7] = [
     Damage::EpochsDeleted,
     Damage::TornTail,
     Damage::Garbage,
+    Damage::Rot,
 ];
 
 impl Damage {
@@ -56,6 +59,7 @@ impl Damage {
             }
             Damage::TornTail => return shorten(member, 7),
             Damage::Garbage => return shorten(member, 0),
+            Damage::Rot => return rot(member),
         }
         true
     }
@@ -79,7 +83,23 @@ fn shorten(member: &Member, bytes: usize) -> bool {
     true
 }
 
-fn one_member_is_struck(damage: Damage, leader_too: bool, seed: u64) {
+fn rot(member: &Member) -> bool {
+    const FILE_HEADER: usize = 16;
+    const CHECKSUM_AND_LENGTH: usize = 8 + 4;
+    let logs = member.files("log");
+    let Some(path) = logs.last() else { return false };
+    let mut data = std::fs::read(path).expect("a log");
+    let first = FILE_HEADER + CHECKSUM_AND_LENGTH;
+    if data.iter().skip(FILE_HEADER).take(CHECKSUM_AND_LENGTH).all(|byte| *byte == 0) {
+        return false;
+    }
+    let Some(byte) = data.get_mut(first) else { return false };
+    *byte ^= 0x10;
+    std::fs::write(path, data).expect("a log");
+    true
+}
+
+fn one_member_is_struck(damage: Damage, leader_too: bool, seed: u64) -> Ensemble {
     let mut ensemble = Ensemble::start(3, 0, &[("snapCount", "150")]);
     let mut crowd = Crowd::start(&ensemble, 4, seed);
     crowd.goes_on(60);
@@ -100,6 +120,7 @@ fn one_member_is_struck(damage: Damage, leader_too: bool, seed: u64) {
         crowd.goes_on(20);
     }
     crowd.judge(&mut ensemble);
+    ensemble
 }
 
 #[test]
@@ -197,6 +218,15 @@ fn the_logs_tail_is_torn() {
 #[test]
 fn the_log_ends_in_garbage() {
     one_member_is_struck(Damage::Garbage, true, 35);
+}
+
+/// What is behind it was acknowledged: the member keeps the file, and has no vote until it has been
+/// given it again.
+#[test]
+fn the_log_is_rotten() {
+    let ensemble = one_member_is_struck(Damage::Rot, true, 42);
+    let aside = |member: &&Member| member.log().contains("it joins without a vote");
+    assert_eq!(ensemble.members.values().filter(aside).count(), 2);
 }
 
 /// A directory as it was a while ago takes the place of the present one: epochs, logs, snapshots.

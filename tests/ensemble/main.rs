@@ -44,6 +44,7 @@ mod cycles;
 mod damage;
 mod doors;
 mod elections;
+mod keys;
 mod rounds;
 mod sessions;
 mod silence;

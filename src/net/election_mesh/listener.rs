@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{Mesh, MeshStartError, greeting, limit};
 use crate::net::client_listener::{self, InARow};
+use crate::net::own_port::{OwnPort, bind_each};
 use crate::net::peer_addresses::HostPort;
 use crate::proto::host_port::is_loopback;
 
@@ -36,7 +37,7 @@ pub async fn listen(mesh: Arc<Mesh>, own: Vec<HostPort>) {
     };
     let mut all = JoinSet::new();
     for (host, port) in own {
-        all.spawn(listen_on(mesh.clone(), host, port));
+        all.spawn(listen_on(mesh.clone(), OwnPort { host, port, backlog: BACKLOG }));
     }
     while let Some(ended) = all.join_next().await {
         let Ok(why) = ended else { continue };
@@ -49,11 +50,11 @@ pub async fn listen(mesh: Arc<Mesh>, own: Vec<HostPort>) {
 }
 
 /// Listens on one address, all of the machine's if there is no host, until it cannot.
-async fn listen_on(mesh: Arc<Mesh>, host: Option<String>, port: u16) -> MeshStartError {
+async fn listen_on(mesh: Arc<Mesh>, own: OwnPort) -> MeshStartError {
     let mut failures = 0;
     let mut unknown = 0;
     let listeners = loop {
-        let error = match addresses(&mesh, host.as_deref(), port).await {
+        let error = match own.addresses(&mesh.names).await {
             Ok(addresses) => match bind(&addresses) {
                 Ok(listeners) => break listeners,
                 Err(error) => error,
@@ -69,14 +70,13 @@ async fn listen_on(mesh: Arc<Mesh>, host: Option<String>, port: u16) -> MeshStar
             }
         };
         failures += 1;
-        let address = match &host {
-            Some(host) => HostPort { host: host.clone(), port }.to_string(),
-            None => format!("*:{port}"),
+        let address = match &own.host {
+            Some(host) => HostPort { host: host.clone(), port: own.port }.to_string(),
+            None => format!("*:{}", own.port),
         };
-        let is_name = host.as_deref().is_some_and(|host| host.parse::<IpAddr>().is_err());
         let most = match mesh.options.bind_retries {
             0 => u32::MAX,
-            most if is_name && error.kind() == io::ErrorKind::AddrNotAvailable => {
+            most if own.is_named() && error.kind() == io::ErrorKind::AddrNotAvailable => {
                 most.max(TRIES_WHILE_A_NAME_IS_STALE)
             }
             most => most,
@@ -87,7 +87,7 @@ async fn listen_on(mesh: Arc<Mesh>, host: Option<String>, port: u16) -> MeshStar
         tracing::warn!(%address, failures, "elections wait for the own port: {error}");
         tokio::time::sleep(RETRY_AFTER).await;
     };
-    if let Some(name) = &host
+    if let Some(name) = &own.host
         && let Some(address) = only_for_this_machine(name, &listeners)
     {
         tracing::warn!(
@@ -105,28 +105,8 @@ async fn listen_on(mesh: Arc<Mesh>, host: Option<String>, port: u16) -> MeshStar
     unreachable!("connections are accepted for ever")
 }
 
-async fn addresses(mesh: &Mesh, host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
-    match host {
-        Some(host) => mesh.names.resolve(&HostPort { host: host.to_owned(), port }).await,
-        None => Ok(vec![client_listener::resolve(None, port)?]),
-    }
-}
-
-/// Listens on each of the addresses that a name means, or on those of them that can be listened
-/// on: a name may have an address of a family that this machine does not have.
 fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
-    let mut bound = Vec::new();
-    let mut failed = None;
-    for address in addresses {
-        match client_listener::bind(*address, BACKLOG).and_then(TcpListener::from_std) {
-            Ok(listener) => bound.push(listener),
-            Err(error) => failed = Some(error),
-        }
-    }
-    match failed {
-        Some(error) if bound.is_empty() => Err(error),
-        _ => Ok(bound),
-    }
+    bind_each(addresses, BACKLOG)?.into_iter().map(TcpListener::from_std).collect()
 }
 
 /// Where a name that says nothing of the kind leads, if that is the machine itself alone, as for

@@ -3,16 +3,21 @@
 //! Who they are they say with their first packet. Those who say nothing keep nobody out: the oldest of
 //! them makes room.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::task::JoinSet;
+
+use super::super::fatal::{ExitCode, die};
 use super::Shared;
 use super::link::{Link, Over};
+use crate::net::peer_addresses::Names;
 use crate::net::quorum_link;
-use crate::net::quorum_listener::{Accepted, QuorumListener};
+use crate::net::quorum_listener::{Accepted, QuorumListener, accept_forever};
 use crate::net::socket_options::SocketOptions;
 use crate::proto::{LinkId, Sid};
 
@@ -24,20 +29,36 @@ impl Shared {
     pub(super) fn listen(self: &Arc<Self>, me: Sid) -> io::Result<()> {
         let members = self.members.lock().clone();
         let addresses = members.members.get(&me).map(|server| &server.addresses[..]);
-        let mut listeners = Vec::new();
-        for address in addresses.unwrap_or_default() {
-            let host = (!self.options.listen_on_all_ips).then_some(address.host.as_str());
-            listeners.push(QuorumListener::bind(host, address.quorum_port)?);
-        }
-        for listener in listeners {
-            self.links.lock().listening.extend(listener.address());
-            let shared = self.clone();
-            let accepting =
-                listener.accept_forever(move |accepted, peer| shared.admit(accepted, peer));
-            let task = self.runtime.spawn(accepting);
+        let everywhere = self.options.listen_on_all_ips;
+        // Several addresses of a server mostly have the same port.
+        let own: BTreeSet<_> = addresses
+            .unwrap_or_default()
+            .iter()
+            .map(|address| ((!everywhere).then_some(address.host.as_str()), address.quorum_port))
+            .collect();
+        let listeners = own.into_iter().map(|(host, port)| QuorumListener::bind(host, port));
+        for listener in listeners.collect::<io::Result<Vec<_>>>()? {
+            self.links.lock().listening.extend(listener.addresses());
+            let task = self.runtime.spawn(self.clone().accept(listener));
             self.links.lock().listeners.push(task.abort_handle());
         }
         Ok(())
+    }
+
+    async fn accept(self: Arc<Self>, listener: QuorumListener) {
+        let listeners = listener
+            .in_time(Names::system())
+            .await
+            .unwrap_or_else(|error| die(ExitCode::UnableToBindQuorumPort, &error));
+        // Dropped with this task, they all end.
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            let shared = self.clone();
+            accepting.spawn(accept_forever(listener, move |accepted, peer| {
+                shared.admit(accepted, peer);
+            }));
+        }
+        while accepting.join_next().await.is_some() {}
     }
 
     fn admit(self: &Arc<Self>, stream: Accepted, peer: SocketAddr) {

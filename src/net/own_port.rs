@@ -1,0 +1,210 @@
+//! A port of this server's own, at an address that may be a name.
+//!
+//! What is written as an address is bound at once. A name may mean nothing yet, or still lead to
+//! where this server was before it was moved, as in Kubernetes (ZOOKEEPER-3320): it is asked for
+//! again and again, and nobody waits for it but those who want to come.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::peer_addresses::{HostPort, Names};
+
+/// After a failure, how long until the next try.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// Where to listen.
+#[derive(Debug, Clone)]
+pub struct OwnPort {
+    /// A name or an address; every address of the machine without one.
+    pub host: Option<String>,
+    /// The port.
+    pub port: u16,
+    /// Connections that the system accepts for us, at most.
+    pub backlog: i32,
+}
+
+impl OwnPort {
+    /// Whether somebody must be asked where it is.
+    pub fn is_named(&self) -> bool {
+        self.host.as_ref().is_some_and(|host| host.parse::<IpAddr>().is_err())
+    }
+
+    /// Where `names` have it at present.
+    ///
+    /// # Errors
+    /// The name means nothing.
+    pub async fn addresses(&self, names: &Names) -> io::Result<Vec<SocketAddr>> {
+        match &self.host {
+            Some(host) => names.resolve(&HostPort { host: host.clone(), port: self.port }).await,
+            None => Ok(vec![everywhere(self.port)]),
+        }
+    }
+
+    /// Listens there.
+    ///
+    /// # Errors
+    /// The name means nothing, or none of its addresses can be listened on.
+    pub async fn bind(&self, names: &Names) -> io::Result<Vec<TcpListener>> {
+        bind_each(&self.addresses(names).await?, self.backlog)
+    }
+
+    /// Listens at what is no name; nobody is asked.
+    ///
+    /// # Errors
+    /// The address is taken or not ours, or it is a name.
+    pub fn bind_unnamed(&self) -> io::Result<Vec<TcpListener>> {
+        let address = match &self.host {
+            Some(host) => {
+                let ip = host.parse().map_err(|_| io::Error::other("a name must be looked up"));
+                SocketAddr::new(ip?, self.port)
+            }
+            None => everywhere(self.port),
+        };
+        bind_each(&[address], self.backlog)
+    }
+
+    /// Listens where the system's names have it, and waits for their answer.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_by_system(&self) -> io::Result<Vec<TcpListener>> {
+        let host = self.host.as_deref().unwrap_or_default();
+        let found: Vec<SocketAddr> = (host, self.port).to_socket_addrs()?.collect();
+        bind_each(&found, self.backlog)
+    }
+
+    /// [`bind`](Self::bind), again and again until it succeeds. `not_yet` hears of each failure that
+    /// may pass.
+    ///
+    /// # Errors
+    /// Trying again is of no use: the port is taken, or may not be bound.
+    pub async fn bind_in_time(
+        &self,
+        names: &Names,
+        mut not_yet: impl FnMut(&io::Error),
+    ) -> io::Result<Vec<TcpListener>> {
+        loop {
+            match self.bind(names).await {
+                Err(error) if !is_final(&error) => not_yet(&error),
+                ended => return ended,
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+}
+
+/// Whether trying again is of no use.
+pub fn is_final(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
+}
+
+/// Every address of the machine, of both families where there are two.
+fn everywhere(port: u16) -> SocketAddr {
+    match Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)) {
+        Ok(_) => (Ipv6Addr::UNSPECIFIED, port).into(),
+        Err(_) => (Ipv4Addr::UNSPECIFIED, port).into(),
+    }
+}
+
+/// Listens on each of `addresses`, or on those of them that can be listened on: a name may have an
+/// address of a family that this machine does not have. The listeners do not block.
+///
+/// # Errors
+/// None of them can be listened on.
+pub fn bind_each(addresses: &[SocketAddr], backlog: i32) -> io::Result<Vec<TcpListener>> {
+    let mut bound = Vec::new();
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "there is no address");
+    for address in addresses {
+        match bind(*address, backlog) {
+            Ok(listener) => bound.push(listener),
+            Err(error) => failed = error,
+        }
+    }
+    if bound.is_empty() { Err(failed) } else { Ok(bound) }
+}
+
+fn bind(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // A restarted server must get its port back while old connections linger.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn at(host: &str, port: u16) -> OwnPort {
+        OwnPort { host: Some(host.to_owned()), port, backlog: 1 }
+    }
+
+    fn book(found: &'static [&'static str]) -> Names {
+        Names::new(move |_| Ok(found.iter().map(|found| found.parse().unwrap()).collect()))
+    }
+
+    fn hosts(listeners: &[TcpListener]) -> Vec<String> {
+        listeners.iter().map(|it| it.local_addr().unwrap().ip().to_string()).collect()
+    }
+
+    /// As a name with an address of each family has it.
+    #[tokio::test]
+    async fn all_addresses_of_a_name_are_listened_on() {
+        let both = at("zk1", 0).bind(&book(&["127.0.0.2", "127.0.0.3"])).await.unwrap();
+        assert_eq!(hosts(&both), ["127.0.0.2", "127.0.0.3"]);
+        // 192.0.2.1 is nobody's (RFC 5737).
+        let one = at("zk1", 0).bind(&book(&["192.0.2.1", "127.0.0.3"])).await.unwrap();
+        assert_eq!(hosts(&one), ["127.0.0.3"], "one that is not ours keeps none away");
+        let error = at("zk1", 0).bind(&book(&["192.0.2.1"])).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_means_nothing_yet_or_leads_elsewhere_is_waited_for() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let names = Names::new({
+            let asked = asked.clone();
+            move |_| match asked.fetch_add(1, Ordering::SeqCst) {
+                0 => Err(io::Error::new(io::ErrorKind::NotFound, "unknown")),
+                1 => Ok(vec!["192.0.2.1".parse().unwrap()]),
+                _ => Ok(vec!["127.0.0.2".parse().unwrap()]),
+            }
+        });
+        let mut failures = Vec::new();
+        let bound = at("zk1", 0).bind_in_time(&names, |error| failures.push(error.kind())).await;
+        assert_eq!(hosts(&bound.unwrap()), ["127.0.0.2"]);
+        assert_eq!(failures, [io::ErrorKind::NotFound, io::ErrorKind::AddrNotAvailable]);
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_not_waited_for() {
+        let first = at("127.0.0.1", 0).bind_unnamed().unwrap();
+        let port = first[0].local_addr().unwrap().port();
+        let names = book(&["127.0.0.1"]);
+        let error = at("zk1", port).bind_in_time(&names, |_| panic!("not to pass")).await;
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn nobody_is_asked_for_what_is_no_name() {
+        let port =
+            |host: Option<&str>| OwnPort { host: host.map(str::to_owned), port: 0, backlog: 1 };
+        assert!(port(Some("zk1")).is_named() && port(Some("zk1")).bind_unnamed().is_err());
+        assert!(!port(Some("127.0.0.4")).is_named() && !port(None).is_named());
+        assert_eq!(hosts(&port(Some("127.0.0.4")).bind_unnamed().unwrap()), ["127.0.0.4"]);
+        let everywhere = hosts(&port(None).bind_unnamed().unwrap());
+        assert!(["::", "0.0.0.0"].contains(&&*everywhere[0]), "{everywhere:?}");
+    }
+}
