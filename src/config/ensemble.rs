@@ -40,8 +40,8 @@ pub struct EnsembleConfig {
 
     /// `cnxTimeout`: how long a connection of the election mesh may take to come about, ms.
     pub cnx_timeout_ms: u64,
-    /// `quorumCnxnTimeoutMs`: how long such a connection may be silent in the middle of a message,
-    /// ms; `None` is `syncLimit`.
+    /// `quorumCnxnTimeoutMs`: how long whoever connects there may take to say who it is, ms; `None`
+    /// is `syncLimit`.
     pub quorum_cnxn_timeout_ms: Option<u64>,
     /// `electionPortBindRetry`: how often the election port is tried; 0 is for ever.
     pub election_port_bind_retry: u32,

@@ -2,7 +2,8 @@
 
 use crate::bodies::{self, op};
 use crate::cluster::{Ensemble, Member};
-use crate::common::flag;
+use crate::common::client::{CHILDREN_CHANGED, DATA_CHANGED};
+use crate::common::{err, eventually, flag};
 use crate::roads::{Id, Sync};
 
 /// More transactions than a leader keeps in memory.
@@ -66,6 +67,94 @@ fn a_long_absence_is_made_good_by_the_tree() {
     assert_eq!(absence(&mut ensemble, 4, MANY), Sync::Snap);
     // What a snapshot from a leader began goes on with the log behind it.
     assert_eq!(absence(&mut ensemble, follower, FEW), Sync::Diff);
+}
+
+/// C-137.
+#[test]
+fn watches_are_set_behind_the_leaders_tree() {
+    let mut ensemble = Ensemble::start(3, 0, &[("snapshotSizeFactor", "-1")]);
+    let (leader, follower) = (ensemble.leader(), ensemble.follower());
+    let mut client = ensemble.members[&leader].client();
+    client.create("/a", b"", flag::PERSISTENT).ok();
+    client.create("/b", b"", flag::PERSISTENT).ok();
+    let seen = client.ping().zxid;
+    client.set_data("/a", b"", -1).ok();
+    client.create("/b/c", b"", flag::PERSISTENT).ok();
+    assert_eq!(absence(&mut ensemble, follower, MANY), Sync::Snap);
+    let mut client = ensemble.members[&follower].client();
+    assert_eq!(client.set_watches(seen, [&["/a", "/b"], &[], &["/b", "/a"]]).err, 0);
+    assert_eq!(client.all_fired(), [(DATA_CHANGED, "/a".into()), (CHILDREN_CHANGED, "/b".into())]);
+    client.set_data("/b", b"", -1).ok();
+    client.create("/a/x", b"", flag::PERSISTENT).ok();
+    assert_eq!(client.all_fired(), [(DATA_CHANGED, "/b".into()), (CHILDREN_CHANGED, "/a".into())]);
+}
+
+/// C-238: while one member has a part of the tree and takes no more, the others go on.
+#[test]
+fn who_takes_the_tree_slowly_delays_nobody() {
+    const NODES: usize = 120;
+    const SIZE: usize = 500_000;
+    let mut ensemble = Ensemble::start(3, 0, &[("snapshotSizeFactor", "-1"), ("initLimit", "300")]);
+    let (leader, slow) = (ensemble.leader(), ensemble.follower());
+    let other = ensemble.others(leader).into_iter().find(|id| *id != slow).expect("another");
+    ensemble.member(slow).kill();
+    let mut client = ensemble.members[&leader].client();
+    for node in 0..NODES {
+        client.create(&format!("/large-{node}"), &vec![7; SIZE], flag::PERSISTENT).ok();
+    }
+    // It may have been quicker than the signal.
+    let mut tries = 0;
+    let syncs = loop {
+        let syncs = ensemble.roads.syncs(leader, slow).len();
+        ensemble.member(slow).start();
+        eventually("it is sent the tree", || {
+            (ensemble.roads.syncs(leader, slow).len() > syncs).then_some(())
+        });
+        ensemble.member(slow).pause();
+        if !ensemble.members[&slow].log_of_this_life().contains("took the place of the history") {
+            break syncs + 1;
+        }
+        tries += 1;
+        assert!(tries < 10, "it is always quicker");
+        ensemble.member(slow).kill();
+        write(&ensemble.members[&leader], MANY, "away");
+    };
+    for id in [leader, other] {
+        let mut client = ensemble.members[&id].client();
+        for _ in 0..100 {
+            client.set_data("/large-0", b"", -1).ok();
+        }
+    }
+    ensemble.member(slow).resume();
+    assert_eq!(ensemble.leader(), leader);
+    ensemble.compare();
+    assert_eq!(ensemble.roads.syncs(leader, slow).len(), syncs, "one tree was enough");
+    assert_eq!(ensemble.roads.syncs(leader, slow).last(), Some(&Sync::Snap));
+}
+
+/// C-296: the leader refuses it before it is proposed, and nobody's link ends of it.
+#[test]
+fn a_transaction_that_is_too_long_for_learners_is_refused() {
+    let settings = [("jute.maxbuffer", "10000"), ("jute.maxbuffer.extrasize", "1024")];
+    let mut ensemble = Ensemble::start(3, 0, &settings);
+    let (leader, follower) = (ensemble.leader(), ensemble.follower());
+    let learners = ensemble.others(leader);
+    let syncs = |ensemble: &Ensemble| -> usize {
+        learners.iter().map(|id| ensemble.roads.syncs(leader, *id).len()).sum()
+    };
+    let before = syncs(&ensemble);
+    // A part of the request takes 51 bytes, of the transaction 61; a header and a digest join it.
+    let part = bodies::create("/s", None, &bodies::open_acl(), flag::SEQUENTIAL);
+    for id in [leader, follower] {
+        let mut client = ensemble.members[&id].client();
+        let refused = client.multi(&vec![(op::CREATE, part.clone()); 190]);
+        assert_eq!(refused.err, err::MARSHALLING, "asked of server {id}");
+        client.multi(&vec![(op::CREATE, part.clone()); 150]).ok();
+    }
+    assert_eq!(ensemble.leader(), leader);
+    let tree = ensemble.compare();
+    assert_eq!(tree.keys().filter(|path| path.starts_with("/s0")).count(), 300);
+    assert_eq!(syncs(&ensemble), before, "nobody had to join again");
 }
 
 fn has_logged(member: &Member, text: &[u8]) -> bool {
