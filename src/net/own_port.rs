@@ -4,6 +4,7 @@
 //! where this server was before it was moved, as in Kubernetes (ZOOKEEPER-3320): it is asked for
 //! again and again, and nobody waits for it but those who want to come.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::time::Duration;
@@ -51,29 +52,16 @@ impl OwnPort {
         bind_each(&self.addresses(names).await?, self.backlog)
     }
 
-    /// Listens at what is no name; nobody is asked.
-    ///
-    /// # Errors
-    /// The address is taken or not ours, or it is a name.
-    pub fn bind_unnamed(&self) -> io::Result<Vec<TcpListener>> {
-        let address = match &self.host {
-            Some(host) => {
-                let ip = host.parse().map_err(|_| io::Error::other("a name must be looked up"));
-                SocketAddr::new(ip?, self.port)
-            }
-            None => everywhere(self.port),
-        };
-        bind_each(&[address], self.backlog)
-    }
-
-    /// Listens where the system's names have it, and waits for their answer.
+    /// The same with the system's names, on the spot. For what is no name nobody is asked.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
-    pub fn bind_by_system(&self) -> io::Result<Vec<TcpListener>> {
-        let host = self.host.as_deref().unwrap_or_default();
-        let found: Vec<SocketAddr> = (host, self.port).to_socket_addrs()?.collect();
-        bind_each(&found, self.backlog)
+    pub fn bind_now(&self) -> io::Result<Vec<TcpListener>> {
+        let addresses = match &self.host {
+            Some(host) => (host.as_str(), self.port).to_socket_addrs()?.collect(),
+            None => vec![everywhere(self.port)],
+        };
+        bind_each(&addresses, self.backlog)
     }
 
     /// [`bind`](Self::bind), again and again until it succeeds. `not_yet` hears of each failure that
@@ -109,17 +97,19 @@ fn everywhere(port: u16) -> SocketAddr {
     }
 }
 
-/// Listens on each of `addresses`, or on those of them that can be listened on: a name may have an
-/// address of a family that this machine does not have. The listeners do not block.
+/// Listens on each of `addresses` that this machine has: a name may have one of a family that it
+/// does not have. The listeners do not block.
 ///
 /// # Errors
-/// None of them can be listened on.
+/// One of them is taken or may not be listened on, or the machine has none of them.
 pub fn bind_each(addresses: &[SocketAddr], backlog: i32) -> io::Result<Vec<TcpListener>> {
     let mut bound = Vec::new();
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "there is no address");
-    for address in addresses {
+    // A name may have an address twice.
+    for address in addresses.iter().collect::<BTreeSet<_>>() {
         match bind(*address, backlog) {
             Ok(listener) => bound.push(listener),
+            Err(error) if is_final(&error) => return Err(error),
             Err(error) => failed = error,
         }
     }
@@ -190,21 +180,36 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_is_taken_is_not_waited_for() {
-        let first = at("127.0.0.1", 0).bind_unnamed().unwrap();
+        let first = at("127.0.0.1", 0).bind_now().unwrap();
         let port = first[0].local_addr().unwrap().port();
         let names = book(&["127.0.0.1"]);
         let error = at("zk1", port).bind_in_time(&names, |_| panic!("not to pass")).await;
         assert_eq!(error.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 
+    /// Who goes on with the other address would serve some of those who come, and not others.
+    #[tokio::test]
+    async fn one_address_that_is_taken_is_one_too_many() {
+        let first = at("127.0.0.3", 0).bind_now().unwrap();
+        let port = first[0].local_addr().unwrap().port();
+        let names = book(&["127.0.0.2", "127.0.0.3"]);
+        let error = at("zk1", port).bind(&names).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        let names = book(&["127.0.0.2", "127.0.0.3", "127.0.0.2"]);
+        let both = at("zk1", port).bind(&names).await.unwrap();
+        assert_eq!(hosts(&both), ["127.0.0.2", "127.0.0.3"], "one that is there twice is one");
+    }
+
     #[test]
-    fn nobody_is_asked_for_what_is_no_name() {
+    fn what_is_no_name_is_told_from_one() {
         let port =
             |host: Option<&str>| OwnPort { host: host.map(str::to_owned), port: 0, backlog: 1 };
-        assert!(port(Some("zk1")).is_named() && port(Some("zk1")).bind_unnamed().is_err());
-        assert!(!port(Some("127.0.0.4")).is_named() && !port(None).is_named());
-        assert_eq!(hosts(&port(Some("127.0.0.4")).bind_unnamed().unwrap()), ["127.0.0.4"]);
-        let everywhere = hosts(&port(None).bind_unnamed().unwrap());
+        assert!(port(Some("zk1")).is_named());
+        assert!(!port(Some("127.0.0.4")).is_named() && !port(Some("::1")).is_named());
+        assert!(!port(None).is_named());
+        assert_eq!(hosts(&port(Some("127.0.0.4")).bind_now().unwrap()), ["127.0.0.4"]);
+        let everywhere = hosts(&port(None).bind_now().unwrap());
         assert!(["::", "0.0.0.0"].contains(&&*everywhere[0]), "{everywhere:?}");
     }
 }

@@ -40,7 +40,7 @@ impl QuorumListener {
         if own.is_named() {
             return Ok(QuorumListener { own, bound: Vec::new() });
         }
-        match own.bind_unnamed() {
+        match own.bind_now() {
             Ok(bound) => Ok(QuorumListener { own, bound }),
             Err(error) if is_final(&error) => Err(cannot_be_bound(&own, &error)),
             Err(error) => {

@@ -132,6 +132,7 @@ impl Database {
     pub fn start_serving(&mut self) {
         assert!(!self.serving, "a server that serves does not begin to");
         self.serving = true;
+        self.compare_digests_now();
     }
 
     /// A role is left: clients may not read any more, and whoever was given a session under this
@@ -156,6 +157,9 @@ impl Database {
         self.serving = old.serving;
         self.generation = old.generation + 1;
         self.digest_mismatches += old.digest_mismatches;
+        if self.serving {
+            self.compare_digests_now();
+        }
         old
     }
 
@@ -176,6 +180,19 @@ impl Database {
     /// up, its tree holds effects of later transactions.
     pub fn compare_digests_from(&mut self, zxid: Zxid) {
         self.compare_from = zxid;
+    }
+
+    /// The same for a snapshot that does not say where it ends, as what Apache ZooKeeper sends its
+    /// learners: digests are compared once clients are served. The leader lets a learner serve when
+    /// it has all that was committed while the tree was sent.
+    pub fn compare_digests_once_serving(&mut self) {
+        self.compare_from = Zxid(u64::MAX);
+    }
+
+    fn compare_digests_now(&mut self) {
+        if self.compare_from == Zxid(u64::MAX) {
+            self.compare_from = self.last_processed.next();
+        }
     }
 
     /// How often the tree's digest was not the one its leader had.
@@ -259,6 +276,25 @@ mod tests {
         assert_eq!(mismatches(4, 1, right + 1), 0);
         assert_eq!(mismatches(5, 2, right + 1), 1);
         assert_eq!(mismatches(6, 2, right + 1), 2);
+    }
+
+    #[test]
+    fn a_tree_that_may_be_ahead_is_compared_once_it_serves() {
+        let mut database = Database::new(options());
+        database.compare_digests_once_serving();
+        let wrong = Some(TxnDigest { version: 2, tree_digest: database.tree.digest() + 1 });
+        let mismatches = |database: &mut Database, zxid| {
+            let txn = Txn::Error { err: -101 };
+            database.apply(&TxnRecord { digest: wrong, ..record(zxid, 1, txn) }, &mut ());
+            database.digest_mismatches()
+        };
+        assert_eq!(mismatches(&mut database, 128), 0);
+        assert_eq!(database.digest_log().count(), 0, "it is nobody else's");
+        database.start_serving();
+        assert_eq!(mismatches(&mut database, 129), 1);
+        database.stop_serving();
+        database.start_serving();
+        assert_eq!(mismatches(&mut database, 130), 2);
     }
 
     #[test]

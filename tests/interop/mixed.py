@@ -124,12 +124,19 @@ if matrix.WANTED:
 
 
 def five_and_an_observer(kinds, observers):
-    """Twice the leader and a follower of another kind are killed at once: the other three and the observer go on, and who
-    returns disturbs nobody. All trees are equal behind each."""
-    with ensemble("five", kinds, observers) as members:
+    """A follower and the observer are brought up in each way, the leader is cut back; then twice the leader and a follower of
+    another kind are killed at once: the other three and the observer go on, and who returns disturbs nobody. All trees are
+    equal behind each."""
+    with ensemble("five", kinds, observers, snapshotSizeFactor=-1) as members:
         observer = members[6]
         write(members, observer, FEW, "through-the-observer")
-        led = set()
+        leader = members.leader()
+        follower = next(m for m in members.voters if m is not leader and m.kind != leader.kind)
+        for learner in (follower, observer):
+            absence(members, learner, FEW, "DIFF")
+            absence(members, learner, MANY, "SNAP")
+        cut_back(members, more=0)
+        led = {leader.kind}
         for round_number in range(2):
             leader = members.leader()
             led.add(leader.kind)
@@ -145,7 +152,7 @@ def five_and_an_observer(kinds, observers):
             led.add(successor.kind)
             members.compare()
     matrix.ran(
-        "five voters and an observer; twice the leader and a follower killed at once",
+        "five voters and an observer; DIFF, SNAP, TRUNC; twice the leader and a follower killed at once",
         f"{matrix.names(kinds)}; {matrix.names(observers)} observes",
         f"led by {matrix.names(sorted(led))}; trees equal",
     )

@@ -132,8 +132,13 @@ impl Load<'_> {
         let (digest, last_zxid) = self.sections()?;
         let Load { input, builder, misread_ttl } = self;
         let mut database = builder.finish(zxid).map_err(|e| input.damaged(e.to_string()))?;
-        // Until then the tree may be ahead of the zxid that it is compared at.
-        database.compare_digests_from(digest.map_or(zxid, |(at, _)| at.max(zxid)));
+        // Up to where it ends, and of the transaction behind that, the tree may have effects already.
+        let told = digest.map(|(at, _)| at).max(last_zxid);
+        match told {
+            Some(told) => database.compare_digests_from(told.max(zxid).next()),
+            None if zxid == Zxid::ZERO => {}
+            None => database.compare_digests_once_serving(),
+        }
         Ok(LoadedSnapshot { database, digest, last_zxid, misread_ttl })
     }
 

@@ -245,7 +245,7 @@ mod tests {
     use crate::persistence::snapshot::read_snapshot;
     use crate::proto::SessionId;
     use crate::proto::stat::OwnerEncoding;
-    use crate::proto::txns::{CreateKind, CreateTxn, Txn, TxnHeader, TxnRecord};
+    use crate::proto::txns::{CreateKind, CreateTxn, Txn, TxnDigest, TxnHeader, TxnRecord};
     use crate::tree::{Database, TreeOptions};
 
     const TREE: TreeOptions = TreeOptions {
@@ -320,6 +320,36 @@ mod tests {
         let loaded =
             read_snapshot(&disk, &path, Zxid::ZERO, TREE, 1 << 20, &mut |_, _| ()).unwrap();
         assert_eq!(loaded.digest, None);
+    }
+
+    /// As Apache ZooKeeper's leader sends its tree: the first transactions behind it pass through
+    /// states that never were.
+    #[test]
+    fn a_snapshot_that_does_not_say_where_it_ends_is_compared_once_it_serves() {
+        let says = SnapshotOptions { digest: false, last_zxid: true, ..OPTIONS };
+        for (options, compares) in [(SnapshotOptions { last_zxid: false, ..says }, 0), (says, 1)] {
+            let dir = tempfile::tempdir().unwrap();
+            let (disk, shared) = (FaultyDisk::new(), database(30));
+            let capture = shared.begin_snapshot();
+            let written =
+                write_snapshot(&disk, dir.path(), &shared, capture, options, |_| ()).unwrap();
+            let path = dir.path().join(&written.name);
+            let loaded = read_snapshot(&disk, &path, written.zxid, TREE, 1 << 20, &mut |_, _| ());
+            let mut database = loaded.unwrap().database;
+            let differs = |database: &mut Database| {
+                let zxid = database.last_processed().next();
+                let tree_digest = database.tree.digest() + 1;
+                let digest = Some(TxnDigest { version: 2, tree_digest });
+                let client_id = SessionId(5);
+                let header = TxnHeader { client_id, cxid: 0, zxid, time: 1, txn_type: -1 };
+                let txn = Txn::Error { err: -1 };
+                database.apply(&TxnRecord { header, txn, digest }, &mut ());
+                database.digest_mismatches()
+            };
+            assert_eq!(differs(&mut database), compares);
+            database.start_serving();
+            assert_eq!(differs(&mut database), compares + 1);
+        }
     }
 
     #[test]

@@ -31,12 +31,10 @@ impl ClientPort {
     pub(super) fn bind(config: &Config, port: u16, is_member: bool) -> Self {
         let backlog = config.client_port_listen_backlog.map_or(1024, |n| n as i32);
         let own = OwnPort { host: config.client_port_address.clone(), port, backlog };
-        let bound = match own.is_named() {
-            true if is_member => Ok(Vec::new()),
-            true => own.bind_by_system(),
-            false => own.bind_unnamed(),
+        let bound = match is_member && own.is_named() {
+            true => Vec::new(),
+            false => own.bind_now().unwrap_or_else(|error| die_unbound(&own, &error)),
         };
-        let bound = bound.unwrap_or_else(|error| die_unbound(&own, &error));
         ClientPort { own, bound }
     }
 
@@ -64,13 +62,19 @@ impl ClientPort {
             let mut waits = false;
             let not_yet = |error: &io::Error| {
                 if !std::mem::replace(&mut waits, true) {
-                    tracing::warn!("no client can come yet, and it is tried again: {error}");
+                    tracing::warn!(
+                        host = own.host,
+                        port = own.port,
+                        %error,
+                        "the client port cannot be bound yet, and is tried again: no client can \
+                         come until then"
+                    );
                 }
             };
             let in_time = own.bind_in_time(Names::system(), not_yet).await;
             bound = in_time.unwrap_or_else(|error| die_unbound(&own, &error));
             if waits {
-                tracing::info!(host = own.host, port = own.port, "clients can come");
+                tracing::info!(host = own.host, port = own.port, "the client port is bound");
             }
         }
         for listener in bound {
