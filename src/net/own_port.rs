@@ -28,9 +28,13 @@ pub struct OwnPort {
 }
 
 impl OwnPort {
-    /// Whether somebody must be asked where it is.
+    /// Whether somebody must be asked where it is. An IPv6 address may have a scope behind a `%`.
     pub fn is_named(&self) -> bool {
-        self.host.as_ref().is_some_and(|host| host.parse::<IpAddr>().is_err())
+        let is_name = |host: &str| {
+            let (address, _scope) = host.split_once('%').unwrap_or((host, ""));
+            address.parse::<IpAddr>().is_err()
+        };
+        self.host.as_deref().is_some_and(is_name)
     }
 
     /// Where `names` have it at present.
@@ -39,7 +43,16 @@ impl OwnPort {
     /// The name means nothing.
     pub async fn addresses(&self, names: &Names) -> io::Result<Vec<SocketAddr>> {
         match &self.host {
-            Some(host) => names.resolve(&HostPort { host: host.clone(), port: self.port }).await,
+            Some(host) if self.is_named() => {
+                names.resolve(&HostPort { host: host.clone(), port: self.port }).await
+            }
+            _ => self.addresses_now(),
+        }
+    }
+
+    fn addresses_now(&self) -> io::Result<Vec<SocketAddr>> {
+        match &self.host {
+            Some(host) => Ok((host.as_str(), self.port).to_socket_addrs()?.collect()),
             None => Ok(vec![everywhere(self.port)]),
         }
     }
@@ -57,11 +70,7 @@ impl OwnPort {
     /// # Errors
     /// As [`bind`](Self::bind).
     pub fn bind_now(&self) -> io::Result<Vec<TcpListener>> {
-        let addresses = match &self.host {
-            Some(host) => (host.as_str(), self.port).to_socket_addrs()?.collect(),
-            None => vec![everywhere(self.port)],
-        };
-        bind_each(&addresses, self.backlog)
+        bind_each(&self.addresses_now()?, self.backlog)
     }
 
     /// [`bind`](Self::bind), again and again until it succeeds. `not_yet` hears of each failure that
@@ -98,29 +107,38 @@ fn everywhere(port: u16) -> SocketAddr {
 }
 
 /// Listens on each of `addresses` that this machine has: a name may have one of a family that it
-/// does not have. The listeners do not block.
+/// does not have, which is said. The listeners do not block.
 ///
 /// # Errors
 /// One of them is taken or may not be listened on, or the machine has none of them.
 pub fn bind_each(addresses: &[SocketAddr], backlog: i32) -> io::Result<Vec<TcpListener>> {
     let mut bound = Vec::new();
-    let mut failed = io::Error::new(io::ErrorKind::NotFound, "there is no address");
+    let mut failed = Vec::new();
+    // Where both families are named, `::` is not to take the other's port as well.
+    let only_v6 = addresses.iter().any(SocketAddr::is_ipv4);
     // A name may have an address twice.
     for address in addresses.iter().collect::<BTreeSet<_>>() {
-        match bind(*address, backlog) {
+        match bind(*address, backlog, only_v6) {
             Ok(listener) => bound.push(listener),
             Err(error) if is_final(&error) => return Err(error),
-            Err(error) => failed = error,
+            Err(error) => failed.push((address, error)),
         }
     }
-    if bound.is_empty() { Err(failed) } else { Ok(bound) }
+    if bound.is_empty() {
+        let none = || io::Error::new(io::ErrorKind::NotFound, "there is no address");
+        return Err(failed.pop().map_or_else(none, |(_, error)| error));
+    }
+    for (address, error) in failed {
+        tracing::warn!(%address, %error, "not listened on, unlike the name's other addresses");
+    }
+    Ok(bound)
 }
 
-fn bind(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, backlog: i32, only_v6: bool) -> io::Result<TcpListener> {
     let socket =
         Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        socket.set_only_v6(false)?;
+        socket.set_only_v6(only_v6)?;
     }
     // A restarted server must get its port back while old connections linger.
     socket.set_reuse_address(true)?;
@@ -201,12 +219,20 @@ mod tests {
         assert_eq!(hosts(&both), ["127.0.0.2", "127.0.0.3"], "one that is there twice is one");
     }
 
+    #[tokio::test]
+    async fn everywhere_by_both_families_is_no_conflict() {
+        let free = at("127.0.0.1", 0).bind_now().unwrap()[0].local_addr().unwrap().port();
+        let both = at("zk1", free).bind(&book(&["::", "0.0.0.0"])).await.unwrap();
+        assert!(hosts(&both).contains(&"0.0.0.0".to_owned()), "{:?}", hosts(&both));
+    }
+
     #[test]
     fn what_is_no_name_is_told_from_one() {
         let port =
             |host: Option<&str>| OwnPort { host: host.map(str::to_owned), port: 0, backlog: 1 };
         assert!(port(Some("zk1")).is_named());
         assert!(!port(Some("127.0.0.4")).is_named() && !port(Some("::1")).is_named());
+        assert!(!port(Some("fe80::1%eth0")).is_named());
         assert!(!port(None).is_named());
         assert_eq!(hosts(&port(Some("127.0.0.4")).bind_now().unwrap()), ["127.0.0.4"]);
         let everywhere = hosts(&port(None).bind_now().unwrap());

@@ -120,7 +120,9 @@ fn only_for_this_machine(name: &str, listeners: &[TcpListener]) -> Option<IpAddr
         }
         led_to = Some(address);
     }
-    led_to.filter(|_| !is_loopback(name))
+    // Also `localhost.localdomain`, `ip6-localhost` and the like.
+    let means_it = is_loopback(name) || name.to_ascii_lowercase().contains("localhost");
+    led_to.filter(|_| !means_it)
 }
 
 async fn accept_forever(mesh: Arc<Mesh>, listener: TcpListener) {
@@ -180,8 +182,9 @@ mod tests {
     async fn a_name_that_leads_to_loopback_alone_is_only_for_this_machine() {
         let here = listeners(&["127.0.1.1"]).await;
         assert_eq!(only_for_this_machine("zk1", &here), Some([127, 0, 1, 1].into()));
-        let written = ["127.0.1.1", "localhost"].map(|name| only_for_this_machine(name, &here));
-        assert_eq!(written, [None, None], "who writes that means it");
+        let written = ["127.0.1.1", "localhost", "ip6-localhost"]
+            .map(|name| only_for_this_machine(name, &here));
+        assert_eq!(written, [None; 3], "who writes that means it");
         let both = listeners(&["127.0.1.1", "0.0.0.0"]).await;
         assert_eq!(only_for_this_machine("zk1", &both), None, "the others come by the second");
     }

@@ -132,7 +132,8 @@ impl Load<'_> {
         let (digest, last_zxid) = self.sections()?;
         let Load { input, builder, misread_ttl } = self;
         let mut database = builder.finish(zxid).map_err(|e| input.damaged(e.to_string()))?;
-        // Up to where it ends, and of the transaction behind that, the tree may have effects already.
+        // A tree of Apache ZooKeeper's may be ahead of any zxid before its end; at its end it may have a
+        // part of the next transaction, which is whole once that one is applied.
         let told = digest.map(|(at, _)| at).max(last_zxid);
         match told {
             Some(told) => database.compare_digests_from(told.max(zxid).next()),

@@ -27,7 +27,7 @@ pub(super) struct ClientPort {
 
 impl ClientPort {
     /// Binds it; a port in use is said at once. Ends the process if it cannot. `is_member`: a name is
-    /// left for [`open`](Self::open).
+    /// left for [`open`](Self::open), and so is what is wrong with its port.
     pub(super) fn bind(config: &Config, port: u16, is_member: bool) -> Self {
         let backlog = config.client_port_listen_backlog.map_or(1024, |n| n as i32);
         let own = OwnPort { host: config.client_port_address.clone(), port, backlog };
@@ -73,9 +73,7 @@ impl ClientPort {
             };
             let in_time = own.bind_in_time(Names::system(), not_yet).await;
             bound = in_time.unwrap_or_else(|error| die_unbound(&own, &error));
-            if waits {
-                tracing::info!(host = own.host, port = own.port, "the client port is bound");
-            }
+            tracing::info!(host = own.host, port = own.port, "the client port is bound");
         }
         for listener in bound {
             tokio::spawn(accept_forever(listener, shared.clone()));
