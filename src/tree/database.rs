@@ -21,6 +21,9 @@ const DIGEST_LOG_INTERVAL: u64 = 128;
 /// … and so many notes are kept.
 const DIGEST_LOG_LIMIT: usize = 1024;
 
+/// Where comparing digests begins for a tree that does not say where it ends: when it serves.
+const ONCE_SERVING: Zxid = Zxid(u64::MAX);
+
 /// Tree, sessions, zxid.
 pub struct Database {
     /// The znodes.
@@ -186,11 +189,11 @@ impl Database {
     /// learners: digests are compared once clients are served. The leader lets a learner serve when
     /// it has all that was committed while the tree was sent.
     pub fn compare_digests_once_serving(&mut self) {
-        self.compare_from = Zxid(u64::MAX);
+        self.compare_from = ONCE_SERVING;
     }
 
     fn compare_digests_now(&mut self) {
-        if self.compare_from == Zxid(u64::MAX) {
+        if self.compare_from == ONCE_SERVING {
             self.compare_from = self.last_processed.next();
         }
     }

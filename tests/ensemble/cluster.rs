@@ -254,7 +254,7 @@ impl Ensemble {
         for (id, digest) in &digests {
             assert_eq!(*digest, digests[0].1, "digests of servers {id} and {}", running[0]);
             // A leader of Apache's sends its tree while it changes, and does not say up to where: what is
-            // applied on top passes through states that never were, and is counted.
+            // applied on top passes through states that never were, and members of its kind count that.
             if self.has_strangers() {
                 continue;
             }

@@ -83,6 +83,7 @@ fn shorten(member: &Member, bytes: usize) -> bool {
     true
 }
 
+/// Turns a bit of the last log's first record, if it has one.
 fn rot(member: &Member) -> bool {
     const FILE_HEADER: usize = 16;
     const CHECKSUM_AND_LENGTH: usize = 8 + 4;

@@ -24,6 +24,14 @@ fn lives_through_a_change_of_leader(mut ensemble: Ensemble, seed: u64) {
     crowd.judge(&mut ensemble);
 }
 
+/// Each member's own line, made of its ports for learners and for elections.
+fn set_own_lines(ensemble: &mut Ensemble, line: impl Fn(u16, u16) -> String) {
+    for id in [1, 2, 3] {
+        let (quorum, election) = own_ports(ensemble, id);
+        ensemble.member(id).set(&format!("server.{id}"), &line(quorum, election));
+    }
+}
+
 /// The ports in a member's own line: for learners, and for elections.
 fn own_ports(ensemble: &Ensemble, id: Id) -> (u16, u16) {
     let [election, quorum] = ensemble.members[&id].peer_addresses();
@@ -34,11 +42,7 @@ fn own_ports(ensemble: &Ensemble, id: Id) -> (u16, u16) {
 #[test]
 fn members_listen_at_names() {
     let mut ensemble = Ensemble::new(3, 0, &[("clientPortAddress", "localhost")]);
-    for id in [1, 2, 3] {
-        let (quorum, election) = own_ports(&ensemble, id);
-        let line = format!("localhost:{quorum}:{election}");
-        ensemble.member(id).set(&format!("server.{id}"), &line);
-    }
+    set_own_lines(&mut ensemble, |quorum, election| format!("localhost:{quorum}:{election}"));
     lives_through_a_change_of_leader(ensemble, 70);
 }
 
@@ -47,11 +51,9 @@ fn members_listen_at_names() {
 fn several_addresses_are_listened_on_everywhere() {
     let settings = [("multiAddress.enabled", "true"), ("quorumListenOnAllIPs", "true")];
     let mut ensemble = Ensemble::new(3, 0, &settings);
-    for id in [1, 2, 3] {
-        let (quorum, election) = own_ports(&ensemble, id);
-        let line = format!("127.0.0.1:{quorum}:{election}|127.0.0.2:{quorum}:{election}");
-        ensemble.member(id).set(&format!("server.{id}"), &line);
-    }
+    set_own_lines(&mut ensemble, |quorum, election| {
+        format!("127.0.0.1:{quorum}:{election}|127.0.0.2:{quorum}:{election}")
+    });
     lives_through_a_change_of_leader(ensemble, 71);
 }
 
