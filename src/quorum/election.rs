@@ -27,7 +27,8 @@
 //! discovery; no rule here is needed for safety but that a vote tells the truth about its server.
 //!
 //! Beyond Apache ZooKeeper's rules, with messages that are the same:
-//! * *Settling ends early* once every voter with a live connection gives the same vote.
+//! * *Settling ends early* once every voter with a live connection gives the same vote, if there was
+//!   a connection with each of the others before: they are gone, and not about to come.
 //! * *Only who can be reached is better*: a vote for a server to which there is no connection waits
 //!   until there is one. Apache ZooKeeper elects whom a single server can hear, over and over, when
 //!   the others cannot reach it (C-236).
@@ -71,12 +72,14 @@ pub struct FastLeaderElection {
 }
 
 /// How an election ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elected {
     /// The vote it ended with.
     pub vote: Vote,
     /// Its round.
     pub round: i64,
+    /// Who gave that vote, or follows its server.
+    pub backers: BTreeSet<Sid>,
 }
 
 /// Nobody is told when a leader has been found. Who has no part in finding it, or knows that others
@@ -232,7 +235,11 @@ impl FastLeaderElection {
             return self.count(turn);
         }
         turn.member.round = word.round;
-        Some(Elected { vote: word.vote, round: word.round })
+        let backs = |sid: &Sid| {
+            self.heard.supports_in_round(*sid, &word) || self.heard.follows(*sid, &word)
+        };
+        let backers = turn.member.configs.voters().into_iter().filter(backs).collect();
+        Some(Elected { vote: word.vote, round: word.round, backers })
     }
 
     /// Others follow this server: it leads if it is in the round in which they elected it, and has
@@ -255,9 +262,16 @@ impl FastLeaderElection {
         }
         let latest = turn.now.mono_ms.saturating_add(member.options.finalize_wait_ms);
         let settled_at = *self.settled_at.get_or_insert(latest);
-        let mut reached = member.connected.iter().filter(|sid| member.configs.is_voter(**sid));
-        let settled = turn.now.mono_ms >= settled_at || reached.all(|sid| agrees(*sid));
-        settled.then_some(Elected { vote: self.proposal, round })
+        let voters = member.configs.voters();
+        let is_waited_for = |sid: &Sid| match member.connected.contains(sid) {
+            true => !agrees(*sid),
+            false => *sid != member.me && !member.met.contains(sid),
+        };
+        if turn.now.mono_ms < settled_at && voters.iter().any(is_waited_for) {
+            return None;
+        }
+        let backers = voters.into_iter().filter(|sid| agrees(*sid)).collect();
+        Some(Elected { vote: self.proposal, round, backers })
     }
 
     /// The order of votes. `than` is one that this server could support.

@@ -27,6 +27,8 @@ mod syncs;
 #[cfg(test)]
 mod testing;
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use self::broadcast::{Broadcast, Road, ping};
@@ -39,7 +41,7 @@ use self::proposals::Proposals;
 use super::effect::{ClientEffect, Input};
 use super::member::{Outcome, Turn};
 use crate::proto::membership::LearnerType;
-use crate::proto::{LinkId, QuorumPacket, Zxid};
+use crate::proto::{LinkId, Notification, QuorumPacket, Sid, Zxid};
 
 /// The role.
 #[derive(Debug)]
@@ -49,14 +51,16 @@ pub struct Leader {
     proposals: Proposals,
     heart: Heart,
     limits: Limits,
+    /// Who has elected it and, as far as it knows, supports nobody else.
+    backers: BTreeSet<Sid>,
     /// Until then the phase must be over, unless it is the last.
     wait_until_ms: u64,
     serves: bool,
 }
 
 impl Leader {
-    /// The role of a server that was elected.
-    pub fn new(turn: &mut Turn<'_>) -> Self {
+    /// The role of a server that was elected by these.
+    pub fn new(turn: &mut Turn<'_>, backers: BTreeSet<Sid>) -> Self {
         let (now_ms, options) = (turn.now.mono_ms, &turn.member.options);
         let limits = liveness::limits(options);
         let patience_ms = options.max_time_to_wait_for_epoch_ms.unwrap_or(u64::MAX);
@@ -70,6 +74,7 @@ impl Leader {
             proposals: Proposals::new(last_logged),
             heart: Heart::new(tick_ms, now_ms),
             limits,
+            backers,
             wait_until_ms: now_ms.saturating_add(limits.init_ms.min(patience_ms)),
             serves: false,
         }
@@ -90,6 +95,24 @@ impl Leader {
         let activations = self.proposals.activations().map(ClientEffect::ActivateConfig);
         turn.effects.client.extend(activations);
         self.proposals.into_unapplied()
+    }
+
+    /// Whether this leader, whose epoch does not stand yet, waits for a quorum in vain: so many of
+    /// those who elected it have said since, the last one by `notification`, that in that round they
+    /// support another. A better vote may reach them a moment after they have given theirs; without
+    /// this, whoever they elected first would wait for them until initLimit is over.
+    pub fn is_forsaken(&mut self, turn: &Turn<'_>, from: Sid, notification: &Notification) -> bool {
+        let (me, round) = (turn.member.me, turn.member.vote.1);
+        if notification.round != round || matches!(self.phase, Phase::Broadcasting(..)) {
+            return false;
+        }
+        match notification.vote.leader == me {
+            true => self.backers.insert(from),
+            false => self.backers.remove(&from),
+        };
+        let has_come = |sid| self.learners.iter().any(|l| l.peer().is_some_and(|p| p.sid == sid));
+        let may_come = |sid| sid == me || self.backers.contains(&sid) || has_come(sid);
+        !turn.member.configs.contains_quorum(may_come)
     }
 
     /// When it wants a tick.

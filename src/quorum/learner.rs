@@ -29,7 +29,7 @@ use super::effect::{ClientEffect, Input, Restored};
 use super::member::{Outcome, Turn};
 use crate::processor::request::Submission;
 use crate::proto::membership::LearnerType;
-use crate::proto::{LinkId, Notification, QuorumPacket, ServerState, Sid, Vote, Zxid};
+use crate::proto::{LinkId, Notification, QuorumPacket, Sid, Vote, Zxid};
 use crate::session::SessionsPage;
 use crate::status::ZabState;
 
@@ -199,11 +199,11 @@ impl Learner {
     }
 
     /// Whether its leader, which has not answered yet, says by `notification` that it supports
-    /// another server, in the round of the election that it won here or in a later one.
+    /// another server, or follows it already, in the round of the election that it won here or in a
+    /// later one.
     pub fn is_let_down(&self, from: Sid, notification: &Notification, round: i64) -> bool {
         matches!(self.phase, Phase::Connecting(_))
             && from == self.about.leader
-            && notification.state == ServerState::Looking
             && notification.vote.leader != from
             && notification.round >= round
     }

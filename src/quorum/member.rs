@@ -119,6 +119,8 @@ pub struct Member {
     pub vote: (Vote, i64),
     /// The servers to which the election mesh has a live connection.
     pub connected: BTreeSet<Sid>,
+    /// Those to which it ever had one. Of the others nobody knows whether they are about to come.
+    pub met: BTreeSet<Sid>,
     /// What they have said while this server had a leader.
     pub lately: Lately,
     /// When snapshots are due.
@@ -279,6 +281,12 @@ impl Turn<'_> {
 }
 
 impl Member {
+    /// The election mesh has a connection to that server. Whether it had none.
+    pub fn reaches(&mut self, sid: Sid) -> bool {
+        self.met.insert(sid);
+        self.connected.insert(sid)
+    }
+
     /// The database was restored from the disk: from here on it is what was logged.
     pub fn reloaded(&mut self, restored: Restored) {
         assert!(self.tickets.is_drained(), "what is restored does not change any more");

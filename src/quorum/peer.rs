@@ -155,7 +155,7 @@ fn step_member(turn: &mut Turn<'_>, role: &mut Role, input: Input) {
     match &input {
         Input::Persisted(ticket) => turn.member.tickets.persisted(*ticket),
         Input::Mesh { peer, up: true } => {
-            turn.member.connected.insert(*peer);
+            turn.member.reaches(*peer);
         }
         Input::Mesh { peer, up: false } => {
             turn.member.connected.remove(peer);
@@ -208,11 +208,18 @@ fn step_member(turn: &mut Turn<'_>, role: &mut Role, input: Input) {
                     turn.member.lately.hear(turn.now.mono_ms, *from, notification);
                 }
                 let round = turn.member.vote.1;
-                match role {
-                    Role::Learning(learner) if learner.is_let_down(*from, notification, round) => {
-                        leave(turn, role, "the server that was elected votes for another", None);
-                    }
-                    _ => election::answer(turn, role.state(), *from, notification),
+                let vain = match role {
+                    Role::Learning(learner) => learner
+                        .is_let_down(*from, notification, round)
+                        .then_some("the server that was elected supports another"),
+                    Role::Leading(leader) => leader
+                        .is_forsaken(turn, *from, notification)
+                        .then_some("those who elected this server support another"),
+                    Role::Leaving(_) | Role::Looking(_) => unreachable!("matched above"),
+                };
+                match vain {
+                    Some(why) => leave(turn, role, why, None),
+                    None => election::answer(turn, role.state(), *from, notification),
                 }
                 return;
             }
@@ -286,7 +293,8 @@ fn look(
     let may_begin = |vote: &Vote| vote.leader != me || turn.member.is_voter();
     if let Some(vote) = successor.filter(may_begin) {
         let round = turn.member.round;
-        begin(turn, role, Elected { vote, round });
+        let backers = turn.member.configs.voters().into_iter().collect();
+        begin(turn, role, Elected { vote, round, backers });
         return;
     }
     let mut election = FastLeaderElection::new(turn);
@@ -302,11 +310,11 @@ fn look(
 
 /// Takes up the role that an election has given.
 fn begin(turn: &mut Turn<'_>, role: &mut Role, elected: Elected) {
-    let Elected { vote, round } = elected;
+    let Elected { vote, round, backers } = elected;
     turn.member.vote = (vote, round);
     let me = turn.member.me;
     if vote.leader == me && !turn.member.unlogged {
-        *role = Role::Leading(Box::new(Leader::new(turn)));
+        *role = Role::Leading(Box::new(Leader::new(turn, backers)));
         return;
     }
     let kind = match turn.member.may_vote {

@@ -100,6 +100,7 @@ pub(crate) fn member(me: i64, config: &QuorumVerifier) -> Member {
         round: 0,
         vote: (Vote { leader: Sid(me), zxid: 0, peer_epoch: 0 }, 0),
         connected: BTreeSet::new(),
+        met: BTreeSet::new(),
         lately: Default::default(),
         sync: SyncRequestProcessor::new(schedule, 7, 0, 0),
         random: 7,

@@ -107,6 +107,7 @@ pub fn start(
         round: 0,
         vote: (vote, 0),
         connected: BTreeSet::new(),
+        met: BTreeSet::new(),
         lately: Default::default(),
         sync: SyncRequestProcessor::new(schedule, seed, report.txns_replayed, 0),
         random: seed,

@@ -81,6 +81,7 @@ impl Beginning {
             round: 0,
             vote: (Vote { leader: me, zxid: 0, peer_epoch: 0 }, 0),
             connected: BTreeSet::new(),
+            met: BTreeSet::new(),
             lately: Default::default(),
             sync: SyncRequestProcessor::new(schedule, 7, 0, 0),
             random: 7,

@@ -21,6 +21,7 @@ pub fn elected_fresh(sid: i64) -> Server {
     let mut server = looking(Beginning::empty(sid), &[other]);
     // The connection was opened by 2.
     hears(&mut server, other, &capture.notifications(sid == 1));
+    server.settles();
     assert_told(&server, other, &capture.notifications(sid == 2));
     let wanted = if sid == 2 { ServerState::Leading } else { ServerState::Following };
     assert_eq!(server.state(), wanted);

@@ -214,6 +214,7 @@ fn a_leader_says_to_a_3_4_follower_what_apaches_3_9_said() {
     let notification = Notification { state, vote, round: 1, version: 1, config: None };
     server.take(Input::Mesh { peer: Sid(1), up: true });
     server.take(Input::Notified { from: Sid(1), notification });
+    server.settles();
     let laid = [Laid { opened_ms: 0, connection }];
     let txns = laid[0].connection.txns();
     play(&mut server, &laid, &txns);
@@ -234,6 +235,7 @@ fn a_leader_brings_a_follower_up_by_diff_as_apaches_3_9_did() {
     let notification = Notification { state, vote, round: 1, version: 2, config: None };
     server.take(Input::Mesh { peer: Sid(2), up: true });
     server.take(Input::Notified { from: Sid(2), notification });
+    server.settles();
 
     // Server 2 follows from the beginning, and has all the clients.
     let link = LinkId(LinkId::FIRST_ACCEPTED.0 + 2);

@@ -141,6 +141,11 @@ impl Server {
         assert_eq!(dialled, leader);
     }
 
+    /// Its election ends: a voter that it never reached may still come until then.
+    pub fn settles(&mut self) {
+        self.pass_time_until(self.now_ms + self.member().options.finalize_wait_ms);
+    }
+
     /// Time passes until then; the core is woken whenever it wants to be.
     pub fn pass_time_until(&mut self, ms: u64) {
         while let Some(deadline) = self.next_deadline().filter(|deadline| *deadline <= ms) {

@@ -34,6 +34,8 @@ struct Play {
     wires: VecDeque<(i64, i64, Notification)>,
     /// Pairs that have no connection.
     apart: BTreeSet<(i64, i64)>,
+    /// Whether a server that starts has met nobody before. Else all who do not run are known to be gone.
+    cold: bool,
     /// Messages from the one to the other are lost, though both believe in their connection.
     lost: BTreeSet<(i64, i64)>,
     lines: Vec<String>,
@@ -60,6 +62,7 @@ impl Play {
             servers: config.members.keys().map(server).collect(),
             wires: VecDeque::new(),
             apart: BTreeSet::new(),
+            cold: false,
             lost: BTreeSet::new(),
             lines: Vec::new(),
         }
@@ -85,14 +88,18 @@ impl Play {
         for sid in sids {
             let began = self.servers.get(sid).is_some_and(|s| !matches!(s.role, Role::Down));
             assert!(!began, "{sid} runs already");
+            if !self.cold {
+                let all = self.servers.keys().copied().map(Sid).collect();
+                self.member(*sid).met = all;
+            }
         }
         let running = self.servers.iter().filter(|(_, s)| !matches!(s.role, Role::Down));
         let running: Vec<i64> = running.map(|(sid, _)| *sid).chain(sids.iter().copied()).collect();
         for &one in sids {
             for &other in running.iter().filter(|other| **other != one) {
                 if !self.are_apart(one, other) {
-                    self.member(one).connected.insert(Sid(other));
-                    self.member(other).connected.insert(Sid(one));
+                    self.member(one).reaches(Sid(other));
+                    self.member(other).reaches(Sid(one));
                 }
             }
         }
@@ -109,6 +116,7 @@ impl Play {
         self.servers.get_mut(&sid).expect("a server of the play").role = Role::Down;
         self.member(sid).round = 0;
         self.member(sid).connected.clear();
+        self.member(sid).met.clear();
         self.wires.retain(|(from, to, _)| *from != sid && *to != sid);
         let others: Vec<i64> = self.servers.keys().copied().filter(|other| *other != sid).collect();
         for other in others {
@@ -142,7 +150,7 @@ impl Play {
         let now = Instant { mono_ms: *now_ms, wall_ms: 0 };
         let mut turn = Turn { now, db, member: &mut server.member, effects: &mut effects };
         let elected = act(election, &mut turn);
-        if let Some(Elected { vote, round }) = elected {
+        if let Some(Elected { vote, round, .. }) = elected {
             server.member.vote = (vote, round);
             let state = match vote.leader {
                 leader if leader == server.member.me => ServerState::Leading,
@@ -152,7 +160,7 @@ impl Play {
             server.role = Role::Settled(state);
         }
         self.carry_out(sid, effects);
-        if let Some(Elected { vote, round }) = elected {
+        if let Some(Elected { vote, round, .. }) = elected {
             let vote = vote_in_words(&vote);
             self.lines.push(format!("{sid} ends: {vote}, round {round}, {} ms", self.now_ms));
         }

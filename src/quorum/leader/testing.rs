@@ -54,7 +54,8 @@ impl Play {
         }
         let mut play = Play { member, db, leader: None, now_ms: 0, ticket: 0, told_config: None };
         let mut effects = Effects::default();
-        let leader = Leader::new(&mut play.turn(&mut effects));
+        let backers = play.member.configs.voters().into_iter().collect();
+        let leader = Leader::new(&mut play.turn(&mut effects), backers);
         play.leader = Some(leader);
         let told = play.carry_out(effects);
         assert_eq!(told.is_empty(), voters > 1, "whoever is no quorum waits for others: {told:?}");

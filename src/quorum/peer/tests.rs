@@ -160,6 +160,13 @@ fn introduction() -> QuorumPacket {
     })
 }
 
+/// A word of `from` in that round: it supports `leader`, with the history that all have.
+fn notified(from: i64, state: ServerState, leader: i64, round: i64) -> Input {
+    let vote = Vote { leader: Sid(leader), zxid: zxid(1, 2).to_long(), peer_epoch: 1 };
+    let notification = Notification { state, vote, round, version: 2, config: None };
+    Input::Notified { from: Sid(from), notification }
+}
+
 fn apply(db: &mut Database, txn: &Bytes) {
     db.apply(&TxnRecord::read(txn, usize::MAX).expect("a transaction"), &mut ());
 }
@@ -322,18 +329,77 @@ fn votes_that_came_a_moment_before_the_leader_was_lost_count() {
 /// A server can hear of a better one after the others have elected it. It will not listen to them.
 #[test]
 fn who_was_elected_and_votes_for_another_is_not_waited_for() {
-    for (leader, round, leaves) in [(1, 1, true), (1, 0, false), (3, 1, false)] {
+    let (looks, follows) = (ServerState::Looking, ServerState::Following);
+    for (state, leader, round, leaves) in [
+        (looks, 1, 1, true),
+        (looks, 1, 0, false),
+        (looks, 3, 1, false),
+        (follows, 1, 1, true),
+        (follows, 1, 0, false),
+        (ServerState::Leading, 3, 1, false),
+    ] {
         let mut play = Play::looking();
         assert_eq!(play.elects(3), ["dial server 3"]);
-        let vote = Vote { leader: Sid(leader), zxid: zxid(1, 3).to_long(), peer_epoch: 1 };
-        let (state, config) = (ServerState::Looking, None);
-        let notification = Notification { state, vote, round, version: 2, config };
-        let told = play.step(Input::Notified { from: Sid(3), notification });
+        let told = play.step(notified(3, state, leader, round));
         let answers = told.first().is_some_and(|line| line.starts_with("tell 3: following, 3"));
-        assert_eq!(answers, !leaves, "{told:?}");
-        let state = if leaves { ServerState::Looking } else { ServerState::Following };
-        assert_eq!(play.peer.state(), Some(state));
+        assert_eq!(answers, state == looks && !leaves, "{told:?}");
+        assert_eq!(play.peer.state(), Some(if leaves { looks } else { follows }));
     }
+}
+
+/// Two servers have elected each other, and one of them has heard of a better one since: the other,
+/// whom it elected, does not wait for it. Somebody else may still come.
+#[test]
+fn who_has_lost_those_who_elected_it_does_not_wait_for_them() {
+    let (looks, follows) = (ServerState::Looking, ServerState::Following);
+    for (said, leaves) in [
+        (vec![(1, looks, 3, 1)], false),
+        (vec![(1, looks, 3, 1), (3, looks, 3, 1)], true),
+        (vec![(1, follows, 3, 1), (3, ServerState::Leading, 3, 1)], true),
+        (vec![(1, looks, 3, 1), (1, looks, 2, 1), (3, looks, 3, 1)], false),
+        (vec![(1, looks, 3, 2), (3, looks, 3, 2)], false),
+    ] {
+        let mut play = Play::looking();
+        play.elects(2);
+        for (from, state, leader, round) in said.clone() {
+            assert_eq!(play.peer.state(), Some(ServerState::Leading), "{said:?}");
+            play.step(notified(from, state, leader, round));
+        }
+        let state = if leaves { looks } else { ServerState::Leading };
+        assert_eq!(play.peer.state(), Some(state), "{said:?}");
+    }
+}
+
+/// Only those count who gave their vote: of three servers one is enough, and the third was not there.
+#[test]
+fn who_never_gave_its_vote_is_not_expected() {
+    let mut play = Play::looking();
+    play.step(Input::Mesh { peer: Sid(1), up: true });
+    play.step(notified(1, ServerState::Looking, 2, 1));
+    play.now_ms = 200;
+    play.step(Input::Tick);
+    assert_eq!(play.peer.state(), Some(ServerState::Leading));
+    play.step(notified(1, ServerState::Looking, 3, 1));
+    assert_eq!(play.peer.state(), Some(ServerState::Looking));
+}
+
+/// Whoever has come has promised to follow, or is about to, whatever it said before.
+#[test]
+fn who_has_come_is_counted_on() {
+    let mut play = Play::looking();
+    play.elects(2);
+    play.step(Input::LinkOpened(OF_LEARNER));
+    play.hears(OF_LEARNER, introduction());
+    for from in [1, 3] {
+        play.step(notified(from, ServerState::Looking, 3, 1));
+    }
+    assert_eq!(play.peer.state(), Some(ServerState::Leading));
+    let mut play = Play::looking();
+    play.leads();
+    for from in [1, 3] {
+        play.step(notified(from, ServerState::Looking, 3, 1));
+    }
+    assert_eq!(play.peer.state(), Some(ServerState::Leading), "its epoch stands");
 }
 
 /// Anybody can claim any id, and a notification may bring half a megabyte: only members' words wait.

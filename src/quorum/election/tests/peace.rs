@@ -37,7 +37,7 @@ impl Play {
         for (this, that) in pair {
             let member = self.member(this);
             let changed = if up && both_run {
-                member.connected.insert(Sid(that))
+                member.reaches(Sid(that))
             } else {
                 member.connected.remove(&Sid(that))
             };

@@ -6,11 +6,29 @@ use super::*;
 #[test]
 fn settling_ends_early_once_all_who_are_connected_agree() {
     let mut play = Play::of(5);
-    play.start(&[1, 2, 3]);
+    play.cold = true;
+    play.start(&[1, 2, 3, 4, 5]);
+    play.kill(5);
+    play.kill(4);
     play.pass(0);
-    assert_eq!(play.roles(), ["1 following 3", "2 following 3", "3 leading"]);
+    assert_eq!(play.roles()[..3], ["1 following 3", "2 following 3", "3 leading"]);
     let told = play.told();
     assert_eq!(told.iter().filter(|line| line.ends_with("round 1, 0 ms")).count(), 3, "{told:?}");
+}
+
+/// All start at once, and 4 and 5 come a moment later.
+#[test]
+fn settling_waits_for_who_may_be_about_to_come() {
+    let mut play = Play::of(5);
+    play.cold = true;
+    play.start(&[1, 2, 3]);
+    play.pass(199);
+    assert_eq!(play.roles()[..3], ["1 looking", "2 looking", "3 looking"]);
+    play.start(&[4, 5]);
+    play.pass(0);
+    assert_eq!(play.roles()[3..], ["4 following 5", "5 leading"]);
+    let told = play.told();
+    assert_eq!(told.iter().filter(|line| line.contains(" ends: 5 ")).count(), 5, "{told:?}");
 }
 
 /// Server 3 is connected, and its word does not come: it might have a better vote.

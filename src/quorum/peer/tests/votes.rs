@@ -11,6 +11,10 @@ fn without_a_log() -> Member {
     member
 }
 
+fn elected(vote: Vote) -> Elected {
+    Elected { vote, round: 1, backers: [1, 2, 3].map(Sid).into() }
+}
+
 /// An observer with `syncEnabled=false` is given a vote: what it had only in memory is nothing that
 /// it may vote with, and no log could go on behind it.
 #[test]
@@ -35,7 +39,7 @@ fn nobody_follows_with_a_vote_and_without_a_log() {
         let mut turn = Turn { now: NOW, db: &db, member: &mut member, effects: &mut effects };
         let mut role = Role::Leaving(Box::default());
         let vote = Vote { leader, zxid: 0, peer_epoch: 0 };
-        begin(&mut turn, &mut role, Elected { vote, round: 1 });
+        begin(&mut turn, &mut role, elected(vote));
         assert!(matches!(role, Role::Leaving(_)), "{role:?}");
         assert!(matches!(effects.client[..], [ClientEffect::Reload]), "{effects:?}");
     }
@@ -65,7 +69,7 @@ fn an_observer_that_lost_its_leader_waits_before_it_looks_again() {
         let mut turn = Turn { now: NOW, db: &db, member: &mut member, effects: &mut effects };
         let mut role = Role::Leaving(Box::default());
         let vote = Vote { leader: Sid(1), zxid: 0, peer_epoch: 0 };
-        begin(&mut turn, &mut role, Elected { vote, round: 1 });
+        begin(&mut turn, &mut role, elected(vote));
         leave(&mut turn, &mut role, "the link ended", None);
         match role {
             Role::Leaving(leaving) => leaving.not_before,
