@@ -103,7 +103,8 @@ impl Leader {
     /// this, whoever they elected first would wait for them until initLimit is over.
     pub fn is_forsaken(&mut self, turn: &Turn<'_>, from: Sid, notification: &Notification) -> bool {
         let (me, round) = (turn.member.me, turn.member.vote.1);
-        if notification.round != round || matches!(self.phase, Phase::Broadcasting(..)) {
+        let counts = notification.round == round && turn.member.configs.is_voter(from);
+        if !counts || matches!(self.phase, Phase::Broadcasting(..)) {
             return false;
         }
         match notification.vote.leader == me {

@@ -119,7 +119,7 @@ pub struct Member {
     pub vote: (Vote, i64),
     /// The servers to which the election mesh has a live connection.
     pub connected: BTreeSet<Sid>,
-    /// Those to which it ever had one. Of the others nobody knows whether they are about to come.
+    /// The voters to which it ever had one. Of the others nobody knows whether they are about to come.
     pub met: BTreeSet<Sid>,
     /// What they have said while this server had a leader.
     pub lately: Lately,
@@ -283,7 +283,10 @@ impl Turn<'_> {
 impl Member {
     /// The election mesh has a connection to that server. Whether it had none.
     pub fn reaches(&mut self, sid: Sid) -> bool {
-        self.met.insert(sid);
+        // Anybody can claim any id, one after the other.
+        if self.configs.is_voter(sid) {
+            self.met.insert(sid);
+        }
         self.connected.insert(sid)
     }
 

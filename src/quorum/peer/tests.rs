@@ -402,6 +402,19 @@ fn who_has_come_is_counted_on() {
     assert_eq!(play.peer.state(), Some(ServerState::Leading), "its epoch stands");
 }
 
+/// Ids that come one after the other, for as long as the server lives, cost nothing that stays.
+#[test]
+fn strangers_who_have_left_are_not_remembered() {
+    let mut play = Play::looking();
+    for up in [true, false] {
+        for peer in (1..200).map(Sid) {
+            play.step(Input::Mesh { peer, up });
+        }
+    }
+    let member = play.peer.as_member().expect("a member");
+    assert_eq!((member.met.len(), member.connected.len()), (3, 0));
+}
+
 /// Anybody can claim any id, and a notification may bring half a megabyte: only members' words wait.
 #[test]
 fn what_strangers_say_between_two_roles_is_not_kept() {
